@@ -1,0 +1,215 @@
+package backend
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Status is what the source of membership says of a member.
+type Status uint8
+
+// The four states of Consul's aggregated checks. A source that has no opinion
+// of its own, such as a static list, says Passing.
+const (
+	Passing Status = iota
+	Warning
+	Critical
+	Maintenance
+)
+
+// String returns the status as Consul spells it.
+func (s Status) String() string {
+	switch s {
+	case Passing:
+		return "passing"
+	case Warning:
+		return "warning"
+	case Critical:
+		return "critical"
+	case Maintenance:
+		return "maintenance"
+	}
+	return fmt.Sprintf("status(%d)", s)
+}
+
+// State is sluice's own opinion of a backend, after hysteresis.
+type State uint8
+
+// A backend is Unknown until its first check ends.
+const (
+	Unknown State = iota
+	Up
+	Down
+)
+
+// States lists every State, for whoever writes one metric series for each.
+func States() []State { return []State{Unknown, Up, Down} }
+
+// String returns the state in lower case, as metrics and logs show it.
+func (s State) String() string {
+	switch s {
+	case Unknown:
+		return "unknown"
+	case Up:
+		return "up"
+	case Down:
+		return "down"
+	}
+	return fmt.Sprintf("state(%d)", s)
+}
+
+// MaxWeight is the largest weight a target can have, Consul's own limit.
+const MaxWeight = 65535
+
+// Target is one member of a service as a source of membership reports it.
+type Target struct {
+	// ID names the member within its service and survives changes of the
+	// fields below, all but Address.
+	ID string
+	// Address is host:port. A target whose address changed is a new backend.
+	Address string
+	// Weight is the member's share relative to the others, 0 to MaxWeight.
+	// 0 means no new connections.
+	Weight int
+	// Zone is where the member runs, for instance an availability zone; it
+	// may be empty.
+	Zone string
+	// Status is the source's own word on the member's health.
+	Status Status
+}
+
+// Condition is what health knows of a backend, and why.
+type Condition struct {
+	State State
+	// Since is when State was entered.
+	Since time.Time
+	// Streak is how many results in a row led to State.
+	Streak int
+	// Signal names what led to State, for instance "tcp check".
+	Signal string
+	// Detail is the last error of the streak, empty when State is Up.
+	Detail string
+}
+
+// Counters count what passed through a backend since it was first seen. All
+// fields are safe for concurrent use.
+type Counters struct {
+	Connections     atomic.Uint64 // connections established by the data path
+	ConnectFailures atomic.Uint64 // connection attempts of the data path that failed
+	BytesIn         atomic.Uint64 // bytes from clients to the backend
+	BytesOut        atomic.Uint64 // bytes from the backend to clients
+	ChecksPassed    atomic.Uint64 // active checks that passed
+	ChecksFailed    atomic.Uint64 // active checks that failed
+	WentUp          atomic.Uint64 // transitions to Up
+	WentDown        atomic.Uint64 // transitions to Down
+}
+
+// Backend is one member of a service. It is created by Pool.Set, lives until
+// a later Set leaves it out, and may be held longer by the connections it
+// still serves. All methods are safe for concurrent use.
+type Backend struct {
+	// Counters are written by the data path and by health.
+	Counters Counters
+
+	id        string
+	addr      string
+	pool      *Pool
+	suspected chan struct{} // capacity 1; a token means "check me now"
+
+	target    atomic.Pointer[Target]
+	condition atomic.Pointer[Condition]
+
+	_      [64]byte // keeps active, written at every pick, off the lines above
+	active atomic.Int64
+	_      [56]byte
+}
+
+func newBackend(p *Pool, t Target) *Backend {
+	b := &Backend{id: t.ID, addr: t.Address, pool: p, suspected: make(chan struct{}, 1)}
+	b.target.Store(&t)
+	b.condition.Store(&Condition{State: Unknown, Since: time.Now()})
+	return b
+}
+
+// ID returns the member's name within its service.
+func (b *Backend) ID() string { return b.id }
+
+// Addr returns the address, host:port, to which connections are made.
+func (b *Backend) Addr() string { return b.addr }
+
+// Service returns the name of the service that the backend belongs to.
+func (b *Backend) Service() string { return b.pool.service }
+
+// Target returns the member as its source last reported it.
+func (b *Backend) Target() Target { return *b.target.Load() }
+
+// Weight returns the current weight, 0 to MaxWeight.
+func (b *Backend) Weight() int { return b.target.Load().Weight }
+
+// Condition returns what health knows of the backend.
+func (b *Backend) Condition() Condition { return *b.condition.Load() }
+
+// State returns the current state after hysteresis.
+func (b *Backend) State() State { return b.condition.Load().State }
+
+// SetCondition publishes a new condition and, if the state changed, counts
+// the transition and makes the pool offer or withhold the backend before it
+// returns. It is for pkg/health alone.
+func (b *Backend) SetCondition(c Condition) {
+	old := b.condition.Swap(&c)
+	if old.State == c.State {
+		return
+	}
+	switch c.State {
+	case Up:
+		b.Counters.WentUp.Add(1)
+	case Down:
+		b.Counters.WentDown.Add(1)
+	}
+	b.pool.refresh()
+}
+
+// Eligible reports whether the backend may take new connections, and if not,
+// why, in words for an operator.
+func (b *Backend) Eligible() (ok bool, why string) {
+	t, c := b.target.Load(), b.condition.Load()
+	switch {
+	case t.Status == Critical || t.Status == Maintenance:
+		return false, "the registry says " + t.Status.String()
+	case c.State == Down:
+		return false, fmt.Sprintf("%s: %d failures in a row, last: %s", c.Signal, c.Streak, c.Detail)
+	case t.Weight <= 0:
+		return false, "its weight is 0"
+	}
+	return true, ""
+}
+
+// Acquire takes a slot: one more connection or request that the backend
+// serves. Strategies call it as they choose; whoever got the backend from a
+// pick calls Release exactly once.
+func (b *Backend) Acquire() { b.active.Add(1) }
+
+// Release gives back a slot taken by Acquire.
+func (b *Backend) Release() {
+	if b.active.Add(-1) < 0 {
+		panic("BUG: backend slot released twice")
+	}
+}
+
+// Active returns how many slots are taken.
+func (b *Backend) Active() int64 { return b.active.Load() }
+
+// ReportConnectFailure counts a connection attempt of the data path that
+// failed and asks health to check the backend at once. It never blocks.
+func (b *Backend) ReportConnectFailure() {
+	b.Counters.ConnectFailures.Add(1)
+	select {
+	case b.suspected <- struct{}{}:
+	default: // a check has been asked for already
+	}
+}
+
+// Suspected yields a token after a ReportConnectFailure; tokens do not queue.
+// It is for the backend's check loop alone.
+func (b *Backend) Suspected() <-chan struct{} { return b.suspected }

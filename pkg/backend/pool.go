@@ -1,0 +1,128 @@
+package backend
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Snapshot is the state of a pool at one moment. It never changes: readers
+// may keep and iterate its slices, and must not write to them.
+type Snapshot struct {
+	// Version counts Pool.Set calls; 0 means that no source has reported yet.
+	Version uint64
+	// All holds every member, ordered by ID.
+	All []*Backend
+	// Eligible holds those that may take new connections, ordered by ID.
+	Eligible []*Backend
+	// Weights holds the weight of each entry of Eligible, 1 to MaxWeight, as
+	// it was when the snapshot was taken.
+	Weights []int
+}
+
+// Pool is the members of one service. Reading is lock-free; writing is
+// serialised, and every write publishes a new Snapshot.
+type Pool struct {
+	service  string
+	snapshot atomic.Pointer[Snapshot]
+
+	// mu protects the fields below and the order of published snapshots.
+	mu        sync.Mutex
+	version   uint64
+	members   map[string]*Backend // by ID
+	listeners []func(*Snapshot)
+}
+
+// NewPool returns an empty pool for the named service.
+func NewPool(service string) *Pool {
+	p := &Pool{service: service, members: make(map[string]*Backend)}
+	p.snapshot.Store(&Snapshot{})
+	return p
+}
+
+// Service returns the name of the service.
+func (p *Pool) Service() string { return p.service }
+
+// Snapshot returns the current state. It does not block or allocate.
+func (p *Pool) Snapshot() *Snapshot { return p.snapshot.Load() }
+
+// OnChange registers f and calls it at once and then with every new snapshot,
+// in order, before the write that caused it returns. f must not write to the
+// pool.
+func (p *Pool) OnChange(f func(*Snapshot)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listeners = append(p.listeners, f)
+	f(p.snapshot.Load())
+}
+
+// Set replaces the membership with targets and returns the backends that are
+// new and those that are gone. A target with a known ID and the same address
+// keeps its Backend; of several targets with one ID the last counts. Weights
+// are clamped to 0..MaxWeight.
+func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	members := make(map[string]*Backend, len(targets))
+	for _, t := range targets {
+		t.Weight = min(max(t.Weight, 0), MaxWeight)
+		b := p.members[t.ID]
+		if b == nil || b.addr != t.Address {
+			b = newBackend(p, t)
+		}
+		b.target.Store(&t)
+		members[t.ID] = b
+	}
+	for id, b := range members {
+		if p.members[id] != b {
+			added = append(added, b)
+		}
+	}
+	for id, b := range p.members {
+		if members[id] != b {
+			removed = append(removed, b)
+		}
+	}
+	sortByID(added)
+	sortByID(removed)
+	p.members = members
+	p.version++
+	p.publish()
+	return added, removed
+}
+
+// refresh publishes a new snapshot after a change of a member's condition.
+func (p *Pool) refresh() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.publish()
+}
+
+// publish builds and stores a snapshot; p.mu is held.
+func (p *Pool) publish() {
+	s := &Snapshot{
+		Version:  p.version,
+		All:      make([]*Backend, 0, len(p.members)),
+		Eligible: make([]*Backend, 0, len(p.members)),
+		Weights:  make([]int, 0, len(p.members)),
+	}
+	for _, b := range p.members {
+		s.All = append(s.All, b)
+	}
+	sortByID(s.All)
+	for _, b := range s.All {
+		if ok, _ := b.Eligible(); ok {
+			s.Eligible = append(s.Eligible, b)
+			s.Weights = append(s.Weights, b.Weight())
+		}
+	}
+	p.snapshot.Store(s)
+	for _, f := range p.listeners {
+		f(s)
+	}
+}
+
+func sortByID(bs []*Backend) {
+	slices.SortFunc(bs, func(a, b *Backend) int { return strings.Compare(a.id, b.id) })
+}

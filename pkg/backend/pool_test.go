@@ -1,0 +1,177 @@
+package backend
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func ids(bs []*Backend) string {
+	var s []string
+	for _, b := range bs {
+		s = append(s, b.ID())
+	}
+	return strings.Join(s, " ")
+}
+
+func target(id string, weight int) Target {
+	return Target{ID: id, Address: "10.0.0.1:" + id[1:], Weight: weight}
+}
+
+func TestPoolSet(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	f := func(targets []Target, wantAdded, wantRemoved, wantAll, wantEligible string) {
+		t.Helper()
+		added, removed := p.Set(targets)
+		s := p.Snapshot()
+		got := []string{ids(added), ids(removed), ids(s.All), ids(s.Eligible)}
+		want := []string{wantAdded, wantRemoved, wantAll, wantEligible}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("unexpected added, removed, all, eligible; got %q; want %q", got, want)
+		}
+	}
+	f([]Target{target("b2", 1), target("b1", 1)}, "b1 b2", "", "b1 b2", "b1 b2")
+	f([]Target{target("b3", 1), target("b1", 1)}, "b3", "b2", "b1 b3", "b1 b3")
+	f([]Target{target("b3", 0), target("b1", 1)}, "", "", "b1 b3", "b1")
+	f([]Target{target("b3", 1), target("b3", 2)}, "", "b1", "b3", "b3")
+	if w := p.Snapshot().Weights[0]; w != 2 {
+		t.Fatalf("unexpected weight of a target that came twice; got %d; want 2, the last one's", w)
+	}
+	f([]Target{{ID: "b3", Address: "10.0.0.2:1", Weight: 1}}, "b3", "b3", "b3", "b3")
+	f(nil, "", "b3", "", "")
+	if v := p.Snapshot().Version; v != 6 {
+		t.Fatalf("unexpected version; got %d; want 6", v)
+	}
+}
+
+func TestPoolKeepsBackends(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	added, _ := p.Set([]Target{target("b1", 1)})
+	b := added[0]
+	b.Acquire()
+	b.Counters.Connections.Add(7)
+	b.SetCondition(Condition{State: Up})
+	p.Set([]Target{{ID: "b1", Address: b.Addr(), Weight: 70000, Zone: "z"}})
+	s := p.Snapshot()
+	if s.All[0] != b || b.Active() != 1 || b.Counters.Connections.Load() != 7 || b.State() != Up {
+		t.Fatal("unexpected new backend for an ID and address already known")
+	}
+	if b.Weight() != MaxWeight || b.Target().Zone != "z" {
+		t.Fatalf("unexpected weight %d or zone %q", b.Weight(), b.Target().Zone)
+	}
+}
+
+func TestEligible(t *testing.T) {
+	t.Parallel()
+	f := func(status Status, state State, weight int, want bool, wantWhy string) {
+		t.Helper()
+		p := NewPool("web")
+		added, _ := p.Set([]Target{{ID: "b1", Address: "h:1", Weight: weight, Status: status}})
+		b := added[0]
+		b.SetCondition(Condition{State: state, Signal: "tcp check", Streak: 3, Detail: "refused"})
+		got, why := b.Eligible()
+		if got != want || !strings.Contains(why, wantWhy) {
+			t.Fatalf("unexpected eligibility of %v, %v, %d; got %v, %q; want %v, %q", status, state, weight, got, why, want, wantWhy)
+		}
+		if inSnapshot := len(p.Snapshot().Eligible) == 1; inSnapshot != want {
+			t.Fatalf("unexpected snapshot of %v, %v, %d; got %v; want %v", status, state, weight, inSnapshot, want)
+		}
+	}
+	for _, status := range []Status{Passing, Warning} {
+		f(status, Unknown, 1, true, "")
+		f(status, Up, 1, true, "")
+		f(status, Down, 1, false, "tcp check: 3 failures in a row, last: refused")
+		f(status, Up, 0, false, "weight is 0")
+	}
+	for _, state := range States() {
+		f(Critical, state, 1, false, "the registry says critical")
+		f(Maintenance, state, 1, false, "the registry says maintenance")
+	}
+}
+
+func TestSetConditionCountsTransitions(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	var snapshots int
+	p.OnChange(func(*Snapshot) { snapshots++ })
+	added, _ := p.Set([]Target{target("b1", 1)})
+	b := added[0]
+	for _, s := range []State{Up, Up, Down, Down, Up} {
+		b.SetCondition(Condition{State: s})
+	}
+	if up, down := b.Counters.WentUp.Load(), b.Counters.WentDown.Load(); up != 2 || down != 1 {
+		t.Fatalf("unexpected transitions; got %d up, %d down; want 2, 1", up, down)
+	}
+	if snapshots != 1+1+3 {
+		t.Fatalf("unexpected number of snapshots; got %d; want 5: at once, for Set, and for each transition", snapshots)
+	}
+}
+
+func TestReportConnectFailureNeverBlocks(t *testing.T) {
+	t.Parallel()
+	added, _ := NewPool("web").Set([]Target{target("b1", 1)})
+	b := added[0]
+	for range 3 {
+		b.ReportConnectFailure()
+	}
+	if n := b.Counters.ConnectFailures.Load(); n != 3 {
+		t.Fatalf("unexpected failures; got %d; want 3", n)
+	}
+	<-b.Suspected()
+	select {
+	case <-b.Suspected():
+		t.Fatal("unexpected second token")
+	default:
+	}
+}
+
+func TestReleaseTwicePanics(t *testing.T) {
+	t.Parallel()
+	added, _ := NewPool("web").Set([]Target{target("b1", 1)})
+	defer func() {
+		if recover() == nil {
+			t.Fatal("unexpected silence about a slot released twice")
+		}
+	}()
+	added[0].Release()
+}
+
+// TestPoolConcurrently runs every writer and reader at once; the race
+// detector and the final state judge.
+func TestPoolConcurrently(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	all := []Target{target("b1", 1), target("b2", 1), target("b3", 1)}
+	p.Set(all)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 500 {
+				switch i {
+				case 0:
+					p.Set(all[:1+j%3])
+				case 1, 2:
+					for _, b := range p.Snapshot().All {
+						b.SetCondition(Condition{State: States()[1+(i+j)%2]})
+					}
+				case 3:
+					s := p.Snapshot()
+					if len(s.Eligible) != len(s.Weights) || len(s.Eligible) > len(s.All) {
+						t.Errorf("unexpected snapshot: %d eligible, %d weights, %d in all", len(s.Eligible), len(s.Weights), len(s.All))
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	p.Set(all)
+	for _, b := range p.Snapshot().All {
+		b.SetCondition(Condition{State: Up})
+	}
+	if got := ids(p.Snapshot().Eligible); got != "b1 b2 b3" {
+		t.Fatalf("unexpected eligible backends; got %q; want all", got)
+	}
+}
