@@ -1,0 +1,86 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// Check is one way to find out whether a backend answers.
+type Check interface {
+	// Probe returns nil if the backend at addr, host:port, answers as it
+	// should before ctx ends. It is safe for concurrent use.
+	Probe(ctx context.Context, addr string) error
+	// String names the check for logs, for instance "tcp check".
+	String() string
+}
+
+// TCPCheck passes if a TCP connection can be made.
+type TCPCheck struct{}
+
+// Probe connects and closes the connection with a reset, as HAProxy does: the
+// backend then has nothing to keep, and no port of ours waits in TIME_WAIT.
+func (TCPCheck) Probe(ctx context.Context, addr string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	_ = c.(*net.TCPConn).SetLinger(0)
+	return c.Close()
+}
+
+func (TCPCheck) String() string { return "tcp check" }
+
+// HTTPCheck passes if a GET answers with a status from 200 to 399.
+type HTTPCheck struct {
+	path   string
+	client *http.Client
+}
+
+// NewHTTPCheck returns a check that asks for path, which begins with a slash.
+// Every probe uses a connection of its own, because that is what it checks.
+func NewHTTPCheck(path string) *HTTPCheck {
+	return &HTTPCheck{path: path, client: &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // a redirect is an answer
+		},
+	}}
+}
+
+// Probe asks once.
+func (h *HTTPCheck) Probe(ctx context.Context, addr string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+h.path, nil)
+	if err != nil {
+		return fmt.Errorf("cannot make a request for %q: %w", addr+h.path, err)
+	}
+	req.Header.Set("User-Agent", "sluice-health-check")
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+func (h *HTTPCheck) String() string { return "http check" }
+
+// ParseCheck returns the check that spec names: "tcp", "http:/path", or nil
+// for "none".
+func ParseCheck(spec string) (Check, error) {
+	switch {
+	case spec == "tcp":
+		return TCPCheck{}, nil
+	case spec == "none":
+		return nil, nil
+	case strings.HasPrefix(spec, "http:/"):
+		return NewHTTPCheck(strings.TrimPrefix(spec, "http:")), nil
+	}
+	return nil, fmt.Errorf("unknown check %q; known are tcp, http:/PATH and none", spec)
+}

@@ -1,0 +1,27 @@
+// Package health decides whether a backend is up.
+//
+// The decision is [Hysteresis], a pure value: a state and one counter of
+// results contrary to it. An agreeing result resets the counter, so "three
+// failures" means three in a row.
+//
+//	state    result  counter reaches  new state
+//	unknown  pass    1                up
+//	unknown  fail    1                down
+//	up       fail    fall (3)         down
+//	down     pass    rise (2)         up
+//
+// The first result decides a backend that is unknown: it has no history that
+// a single result could contradict. Until then the backend is used, because
+// its source of membership calls it healthy.
+//
+// The signals are the active check (TCP connect or HTTP GET), made at the
+// interval, and failed connects of live traffic: those do not count as
+// results, they ask for a check at once, so that a single client's bad luck
+// decides nothing and a dead backend is out after fall checks a fast interval
+// apart. While results contradict the state the fast interval applies; while
+// a backend is down and failing, the down interval.
+//
+// [Monitor] runs one goroutine a backend, the one writer of that backend's
+// condition. The gauge, the log line and the balancer all read the state
+// after hysteresis, never a raw result.
+package health

@@ -1,0 +1,253 @@
+package health
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/pkg/backend"
+)
+
+// script is a Check whose results a test sets; it notes when it was asked.
+type script struct {
+	mu    sync.Mutex
+	err   error
+	times []time.Time
+}
+
+func (s *script) Probe(context.Context, string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times = append(s.times, time.Now())
+	return s.err
+}
+
+func (s *script) String() string { return "scripted check" }
+
+func (s *script) set(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.times = err, nil
+}
+
+func (s *script) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.times)
+}
+
+// follow starts a monitor of one backend in a synctest bubble.
+func follow(t *testing.T, cfg Config) (*backend.Backend, *Monitor, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m := NewMonitor(cfg)
+	p := backend.NewPool("web")
+	added, removed := p.Set([]backend.Target{{ID: "1", Address: "10.0.0.1:80", Weight: 1}})
+	m.Follow(added, removed)
+	t.Cleanup(m.Close)
+	return added[0], m, &log
+}
+
+func TestMonitorWalk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, _, log := follow(t, Config{Check: check})
+		state := func(after time.Duration, want backend.State) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := b.State(); got != want {
+				t.Fatalf("unexpected state after %v; got %v; want %v", after, got, want)
+			}
+		}
+		if b.State() != backend.Unknown {
+			t.Fatalf("unexpected state at the start: %v", b.State())
+		}
+		state(2*time.Second, backend.Up) // the first check comes within the interval
+
+		// A failure is noticed within an interval and its jitter, and confirmed
+		// by two more a fast interval apart.
+		check.set(errors.New("refused"))
+		for check.count() == 0 {
+			state(10*time.Millisecond, backend.Up)
+		}
+		state(150*time.Millisecond, backend.Up)
+		state(100*time.Millisecond, backend.Down)
+		if c := b.Condition(); c.Streak != 3 || c.Signal != "scripted check" || c.Detail != "refused" {
+			t.Fatalf("unexpected condition: %+v", c)
+		}
+
+		// And back: two passes.
+		check.set(nil)
+		for check.count() == 0 {
+			state(10*time.Millisecond, backend.Down)
+		}
+		state(110*time.Millisecond, backend.Up)
+		if n := strings.Count(log.String(), "backend state changed"); n != 3 {
+			t.Fatalf("unexpected number of log lines; got %d; want one for each of 3 transitions:\n%s", n, log)
+		}
+		if b.Counters.ChecksFailed.Load() != 3 || b.Counters.WentDown.Load() != 1 || b.Counters.WentUp.Load() != 2 {
+			t.Fatalf("unexpected counters: %d failed", b.Counters.ChecksFailed.Load())
+		}
+	})
+}
+
+// TestMonitorConnectFailure checks that a failed connect leads to a check at
+// once, and a storm of them to no more than one a fast interval.
+func TestMonitorConnectFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, _, _ := follow(t, Config{Check: check, Interval: time.Hour, Fall: 3})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if b.State() != backend.Up {
+			t.Fatalf("unexpected state: %v", b.State())
+		}
+		time.Sleep(time.Minute)
+		check.set(errors.New("refused"))
+		b.ReportConnectFailure()
+		synctest.Wait()
+		if n := check.count(); n != 1 {
+			t.Fatalf("unexpected number of checks right after a failed connect; got %d; want 1", n)
+		}
+		for range 200 {
+			b.ReportConnectFailure()
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		if n := check.count(); n != 3 {
+			t.Fatalf("unexpected number of checks in 200 ms of failed connects; got %d; want 3", n)
+		}
+		if b.State() != backend.Down {
+			t.Fatalf("unexpected state 200 ms after the first failed connect: %v", b.State())
+		}
+	})
+}
+
+func TestMonitorJitteredStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		m := NewMonitor(Config{Check: check, Logger: slog.New(slog.DiscardHandler)})
+		defer m.Close()
+		var targets []backend.Target
+		for i := range 100 {
+			targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: "h:1", Weight: 1})
+		}
+		start := time.Now()
+		m.Follow(backend.NewPool("web").Set(targets))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		var early int
+		for _, at := range check.times[:100] {
+			if at.Sub(start) < time.Second {
+				early++
+			}
+		}
+		if early < 20 || early > 80 {
+			t.Fatalf("unexpected spread of first checks; got %d of 100 in the first half of the interval", early)
+		}
+	})
+}
+
+func TestMonitorStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, m, _ := follow(t, Config{Check: check})
+		time.Sleep(time.Minute)
+		m.Follow(nil, []*backend.Backend{b})
+		check.set(nil)
+		time.Sleep(time.Minute)
+		if n := check.count(); n != 0 {
+			t.Fatalf("unexpected checks of a removed backend: %d", n)
+		}
+		m.Close()
+		m.Follow([]*backend.Backend{b}, nil)
+		time.Sleep(time.Minute)
+		if n := check.count(); n != 0 {
+			t.Fatalf("unexpected checks after Close: %d", n)
+		}
+	})
+}
+
+func TestMonitorWithoutCheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, _, _ := follow(t, Config{})
+		time.Sleep(time.Hour)
+		if ok, why := b.Eligible(); !ok || b.State() != backend.Unknown {
+			t.Fatalf("unexpected: %v, %q", b.State(), why)
+		}
+	})
+}
+
+// TestProbe runs both checks against real servers.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/redirect":
+			http.Redirect(w, r, "/bad", http.StatusFound)
+		case "/bad":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case "/hang":
+			<-release
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(release) })
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+
+	f := func(spec, addr, want string) {
+		t.Helper()
+		check, err := ParseCheck(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if spec == "http:/hang" {
+			ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+		}
+		err = check.Probe(ctx, addr)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Fatalf("unexpected result of %s at %s; got %v; want %q", spec, addr, err, want)
+		}
+	}
+	live := s.Listener.Addr().String()
+	f("tcp", live, "")
+	f("tcp", dead.Addr().String(), "refused")
+	f("http:/", live, "")
+	f("http:/redirect", live, "")
+	f("http:/bad", live, "status 503")
+	f("http:/hang", live, "deadline")
+	f("http:/", dead.Addr().String(), "refused")
+	for _, spec := range []string{"", "ping", "http", "http:", "http:x"} {
+		if _, err := ParseCheck(spec); err == nil {
+			t.Fatalf("unexpected success of %q", spec)
+		}
+	}
+	if c, err := ParseCheck("none"); c != nil || err != nil {
+		t.Fatalf("unexpected: %v, %v", c, err)
+	}
+}
