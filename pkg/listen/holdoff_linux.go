@@ -1,0 +1,35 @@
+package listen
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// holdOff makes the kernel drop segments that would open a new connection on
+// ln: a classic BPF filter (socket(7), SO_ATTACH_FILTER) on the listening
+// socket sees the TCP header first and lets all through but SYN without ACK.
+// Handshakes that have begun still end. It needs no privilege.
+func holdOff(ln *net.TCPListener) error {
+	const flagsOffset, syn, synOrAck = 13, 0x02, 0x12
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flagsOffset},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: synOrAck},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: syn, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
+	}
+	rc, err := ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var attachErr error
+	err = rc.Control(func(fd uintptr) {
+		attachErr = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	})
+	if err != nil {
+		return err
+	}
+	return attachErr
+}

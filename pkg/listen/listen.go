@@ -1,0 +1,286 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/throttle"
+)
+
+const (
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = time.Second
+
+	// drainQuiet is how long nothing must arrive before a draining listener
+	// closes: long enough for a handshake that has begun to end.
+	drainQuiet = 200 * time.Millisecond
+	// drainMax bounds a drain where connections cannot be held off.
+	drainMax = 2 * time.Second
+)
+
+// Config describes a listener.
+type Config struct {
+	// Kind is l4 or l7, for logs and metrics.
+	Kind string
+	// Name is what the listener is for: a service, or an address.
+	Name string
+	// Address is host:port; port 0 lets the kernel choose.
+	Address string
+	// MaxConns is how many connections may be open at once. Those beyond are
+	// closed as they come. 0 means no limit.
+	MaxConns int
+	// Logger takes what an operator should know. It must not be nil.
+	Logger *slog.Logger
+	// Metrics takes the listener's counters. It must not be nil.
+	Metrics *metrics.Set
+}
+
+// Listener is a bound TCP listener; it implements net.Listener. All methods
+// are safe for concurrent use.
+type Listener struct {
+	cfg    Config
+	ln     *net.TCPListener
+	closed chan struct{} // closed when no connection will be accepted any more
+	once   sync.Once     // guards closed
+
+	drainUntil atomic.Int64 // unix nanoseconds; 0 while not draining
+
+	accepted, rejected, failed *metrics.Counter
+	overCap, trouble           throttle.Throttle
+
+	// mu protects the fields below.
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+	empty chan struct{} // closed when conns is empty and the listener closed; nil while nobody waits
+}
+
+// Listen binds cfg.Address. The caller closes the listener.
+func Listen(cfg Config) (*Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // Go's default; an MPTCP socket takes no filter, see holdOff, and costs more
+	ln, err := lc.Listen(context.Background(), "tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", cfg.Address, unwrapOp(err))
+	}
+	l := &Listener{
+		cfg:    cfg,
+		ln:     ln.(*net.TCPListener),
+		closed: make(chan struct{}),
+		conns:  make(map[*Conn]struct{}),
+	}
+	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
+	l.accepted = cfg.Metrics.NewCounter("sluice_listener_accepted_total" + labels)
+	l.rejected = cfg.Metrics.NewCounter("sluice_listener_rejected_total" + labels)
+	l.failed = cfg.Metrics.NewCounter("sluice_listener_accept_errors_total" + labels)
+	cfg.Metrics.NewGauge("sluice_listener_connections"+labels, func() float64 { return float64(l.Open()) })
+	return l, nil
+}
+
+// unwrapOp returns what is wrong without the address, which the caller names.
+func unwrapOp(err error) error {
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		return oe.Err
+	}
+	return err
+}
+
+// Conn is an accepted connection. Its TCPConn may be used directly for
+// reading and writing; Close must be called on the Conn.
+type Conn struct {
+	*net.TCPConn
+	l      *Listener
+	closed atomic.Bool
+}
+
+// Close closes the connection and gives its place under the cap back. Only
+// the first call counts.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	err := c.TCPConn.Close()
+	c.l.forget(c)
+	return err
+}
+
+// Addr returns the bound address.
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// Name returns what the listener is for, as configured.
+func (l *Listener) Name() string { return l.cfg.Name }
+
+// Accept waits for the next connection, a *Conn. Its error is net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptConn()
+	if err != nil {
+		return nil, err // not c: a nil *Conn is no nil net.Conn
+	}
+	return c, nil
+}
+
+// AcceptConn is Accept with the connection's own type.
+func (l *Listener) AcceptConn() (*Conn, error) {
+	var backoff time.Duration
+	for {
+		tc, err := l.ln.AcceptTCP()
+		if err == nil {
+			backoff = 0
+			l.extendDrain()
+			if c := l.admit(tc); c != nil {
+				return c, nil
+			}
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) || (l.drainUntil.Load() != 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
+			l.Close()
+			return nil, net.ErrClosed
+		}
+		l.failed.Inc()
+		backoff = min(max(2*backoff, minBackoff), maxBackoff)
+		if ok, dropped := l.trouble.Allow(time.Now()); ok {
+			l.cfg.Logger.Error("cannot accept a connection; trying again (for EMFILE raise the open files limit or lower max-conns)",
+				"listener", l.cfg.Kind, "name", l.cfg.Name, "err", err, "retry_in", backoff, "more", dropped)
+		}
+		select {
+		case <-time.After(backoff):
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// admit counts tc in, or closes it and returns nil if that exceeds the cap.
+func (l *Listener) admit(tc *net.TCPConn) *Conn {
+	l.mu.Lock()
+	if l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns {
+		l.mu.Unlock()
+		tc.Close()
+		l.rejected.Inc()
+		if ok, dropped := l.overCap.Allow(time.Now()); ok {
+			l.cfg.Logger.Warn("too many connections; closing new ones (raise max-conns= of this listener, and the open files limit)",
+				"listener", l.cfg.Kind, "name", l.cfg.Name, "max_conns", l.cfg.MaxConns, "more", dropped)
+		}
+		return nil
+	}
+	c := &Conn{TCPConn: tc, l: l}
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	l.accepted.Inc()
+	return c
+}
+
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.signalEmpty()
+	l.mu.Unlock()
+}
+
+// signalEmpty wakes Wait once nothing is open and nothing can come; l.mu is
+// held.
+func (l *Listener) signalEmpty() {
+	if l.empty == nil || len(l.conns) > 0 {
+		return
+	}
+	select {
+	case <-l.closed:
+		close(l.empty)
+		l.empty = nil
+	default:
+	}
+}
+
+// Open returns how many connections are open.
+func (l *Listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// Close stops accepting at once; connections still in the kernel's queue are
+// reset. Open connections are left alone. It is idempotent.
+func (l *Listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.ln.Close()
+		l.mu.Lock()
+		l.signalEmpty()
+		l.mu.Unlock()
+	})
+	return err
+}
+
+// Drain stops new connections and returns once those that the kernel had
+// already queued are accepted and the listener is closed, after some 0.2 s
+// and at most 2 s. Somebody must be calling Accept meanwhile. On Linux new
+// SYNs are dropped while the queue empties, so that no connection is
+// established only to be reset; elsewhere one may be.
+func (l *Listener) Drain() {
+	if err := holdOff(l.ln); err != nil {
+		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
+	}
+	end := time.Now().Add(drainMax)
+	l.drainUntil.Store(end.UnixNano())
+	l.extendDrain()
+	select {
+	case <-l.closed:
+	case <-time.After(time.Until(end) + drainQuiet):
+	}
+	l.Close()
+}
+
+// extendDrain moves the moment at which a draining listener gives up waiting.
+func (l *Listener) extendDrain() {
+	end := l.drainUntil.Load()
+	if end == 0 {
+		return
+	}
+	quiet := time.Now().Add(drainQuiet)
+	if last := time.Unix(0, end); quiet.After(last) {
+		quiet = last
+	}
+	_ = l.ln.SetDeadline(quiet) // fails only if closed, which Accept sees
+}
+
+// Wait blocks until the listener is closed and no connection is open, or
+// until ctx ends, whose error it then returns.
+func (l *Listener) Wait(ctx context.Context) error {
+	l.mu.Lock()
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.signalEmpty()
+	l.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// CloseConns closes every open connection and returns how many there were.
+func (l *Listener) CloseConns() int {
+	l.mu.Lock()
+	conns := make([]*Conn, 0, len(l.conns))
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	return len(conns)
+}
