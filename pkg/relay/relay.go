@@ -1,0 +1,241 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// bufferSize is how much one read takes at most, in bytes. A read that
+	// fills it starts a stretch.
+	bufferSize = 32 << 10
+	// stretch is how many bytes are spliced before they are counted; it is the
+	// most that a pipe of Go's splice holds.
+	stretch = 1 << 20
+	// pause is how long a stream may stop within a stretch before its pipe is
+	// given back.
+	pause = 20 * time.Millisecond
+)
+
+// buffers holds *[]byte of bufferSize.
+var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+
+// End says how a pair ended.
+type End uint8
+
+// A pair ends by the first failure or, without one, by the side that closed
+// its direction first.
+const (
+	ClientEOF    End = iota // the client closed first
+	BackendEOF              // the backend closed first
+	ClientReset             // the client's connection broke
+	BackendReset            // the backend's connection broke
+	IdleTimeout             // no byte moved for the idle time
+	Closed                  // our own side closed a connection meanwhile
+)
+
+// String returns the end in snake case.
+func (e End) String() string {
+	switch e {
+	case ClientEOF:
+		return "client_eof"
+	case BackendEOF:
+		return "backend_eof"
+	case ClientReset:
+		return "client_reset"
+	case BackendReset:
+		return "backend_reset"
+	case IdleTimeout:
+		return "idle_timeout"
+	case Closed:
+		return "closed"
+	}
+	return fmt.Sprintf("end(%d)", e)
+}
+
+// Config sets how a pair is copied.
+type Config struct {
+	// Idle is how long no byte may move in either direction before the pair
+	// ends; it ends at most a quarter later. 0 or less means for ever.
+	Idle time.Duration
+	// Progress, if not nil, is told of bytes moved from the client (in) and to
+	// the client (out) since it was last told, from two goroutines at once and
+	// at least every MiB.
+	Progress func(in, out int64)
+}
+
+// Result says what a pair moved and how it ended.
+type Result struct {
+	In, Out int64 // bytes from the client and to the client
+	End     End
+}
+
+// Copy copies both ways between client and backend until both directions have
+// ended. It closes neither; the caller must close both, and nothing may use
+// their deadlines meanwhile. Closing one of them from elsewhere ends Copy.
+func Copy(client, backend *net.TCPConn, cfg Config) Result {
+	p := &pair{progress: cfg.Progress}
+	p.up = direction{pair: p, src: client, dst: backend, eof: ClientEOF}
+	p.down = direction{pair: p, src: backend, dst: client, eof: BackendEOF}
+	if cfg.Idle > 0 {
+		w := newIdleWatch(p, cfg.Idle)
+		defer w.stop()
+	}
+	done := make(chan struct{}) // closed when copyUp has returned
+	go func() {
+		defer close(done)
+		p.copyUp()
+	}()
+	p.copyDown()
+	<-done
+	return Result{In: p.up.moved.Load(), Out: p.down.moved.Load(), End: p.endedBy}
+}
+
+// pair is a client and a backend with the two directions between them.
+type pair struct {
+	up, down direction
+	progress func(in, out int64) // may be nil
+	aborted  atomic.Bool         // set before the deadlines that unblock both directions
+
+	// mu protects the fields below.
+	mu      sync.Mutex
+	ended   bool // by EOF of one side
+	failed  bool
+	endedBy End
+}
+
+// direction is one half of a pair. Only its own goroutine moves bytes.
+type direction struct {
+	pair     *pair
+	src, dst *net.TCPConn
+	eof      End // what it means that src ends
+	moved    atomic.Int64
+	finSent  atomic.Bool // set before FIN is sent to dst
+}
+
+// The two copy loops have names of their own so that stacks tell them apart.
+
+func (p *pair) copyUp() {
+	p.up.copy(&p.down, func(n int64) {
+		if p.progress != nil {
+			p.progress(n, 0)
+		}
+	})
+}
+
+func (p *pair) copyDown() {
+	p.down.copy(&p.up, func(n int64) {
+		if p.progress != nil {
+			p.progress(0, n)
+		}
+	})
+}
+
+// copy moves src to dst until src ends, which it passes on, or something
+// fails, which ends both directions.
+func (d *direction) copy(opposite *direction, progress func(int64)) {
+	count := func(n int64) {
+		if n > 0 {
+			d.moved.Add(n)
+			progress(n)
+		}
+	}
+	in := newReader(d.src)
+	for {
+		n, err := d.moveBuffer(in)
+		count(n)
+		if n == bufferSize && err == nil {
+			var m int64
+			m, err = d.moveStretch()
+			count(m)
+		}
+		if err != nil {
+			d.fail(err)
+			return
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if !opposite.finSent.Load() && wasReset(d.src) {
+		// The kernel tells of a reset once; a write of the other direction has
+		// heard it, and reads then return 0 as if the peer had closed.
+		d.fail(syscall.ECONNRESET)
+		return
+	}
+	d.pair.finish(d.eof)
+	d.finSent.Store(true)
+	_ = d.dst.CloseWrite() // fails only if dst broke, which the other direction sees
+}
+
+// moveBuffer waits for bytes and moves as many as one read takes. 0 without
+// an error means that src ended.
+func (d *direction) moveBuffer(in *reader) (int64, error) {
+	b, n, err := in.read()
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	defer buffers.Put(b)
+	w, err := d.dst.Write((*b)[:n])
+	if err != nil {
+		err = writeError{err}
+	}
+	return int64(w), err
+}
+
+// writeError marks an error as the destination's.
+type writeError struct{ error }
+
+func (e writeError) Unwrap() error { return e.error }
+
+// finish records that a side closed its direction, if it is the first.
+func (p *pair) finish(eof End) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended && !p.failed {
+		p.endedBy = eof
+	}
+	p.ended = true
+}
+
+// fail ends the pair because of an error in d.
+func (d *direction) fail(err error) {
+	p := d.pair
+	if errors.Is(err, net.ErrClosed) {
+		p.abort(Closed)
+		return
+	}
+	if p.aborted.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		return // the abort's own doing
+	}
+	if d.broken(err) == p.up.src {
+		_ = p.up.dst.SetLinger(0)
+		p.abort(ClientReset)
+	} else {
+		_ = p.up.src.SetLinger(0)
+		p.abort(BackendReset)
+	}
+}
+
+// abort records end, unless a failure came before, and unblocks both
+// directions.
+func (p *pair) abort(end End) {
+	p.mu.Lock()
+	if p.failed {
+		p.mu.Unlock()
+		return
+	}
+	p.failed = true
+	p.endedBy = end
+	p.mu.Unlock()
+	p.aborted.Store(true)
+	past := time.Unix(1, 0)
+	_ = p.up.src.SetDeadline(past)
+	_ = p.up.dst.SetDeadline(past)
+}
