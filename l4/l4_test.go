@@ -1,0 +1,495 @@
+package l4
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+	"sluice/pkg/listen"
+)
+
+// fixture is a running server over a pool of the given addresses.
+type fixture struct {
+	t      *testing.T
+	addr   string
+	pool   *backend.Pool
+	server *Server
+	set    *metrics.Set
+	served chan error
+}
+
+func newFixture(t *testing.T, change func(*Config), backends ...string) *fixture {
+	t.Helper()
+	set := metrics.NewSet()
+	ln, err := listen.Listen(listen.Config{Kind: "l4", Name: "db", Address: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Metrics: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := backend.NewPool("db")
+	var targets []backend.Target
+	for i, addr := range backends {
+		targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: addr, Weight: 1})
+	}
+	pool.Set(targets)
+	balancer, err := balance.New(pool, "round_robin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Balancer: balancer, Logger: slog.New(slog.DiscardHandler), Metrics: set}
+	if change != nil {
+		change(&cfg)
+	}
+	f := &fixture{t: t, addr: ln.Addr().String(), pool: pool, server: New(ln, cfg), set: set, served: make(chan error, 1)}
+	go func() { f.served <- f.server.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		f.server.Shutdown(ctx)
+	})
+	return f
+}
+
+func (f *fixture) dial() *net.TCPConn {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
+}
+
+// shutdown drains f and fails if a connection had to be cut.
+func (f *fixture) shutdown() {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	defer cancel()
+	if n := f.server.Shutdown(ctx); n != 0 {
+		f.t.Fatalf("unexpected number of connections cut; got %d; want 0", n)
+	}
+	if err := <-f.served; err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// wantEnds compares the connections counted by reason.
+func (f *fixture) wantEnds(want map[Reason]int) {
+	f.t.Helper()
+	for r := range reasons {
+		if got := int(f.server.metrics.ended[r].Get()); got != want[r] {
+			f.t.Fatalf("unexpected connections that ended by %v; got %d; want %d", r, got, want[r])
+		}
+	}
+	for _, b := range f.pool.Snapshot().All {
+		if b.Active() != 0 {
+			f.t.Fatalf("unexpected slots left on %s: %d", b.Addr(), b.Active())
+		}
+	}
+}
+
+// serveTCP runs handle for each connection to a new address until the test
+// ends.
+func serveTCP(t *testing.T, handle func(*net.TCPConn)) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				handle(c.(*net.TCPConn))
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// serveEcho returns what it is sent, to the end, and then ends.
+func serveEcho(t *testing.T) (addr string) {
+	return serveTCP(t, func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+}
+
+// serveNothing returns an address that refuses connections.
+func serveNothing(t *testing.T) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// exchange sends n pseudo-random bytes through c, half-closes, and expects
+// them back to the byte.
+func exchange(c *net.TCPConn, n int64, seed byte) error {
+	sent, got := sha256.New(), sha256.New()
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(io.MultiWriter(c, sent), rand.NewChaCha8([32]byte{seed}), n)
+		wrote <- errors.Join(err, c.CloseWrite())
+	}()
+	m, err := io.Copy(got, c)
+	if err := errors.Join(err, <-wrote); err != nil {
+		return err
+	}
+	if m != n || string(got.Sum(nil)) != string(sent.Sum(nil)) {
+		return fmt.Errorf("got %d bytes back that differ from the %d sent", m, n)
+	}
+	return nil
+}
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, serveEcho(t))
+	sizes := []int64{0, 1, 64 << 10, 1 << 20, 100 << 20}
+	var total uint64
+	for i, n := range sizes {
+		c := f.dial()
+		if err := exchange(c, n, byte(i)); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		total += uint64(n)
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{ClientEOF: len(sizes)})
+	c := &f.pool.Snapshot().All[0].Counters
+	if c.BytesIn.Load() != total || c.BytesOut.Load() != total || f.server.metrics.bytesIn.Get() != total || f.server.metrics.bytesOut.Get() != total {
+		t.Fatalf("unexpected byte counts; got %d in, %d out; want %d both", c.BytesIn.Load(), c.BytesOut.Load(), total)
+	}
+	if c.Connections.Load() != uint64(len(sizes)) {
+		t.Fatalf("unexpected number of connections: %d", c.Connections.Load())
+	}
+}
+
+func TestServerSpeaksFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, serveTCP(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 ready\r\n")) }))
+	got, err := io.ReadAll(f.dial())
+	if err != nil || string(got) != "220 ready\r\n" {
+		t.Fatalf("unexpected greeting: %q, %v", got, err)
+	}
+}
+
+// TestManyAtOnce opens 3,000 connections before any ends, and serves all.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	const n = 3000
+	before := runtime.NumGoroutine()
+	f := newFixture(t, nil, serveEcho(t), serveEcho(t), serveEcho(t))
+	conns := make([]*net.TCPConn, n)
+	var wg sync.WaitGroup
+	for i := range conns {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", f.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conns[i] = c.(*net.TCPConn)
+		})
+	}
+	wg.Wait()
+	for i, c := range conns {
+		wg.Go(func() {
+			if c == nil {
+				return
+			}
+			defer c.Close()
+			if err := exchange(c, 1000, byte(i)); err != nil {
+				t.Errorf("connection %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	f.shutdown()
+	f.wantEnds(map[Reason]int{ClientEOF: n})
+	for _, b := range f.pool.Snapshot().All {
+		if got := b.Counters.Connections.Load(); got != n/3 {
+			t.Fatalf("unexpected share of %s; got %d of %d", b.Addr(), got, n)
+		}
+	}
+	// Other tests run beside this one, so only a leak by the thousand shows.
+	if after := runtime.NumGoroutine(); after > before+n/3 {
+		t.Fatalf("unexpected goroutines; got %d; had %d", after, before)
+	}
+}
+
+// TestRetry puts two dead backends among three: every connection must reach
+// the living one.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, serveNothing(t), serveEcho(t), serveNothing(t))
+	const n = 30
+	for i := range n {
+		if err := exchange(f.dial(), 100, byte(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{ClientEOF: n})
+	all := f.pool.Snapshot().All
+	for _, i := range []int{0, 2} {
+		if all[i].Counters.ConnectFailures.Load() == 0 || all[i].Counters.Connections.Load() != 0 {
+			t.Fatalf("unexpected counters of dead backend %d", i)
+		}
+		select {
+		case <-all[i].Suspected():
+		default:
+			t.Fatalf("nobody was told of the failure of backend %d", i)
+		}
+	}
+	if got, want := f.server.metrics.retries.Get(), f.server.metrics.connectFailures.Get(); got != want || got < n {
+		t.Fatalf("unexpected retries; got %d; want %d, one for each failure", got, want)
+	}
+}
+
+// wantReset expects the connection to end by a reset, not by an answer that
+// looks complete.
+func wantReset(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("unexpected end; got %v; want ECONNRESET", err)
+	}
+}
+
+// wantRefusal expects a new connection to be reset, which may happen before
+// the client has seen it established.
+func (f *fixture) wantRefusal() {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.addr)
+	if err == nil {
+		defer c.Close()
+		wantReset(f.t, c.(*net.TCPConn))
+	} else if !errors.Is(err, syscall.ECONNRESET) {
+		f.t.Fatalf("unexpected error of a connection that nobody can serve: %v", err)
+	}
+}
+
+func TestNobodyToServe(t *testing.T) {
+	t.Parallel()
+	dead := newFixture(t, nil, serveNothing(t), serveNothing(t))
+	dead.wantRefusal()
+	dead.shutdown()
+	dead.wantEnds(map[Reason]int{DialFailed: 1})
+
+	none := newFixture(t, nil)
+	none.wantRefusal()
+	none.shutdown()
+	none.wantEnds(map[Reason]int{NoBackend: 1})
+
+	down := newFixture(t, nil, serveEcho(t))
+	down.pool.Snapshot().All[0].SetCondition(backend.Condition{State: backend.Down})
+	down.wantRefusal()
+	down.shutdown()
+	down.wantEnds(map[Reason]int{NoBackend: 1})
+}
+
+// TestBlackHole puts a backend that never answers a SYN (a listener whose
+// queue is full) beside a living one.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.ConnectTimeout = 500 * time.Millisecond }, blackHole(t), serveEcho(t))
+	for i := range 4 {
+		if err := exchange(f.dial(), 100, byte(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{ClientEOF: 4})
+}
+
+// blackHole returns an address whose accept queue is full, so that further
+// SYNs are dropped.
+func blackHole(t *testing.T) (addr string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
+	for range 8 {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Fatal("the accept queue does not fill")
+	return ""
+}
+
+func TestResetsPassThrough(t *testing.T) {
+	t.Parallel()
+	reset := func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, 1))
+		_ = c.SetLinger(0)
+	}
+	f := newFixture(t, nil, serveTCP(t, reset))
+	c := f.dial()
+	_, _ = c.Write([]byte("x"))
+	wantReset(t, c)
+	f.shutdown()
+	f.wantEnds(map[Reason]int{BackendReset: 1})
+
+	ends := make(chan error, 1)
+	g := newFixture(t, nil, serveTCP(t, func(c *net.TCPConn) {
+		_, err := io.Copy(io.Discard, c)
+		ends <- err
+	}))
+	c = g.dial()
+	_, _ = c.Write([]byte("x"))
+	for g.server.metrics.bytesIn.Get() == 0 && g.pool.Snapshot().All[0].Counters.Connections.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_ = c.SetLinger(0)
+	c.Close()
+	if err := <-ends; !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("unexpected end at the backend; got %v; want ECONNRESET", err)
+	}
+	g.shutdown()
+	g.wantEnds(map[Reason]int{ClientReset: 1})
+}
+
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, serveEcho(t))
+	c := f.dial()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	if err != nil || string(got) != "x" {
+		t.Fatalf("unexpected end of an idle connection; got %q, %v; want x and then FIN", got, err)
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{IdleTimeout: 1})
+}
+
+// TestShutdown checks that an open connection may finish, and that one that
+// does not is cut when the time is over.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, serveEcho(t))
+	c := f.dial()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	cut := make(chan int, 1)
+	go func() { cut <- f.server.Shutdown(t.Context()) }()
+	if err := <-f.served; err != nil { // no longer accepting
+		t.Fatal(err)
+	}
+	if _, err := net.Dial("tcp", f.addr); err == nil {
+		t.Fatal("unexpected connection after the listener was closed")
+	}
+	if err := exchange(c, 1<<20, 1); err != nil {
+		t.Fatalf("cannot finish while draining: %v", err)
+	}
+	if n := <-cut; n != 0 {
+		t.Fatalf("unexpected connections cut: %d", n)
+	}
+	f.wantEnds(map[Reason]int{ClientEOF: 1})
+
+	g := newFixture(t, nil, serveEcho(t))
+	c = g.dial()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if n := g.server.Shutdown(ctx); n != 1 {
+		t.Fatalf("unexpected number of connections cut; got %d; want 1", n)
+	}
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("unexpected error of the connection that was cut: %v", err)
+	}
+	for g.server.metrics.active.Get() != 0 {
+		time.Sleep(time.Millisecond)
+	}
+	g.wantEnds(map[Reason]int{Draining: 1})
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	var sb syncBuilder
+	logger := slog.New(slog.NewTextHandler(&sb, nil))
+	f := newFixture(t, func(c *Config) { c.Logger = logger; c.ConnectionLog = true }, serveEcho(t))
+	if err := exchange(f.dial(), 5, 1); err != nil {
+		t.Fatal(err)
+	}
+	f.shutdown()
+	for _, want := range []string{"reason=client_eof", "in=5 out=5", "service=db", "backend=127.0.0.1:"} {
+		if !strings.Contains(sb.String(), want) {
+			t.Fatalf("unexpected log, no %q: %s", want, sb.String())
+		}
+	}
+
+	var failures syncBuilder
+	g := newFixture(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&failures, nil)) })
+	for range 5 {
+		g.wantRefusal()
+	}
+	g.shutdown()
+	if n := strings.Count(failures.String(), "reason=no_backend"); n != 1 {
+		t.Fatalf("unexpected number of lines about one trouble; got %d; want 1:\n%s", n, failures.String())
+	}
+}
+
+// syncBuilder is a strings.Builder for several goroutines.
+type syncBuilder struct {
+	mu sync.Mutex
+	sb strings.Builder
+}
+
+func (s *syncBuilder) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sb.Write(p)
+}
+
+func (s *syncBuilder) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sb.String()
+}

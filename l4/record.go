@@ -1,0 +1,170 @@
+package l4
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/listen"
+	"sluice/pkg/relay"
+	"sluice/pkg/throttle"
+)
+
+// Reason says why a connection ended. The set is closed: it is a metric
+// label.
+type Reason uint8
+
+// The first cause counts; see relay.End for the order among the ends of an
+// established pair.
+const (
+	ClientEOF    Reason = iota // the client closed first
+	BackendEOF                 // the backend closed first
+	ClientReset                // the client's connection broke
+	BackendReset               // the backend's connection broke
+	IdleTimeout                // no byte moved for the idle timeout
+	DialFailed                 // no backend that was tried could be connected to
+	NoBackend                  // no backend was eligible
+	Draining                   // cut because sluice was stopping
+	reasons
+)
+
+// String returns the reason as metrics and logs show it.
+func (r Reason) String() string {
+	switch r {
+	case ClientEOF:
+		return "client_eof"
+	case BackendEOF:
+		return "backend_eof"
+	case ClientReset:
+		return "client_reset"
+	case BackendReset:
+		return "backend_reset"
+	case IdleTimeout:
+		return "idle_timeout"
+	case DialFailed:
+		return "dial_failed"
+	case NoBackend:
+		return "no_backend"
+	case Draining:
+		return "draining"
+	}
+	return fmt.Sprintf("reason(%d)", r)
+}
+
+func reasonOf(e relay.End) Reason {
+	switch e {
+	case relay.ClientEOF:
+		return ClientEOF
+	case relay.BackendEOF:
+		return BackendEOF
+	case relay.ClientReset:
+		return ClientReset
+	case relay.BackendReset:
+		return BackendReset
+	case relay.IdleTimeout:
+		return IdleTimeout
+	case relay.Closed:
+		return Draining // nothing else closes a connection that is relayed
+	}
+	panic("BUG: unknown relay end " + strconv.Itoa(int(e)))
+}
+
+// record is what is known of a connection when it ends.
+type record struct {
+	client  *listen.Conn
+	start   time.Time
+	connect time.Duration    // of the last attempt
+	backend *backend.Backend // nil if none was reached
+	in, out int64
+	reason  Reason
+	failed  *backend.Backend // the last one that could not be connected to
+	err     error            // why
+}
+
+// serviceMetrics are the counters of one service, built once.
+type serviceMetrics struct {
+	ended           [reasons]*metrics.Counter
+	active          *metrics.Gauge
+	bytesIn         *metrics.Counter
+	bytesOut        *metrics.Counter
+	connectFailures *metrics.Counter
+	retries         *metrics.Counter
+	connectSeconds  *metrics.PrometheusHistogram
+	seconds         *metrics.PrometheusHistogram
+
+	unserved throttle.Throttle
+}
+
+// connectBuckets are the upper bounds, in seconds, of a connect's duration:
+// fine where a network's round trip lies.
+func connectBuckets() []float64 {
+	return []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+}
+
+// durationBuckets are the upper bounds, in seconds, of a connection's life.
+func durationBuckets() []float64 {
+	return []float64{.001, .01, .1, 1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600}
+}
+
+// newServiceMetrics returns the counters of service in set, the same ones for
+// all listeners of that service.
+func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
+	label := func(name, more string) string { return fmt.Sprintf("%s{service=%q%s}", name, service, more) }
+	m := &serviceMetrics{
+		active:          set.GetOrCreateGauge(label("sluice_l4_connections", ""), nil),
+		bytesIn:         set.GetOrCreateCounter(label("sluice_l4_bytes_total", `,direction="in"`)),
+		bytesOut:        set.GetOrCreateCounter(label("sluice_l4_bytes_total", `,direction="out"`)),
+		connectFailures: set.GetOrCreateCounter(label("sluice_l4_connect_failures_total", "")),
+		retries:         set.GetOrCreateCounter(label("sluice_l4_connect_retries_total", "")),
+		connectSeconds:  set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connect_duration_seconds", ""), connectBuckets()),
+		seconds:         set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connection_duration_seconds", ""), durationBuckets()),
+	}
+	for r := range reasons {
+		m.ended[r] = set.GetOrCreateCounter(label("sluice_l4_connections_total", fmt.Sprintf(",reason=%q", r)))
+	}
+	return m
+}
+
+// record counts and logs the outcome of a connection.
+func (s *Server) record(r *record) {
+	duration := time.Since(r.start)
+	s.metrics.ended[r.reason].Inc()
+	s.metrics.seconds.Update(duration.Seconds())
+
+	unserved := r.reason == DialFailed || r.reason == NoBackend
+	if !unserved && !s.cfg.ConnectionLog {
+		return
+	}
+	service := s.cfg.Balancer.Pool().Service()
+	attrs := []any{
+		"listener", "l4",
+		"service", service,
+		"client", r.client.RemoteAddr().String(),
+		"reason", r.reason.String(),
+		"in", r.in, "out", r.out,
+		"duration", duration,
+		"connect", r.connect,
+	}
+	if r.backend != nil {
+		attrs = append(attrs, "backend", r.backend.Addr())
+	}
+	if r.err != nil {
+		attrs = append(attrs, "failed_backend", r.failed.Addr(), "err", r.err)
+	}
+	level := slog.LevelInfo
+	if unserved {
+		level = slog.LevelWarn
+		if !s.cfg.ConnectionLog {
+			ok, dropped := s.metrics.unserved.Allow(time.Now())
+			if !ok {
+				return
+			}
+			attrs = append(attrs, "more", dropped)
+		}
+	}
+	s.cfg.Logger.Log(s.closing, level, "connection ended", attrs...)
+}

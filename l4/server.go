@@ -1,0 +1,131 @@
+package l4
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/balance"
+	"sluice/pkg/listen"
+	"sluice/pkg/relay"
+)
+
+// Config describes a TCP service.
+type Config struct {
+	// Balancer picks the backends; its pool's name is the service's.
+	Balancer *balance.Balancer
+	// ConnectTimeout bounds one attempt to connect to a backend. 0 means 2 s.
+	ConnectTimeout time.Duration
+	// ConnectDeadline bounds all attempts of one connection together. 0 means
+	// 5 s.
+	ConnectDeadline time.Duration
+	// IdleTimeout ends a connection that moved no byte in either direction for
+	// so long. 0 means an hour, negative never.
+	IdleTimeout time.Duration
+	// ConnectionLog writes a log line for every connection when it has ended.
+	ConnectionLog bool
+	// Logger takes what an operator should know. It must not be nil.
+	Logger *slog.Logger
+	// Metrics takes the counters of the service. It must not be nil.
+	Metrics *metrics.Set
+}
+
+func (c Config) withDefaults() Config {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 2 * time.Second
+	}
+	if c.ConnectDeadline == 0 {
+		c.ConnectDeadline = 5 * time.Second
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = time.Hour
+	}
+	return c
+}
+
+// Server balances the connections of one listener over one service.
+type Server struct {
+	cfg     Config
+	ln      *listen.Listener
+	dialer  net.Dialer
+	metrics *serviceMetrics
+
+	// closing ends when the connections that are left are cut; dials in
+	// progress end with it.
+	closing context.Context
+	cut     context.CancelFunc
+}
+
+// New returns a Server for ln. It starts nothing.
+func New(ln *listen.Listener, cfg Config) *Server {
+	s := &Server{cfg: cfg.withDefaults(), ln: ln}
+	s.metrics = newServiceMetrics(cfg.Metrics, cfg.Balancer.Pool().Service())
+	s.closing, s.cut = context.WithCancel(context.Background())
+	return s
+}
+
+// Serve accepts and balances connections until the listener is closed, by
+// Shutdown or otherwise, and then returns nil. Connections outlive it.
+func (s *Server) Serve() error {
+	for {
+		c, err := s.ln.AcceptConn()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go s.handle(c)
+	}
+}
+
+// Shutdown stops accepting without losing a queued connection, waits until
+// the open ones have ended or ctx ends, and then cuts those that are left and
+// returns how many they were. Serve must be running.
+func (s *Server) Shutdown(ctx context.Context) (cut int) {
+	s.ln.Drain()
+	if s.ln.Wait(ctx) == nil {
+		s.cut()
+		return 0
+	}
+	s.cut()
+	cut = s.ln.CloseConns()
+	return cut
+}
+
+// handle walks one connection from accept to record.
+func (s *Server) handle(client *listen.Conn) {
+	defer client.Close()
+	rec := record{client: client, start: time.Now()}
+	s.metrics.active.Inc()
+	defer s.metrics.active.Dec()
+	defer s.record(&rec)
+
+	server, b, reason := s.dial(&rec)
+	if b == nil {
+		rec.reason = reason
+		// Nothing was exchanged; the client learns of the failure by a reset
+		// rather than by an answer that ends before it began.
+		_ = client.SetLinger(0)
+		return
+	}
+	defer b.Release()
+	defer server.Close()
+	rec.backend = b
+	b.Counters.Connections.Add(1)
+
+	res := relay.Copy(client.TCPConn, server, relay.Config{
+		Idle: s.cfg.IdleTimeout,
+		Progress: func(in, out int64) {
+			b.Counters.BytesIn.Add(uint64(in))
+			b.Counters.BytesOut.Add(uint64(out))
+			s.metrics.bytesIn.AddInt64(in)
+			s.metrics.bytesOut.AddInt64(out)
+		},
+	})
+	rec.in, rec.out, rec.reason = res.In, res.Out, reasonOf(res.End)
+}
