@@ -1,0 +1,153 @@
+package consul
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/hashicorp/consul/api"
+
+	"sluice/discovery"
+)
+
+const (
+	defaultWait     = 8 * time.Second
+	maxWait         = 10 * time.Minute // Consul's own limit; it would shorten a longer wait in silence
+	defaultMaxStale = 10 * time.Second
+
+	// queryGrace is what a query may take beyond the time that Consul was
+	// asked to wait: the way there and back, and a busy server.
+	queryGrace = time.Second
+
+	// recheckInterval is how long a watch relies on answers that do not say
+	// how stale they are before it asks for one that does.
+	recheckInterval = time.Minute
+)
+
+// Config says where Consul is and how it is asked. The zero value asks the
+// local agent, or whichever the environment names.
+//
+// Whatever is not set here is taken from the environment as Consul's own tools
+// do: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE,
+// CONSUL_HTTP_AUTH, CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT,
+// CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY,
+// CONSUL_TLS_SERVER_NAME, CONSUL_NAMESPACE and CONSUL_PARTITION.
+type Config struct {
+	// Address is Consul's HTTP API: host:port, http://host:port,
+	// https://host:port or unix:///path. Empty means CONSUL_HTTP_ADDR, or
+	// else localhost:8500.
+	Address string
+
+	// Token is the ACL token sent with each query; it needs service:read on
+	// the services watched and node:read on the nodes they run on. It takes
+	// precedence over the environment. Empty means the environment's.
+	Token string
+
+	// Datacenter is whose catalogue is asked. Empty means that of the agent.
+	Datacenter string
+
+	// Wait is how long Consul may hold a query while nothing changes. It sets
+	// both the idle cost (a query each Wait) and how long a dead connection
+	// goes unnoticed (Wait*17/16 plus a second). 0 means 8 s; negative, or
+	// more than Consul's limit of 10 min, is an error.
+	Wait time.Duration
+
+	// MaxStale is how long ago the server that answers may have last heard
+	// from its leader; an older answer is replaced by the leader's own. 0
+	// means 10 s; negative is an error.
+	MaxStale time.Duration
+
+	// Logger takes one line when contact is lost, one when it is regained,
+	// one for each bad entry, and one when a service turns out empty though
+	// ACLs may only hide it. Nil means that nothing is logged.
+	Logger *slog.Logger
+
+	// Metrics is the set in which the metrics that MetricNames lists are
+	// created, by Client.Service. Nil means that they are kept nowhere.
+	Metrics *metrics.Set
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Wait < 0 || c.Wait > maxWait:
+		return c, fmt.Errorf("cannot use wait %s: it must be within 0s and %s", c.Wait, maxWait)
+	case c.MaxStale < 0:
+		return c, fmt.Errorf("cannot use max stale %s: it must not be negative", c.MaxStale)
+	}
+	if c.Wait == 0 {
+		c.Wait = defaultWait
+	}
+	if c.MaxStale == 0 {
+		c.MaxStale = defaultMaxStale
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+	return c, nil
+}
+
+// Client asks one Consul agent or server. It is safe for concurrent use and
+// holds nothing that must be closed.
+type Client struct {
+	config    Config // after withDefaults
+	address   string // as configured, for logs
+	consul    *api.Client
+	transport *http.Transport // of consul, unless it speaks to a unix socket
+
+	// Constants but for tests.
+	queryTimeout time.Duration
+	recheck      time.Duration
+}
+
+// New returns a client after checking config. It does not connect: whether
+// Consul answers is found out, and reported, by the watches.
+func New(config Config) (*Client, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	ac := api.DefaultConfig()
+	if config.Address != "" {
+		ac.Address = config.Address
+	}
+	if config.Token != "" {
+		ac.Token, ac.TokenFile = config.Token, ""
+	}
+	ac.Datacenter = config.Datacenter
+	address := ac.Address // before NewClient takes it apart
+	consul, err := api.NewClient(ac)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use Consul at %q: %w", address, err)
+	}
+	return &Client{
+		config:       config,
+		address:      address,
+		consul:       consul,
+		transport:    ac.Transport,
+		queryTimeout: config.Wait + config.Wait/16 + queryGrace,
+		recheck:      recheckInterval,
+	}, nil
+}
+
+// Address returns where Consul is asked, as it was configured.
+func (c *Client) Address() string { return c.address }
+
+// Service returns the source of the members of the named service: all of
+// them, whatever their health, or only those that carry tag if it is not
+// empty. It does not connect. The source may be watched more than once and
+// from several goroutines; its metrics, and those of other sources with the
+// same name, are then shared.
+func (c *Client) Service(name, tag string) discovery.Source {
+	return &service{
+		client:  c,
+		name:    name,
+		tag:     tag,
+		log:     c.config.Logger.With("service", name, "consul", c.address),
+		metrics: newServiceMetrics(c.config.Metrics, name),
+	}
+}

@@ -1,0 +1,173 @@
+package consul
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"sluice/discovery/consul/consultest"
+	"sluice/pkg/backend"
+)
+
+// The tests in this file watch a real Consul.
+
+func realWatch(t *testing.T, a *consultest.Agent, config Config, tag string) (*watched, *logs) {
+	t.Helper()
+	l := &logs{}
+	config.Address, config.Logger = a.Addr(), l.logger()
+	return start(t, newClient(t, config).Service("web", tag)), l
+}
+
+func TestConsulMembership(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	w, l := realWatch(t, a, Config{}, "")
+	one := target(a.Node()+"/web-1", "10.0.0.1:80")
+	two := target(a.Node()+"/web-2", "127.0.0.1:81") // at its node's address
+
+	w.until(t)
+	a.Register(t, "web-1", "web", "10.0.0.1", 80)
+	a.Register(t, "other-1", "other", "10.0.0.1", 80)
+	w.until(t, one)
+	a.Register(t, "web-2", "web", "", 81)
+	w.until(t, one, two)
+	a.Deregister(t, "web-1")
+	w.until(t, two)
+	a.Deregister(t, "web-2")
+	w.until(t)
+	l.expect(t, 0)
+}
+
+func TestConsulStatusAndWeights(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	a.Register(t, "web-1", "web", "10.0.0.1", 80, consultest.WithWeights(10, 3))
+	a.Register(t, "web-2", "web", "10.0.0.2", 80, consultest.WithWeights(10, 0))
+	w, _ := realWatch(t, a, Config{}, "")
+	expect := func(weight1 int, status1 backend.Status, weight2 int, status2 backend.Status) {
+		t.Helper()
+		w.until(t,
+			backend.Target{ID: a.Node() + "/web-1", Address: "10.0.0.1:80", Weight: weight1, Status: status1},
+			backend.Target{ID: a.Node() + "/web-2", Address: "10.0.0.2:80", Weight: weight2, Status: status2})
+	}
+
+	expect(10, backend.Passing, 10, backend.Passing)
+	a.SetStatus(t, "web-1", api.HealthCritical)
+	expect(10, backend.Critical, 10, backend.Passing)
+	a.SetStatus(t, "web-1", api.HealthWarning)
+	expect(3, backend.Warning, 10, backend.Passing)
+	a.SetStatus(t, "web-2", api.HealthWarning)
+	expect(3, backend.Warning, 0, backend.Warning)
+	a.Maintenance(t, "web-1", true)
+	expect(10, backend.Maintenance, 0, backend.Warning)
+	a.Maintenance(t, "web-1", false)
+	expect(3, backend.Warning, 0, backend.Warning)
+	a.SetStatus(t, "web-1", api.HealthPassing)
+	expect(10, backend.Passing, 0, backend.Warning)
+	if err := a.API().Agent().EnableNodeMaintenance("set by a test"); err != nil {
+		t.Fatal(err)
+	}
+	expect(10, backend.Maintenance, 10, backend.Maintenance)
+}
+
+func TestConsulTags(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	w, _ := realWatch(t, a, Config{}, "v2")
+	a.Register(t, "web-1", "web", "10.0.0.1", 80, consultest.WithTags("v1"))
+	a.Register(t, "web-2", "web", "10.0.0.2", 80, consultest.WithTags("v2", "canary"))
+	w.until(t, target(a.Node()+"/web-2", "10.0.0.2:80"))
+	a.Register(t, "web-1", "web", "10.0.0.1", 80, consultest.WithTags("v2"))
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:80"), target(a.Node()+"/web-2", "10.0.0.2:80"))
+}
+
+func TestConsulForeignNodes(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	// Past the agent, the catalogue takes almost anything.
+	put := func(node, address string, port int) {
+		t.Helper()
+		_, err := a.API().Catalog().Register(&api.CatalogRegistration{
+			Node: node, Address: "192.0.2.1",
+			Service: &api.AgentService{ID: "web", Service: "web", Address: address, Port: port},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("foreign-1", "10.0.0.1", 80)
+	put("foreign-2", "", 80)
+	put("foreign-3", "10.0.0.3", 0)
+	put("foreign-4", "10.0.0.4", 70000)
+	put("foreign-5", "10.0.0.5", -1)
+	w, l := realWatch(t, a, Config{}, "")
+	w.until(t, target("foreign-1/web", "10.0.0.1:80"), target("foreign-2/web", "192.0.2.1:80"))
+
+	// The bad ones do not hold up what comes later.
+	put("foreign-6", "2001:db8::6", 80)
+	put("foreign-4", "10.0.0.4", 8080)
+	w.until(t,
+		target("foreign-1/web", "10.0.0.1:80"),
+		target("foreign-2/web", "192.0.2.1:80"),
+		target("foreign-4/web", "10.0.0.4:8080"),
+		target("foreign-6/web", "[2001:db8::6]:80"))
+	l.expect(t, 1, "entry=foreign-3/web", "port 0 ")
+	l.expect(t, 1, "entry=foreign-4/web", "port 70000 ")
+	l.expect(t, 1, "entry=foreign-5/web", "port -1 ")
+	l.expect(t, 3)
+	if got := w.metrics.skipped.Get(); got < 5 {
+		t.Fatalf("unexpected skipped entries; got %d; want 3 and 2 more at least", got)
+	}
+}
+
+func TestConsulOutage(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	a.Register(t, "web-1", "web", "10.0.0.1", 80)
+	w, l := realWatch(t, a, Config{}, "")
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:80"))
+
+	a.Stop()
+	for deadline := time.Now().Add(patience); w.metrics.errors.Get() < 4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("unexpected errors in %s; got %d; want 4", patience, w.metrics.errors.Get())
+		}
+	}
+	w.expectNone(t)
+	l.expect(t, 1, lostLine, "kept_members=1")
+	l.expect(t, 0, regainedLine)
+
+	a.Restart()
+	a.Register(t, "web-1", "web", "10.0.0.7", 80)
+	restarted := time.Now()
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.7:80"))
+	t.Logf("followed %s after the restart, after %d errors", time.Since(restarted), w.metrics.errors.Get())
+	if len(l.lines(regainedLine)) == 0 {
+		t.Fatalf("unexpected log; got %s; want a line about regained contact", l.lines())
+	}
+}
+
+func TestConsulIdleCost(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	a.Register(t, "web-1", "web", "10.0.0.1", 80)
+	const wait = time.Second
+	w, _ := realWatch(t, a, Config{Wait: wait}, "")
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:80"))
+	before, began := w.metrics.queries.Get(), time.Now()
+	// The fourth query from now is sent when three have waited.
+	for deadline := began.Add(patience); w.metrics.queries.Get() < before+4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("unexpected queries in %s; got %d; want 4", patience, w.metrics.queries.Get()-before)
+		}
+	}
+	// One may be under way already when counting begins.
+	if took := time.Since(began); took < 2*wait {
+		t.Fatalf("unexpected idle cost: 4 queries in %s with a wait of %s", took, wait)
+	}
+	w.expectNone(t)
+	if got := w.metrics.errors.Get(); got != 0 {
+		t.Fatalf("unexpected errors; got %d; want 0", got)
+	}
+}

@@ -1,0 +1,46 @@
+// Package consul is a [discovery.Source] fed by Consul's health endpoint. It
+// is the one package of the data path that knows Consul's client.
+//
+// A watch follows one service and is one goroutine, the caller's:
+//
+//	client.go     Config → Client → Service: one Source per service and tag
+//	watch.go      the loop: wait for a token, query, judge, diff, update
+//	ratelimit.go  a token bucket bounds how often Consul is asked
+//	targets.go    an answer → a sorted list of targets and what was left out
+//	backoff.go    an error → how long to wait before the next try
+//	contact.go    an error → words for an operator, logged once per outage
+//	metrics.go    what is counted
+//
+// How Consul is asked:
+//
+//   - The first read carries no index, so it is answered at once, and so does
+//     the first read after any error: an index from before may be above that
+//     of a Consul that was restored, and would block for nothing. Then each
+//     query blocks until the service changes or Config.Wait has passed.
+//   - Reads are stale: any server may answer them, with or without a leader.
+//     What the answering server says of itself (a leader is known, how long
+//     ago it was heard) is believed only where it is true, which it is not on
+//     the answers of Consul's streaming backend: they always say that no
+//     leader is known. So an index-less read, which streaming never answers,
+//     is made at least every minute.
+//   - Three answers are not believed at once, and the leader is asked instead,
+//     by a read in default mode that counts in their place: one from a server
+//     that has lost its leader or is too far behind, an empty one, and one
+//     that drops more than half of the members. The last two are what a
+//     restarting server says before it knows better.
+//   - An index that goes backwards starts over without one; an index of 0
+//     becomes 1, or the loop would be a busy one.
+//   - Every query ends within wait*17/16 plus a second, so a Consul that hangs
+//     is noticed, and so is a connection that died in silence.
+//
+// Invariants:
+//
+//   - update is called with the first good answer, and then only with a list
+//     that differs from the last one reported.
+//   - An error of any kind changes nothing: the last good list stays in use.
+//   - A bad entry is left out, counted and logged once, and holds up no other.
+//   - An empty list from which Consul says it hid entries (ACLs) is an error.
+//   - However often a service changes, Consul is asked at most 4 times in
+//     quick succession and then once a second for each watch.
+//   - When Watch returns, nothing of it runs any more.
+package consul
