@@ -1,0 +1,211 @@
+// Package config is the one description of a run: what to listen on, where
+// backends come from, and how everything behaves. It reads YAML, parses the
+// short forms that flags and YAML share, and checks the whole for
+// contradictions. It knows no flags, but its setting names are theirs: the
+// setting "l4-idle-timeout" is the YAML key and, in cmd, the flag.
+package config
+
+import (
+	"time"
+)
+
+// Off is the address that turns the control plane off.
+const Off = "off"
+
+// Config is everything that can be set. Default returns the defaults; the
+// zero value is not valid.
+type Config struct {
+	// Demo runs three echo backends in the process and balances over them.
+	Demo bool `yaml:"demo"`
+
+	L4       []L4      `yaml:"l4"`
+	L7       []L7      `yaml:"l7"`
+	Routes   []Route   `yaml:"route"`
+	Backends []Backend `yaml:"backend"`
+	Services []Service `yaml:"service"`
+
+	// Strategy is how backends are chosen for services that do not say.
+	Strategy string `yaml:"strategy"`
+	// Consul is the HTTP address of Consul; empty means that no service is
+	// looked up there.
+	Consul string `yaml:"consul"`
+
+	// Admin is the address of the control plane, or Off.
+	Admin string `yaml:"admin"`
+	// AdminToken, if not empty, is what callers of the control plane must
+	// present as a bearer token.
+	AdminToken Secret `yaml:"admin-token"`
+	// AdminInsecure allows an Admin address that is not loopback without a
+	// token.
+	AdminInsecure bool `yaml:"admin-insecure"`
+	// HealthAddr is an address that answers only /healthz and /readyz; empty
+	// means none.
+	HealthAddr string `yaml:"health-addr"`
+
+	HealthInterval     time.Duration `yaml:"health-interval"`
+	HealthFastInterval time.Duration `yaml:"health-fast-interval"`
+	HealthDownInterval time.Duration `yaml:"health-down-interval"`
+	HealthTimeout      time.Duration `yaml:"health-timeout"`
+	HealthRise         int           `yaml:"health-rise"`
+	HealthFall         int           `yaml:"health-fall"`
+
+	// L4Driver is auto or copy.
+	L4Driver          string        `yaml:"l4-driver"`
+	L4ConnectTimeout  time.Duration `yaml:"l4-connect-timeout"`
+	L4ConnectDeadline time.Duration `yaml:"l4-connect-deadline"`
+	// L4IdleTimeout of 0 means never.
+	L4IdleTimeout time.Duration `yaml:"l4-idle-timeout"`
+
+	L7ConnectTimeout  time.Duration `yaml:"l7-connect-timeout"`
+	L7HeadTimeout     time.Duration `yaml:"l7-head-timeout"`
+	L7BodyTimeout     time.Duration `yaml:"l7-body-timeout"`
+	L7ResponseTimeout time.Duration `yaml:"l7-response-timeout"`
+	L7IdleTimeout     time.Duration `yaml:"l7-idle-timeout"`
+	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
+	// are believed.
+	TrustedProxies []CIDR `yaml:"trusted-proxy"`
+
+	DrainDelay   time.Duration `yaml:"drain-delay"`
+	DrainTimeout time.Duration `yaml:"drain-timeout"`
+
+	LogFormat string `yaml:"log-format"`
+	LogLevel  string `yaml:"log-level"`
+	AccessLog bool   `yaml:"access-log"`
+}
+
+// Default returns the configuration that an empty command line means.
+func Default() Config {
+	return Config{
+		Strategy:           "p2c",
+		Admin:              "127.0.0.1:9900",
+		HealthInterval:     2 * time.Second,
+		HealthFastInterval: 100 * time.Millisecond,
+		HealthDownInterval: time.Second,
+		HealthTimeout:      time.Second,
+		HealthRise:         2,
+		HealthFall:         3,
+		L4Driver:           "auto",
+		L4ConnectTimeout:   2 * time.Second,
+		L4ConnectDeadline:  5 * time.Second,
+		L4IdleTimeout:      time.Hour,
+		L7ConnectTimeout:   2 * time.Second,
+		L7HeadTimeout:      10 * time.Second,
+		L7BodyTimeout:      time.Minute,
+		L7ResponseTimeout:  time.Minute,
+		L7IdleTimeout:      75 * time.Second,
+		DrainDelay:         5 * time.Second,
+		DrainTimeout:       20 * time.Second,
+		LogFormat:          "json",
+		LogLevel:           "info",
+	}
+}
+
+// L4 is a TCP listener for a service.
+type L4 struct {
+	Addr     string
+	Service  string
+	MaxConns int // 0: as many as the open files limit allows
+}
+
+// L7 is an HTTP listener; the routes are common to all.
+type L7 struct {
+	Addr     string
+	MaxConns int // 0: as many as the open files limit allows
+}
+
+// Route leads HTTP requests to a service.
+type Route struct {
+	Host    string // lower case, without a port; empty: any
+	Path    string // prefix, begins with a slash
+	Service string
+	Strip   string // prefix taken off before forwarding; empty: none
+}
+
+// Backend is a static member of a service.
+type Backend struct {
+	Service string
+	Addr    string
+	Weight  int // 0 to 65535; 0 means no new connections
+	Zone    string
+}
+
+// Service is what is set for one service alone.
+type Service struct {
+	Name     string
+	Strategy string // empty: Config.Strategy
+	Consul   string // its name in Consul; empty: Name
+	Tag      string // only instances with this tag; empty: all
+	Check    string // tcp, http:/PATH or none; empty: tcp
+}
+
+// Secret is a string that is shown as "***" wherever it is printed, logged or
+// encoded. Convert it to string to use it.
+type Secret string
+
+const masked = "***"
+
+// String returns the mask, or nothing for no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return masked
+}
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText returns the mask; JSON, YAML and slog use it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ServiceNames returns the names of all services that a listener or a route
+// leads to, each once, in order of first mention.
+func (c *Config) ServiceNames() []string {
+	var names []string
+	seen := make(map[string]bool)
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	for _, l := range c.L4 {
+		add(l.Service)
+	}
+	for _, r := range c.Routes {
+		add(r.Service)
+	}
+	return names
+}
+
+// Service returns the settings of the named service with the defaults filled
+// in.
+func (c *Config) Service(name string) Service {
+	s := Service{Name: name}
+	for _, x := range c.Services {
+		if x.Name == name {
+			s = x
+		}
+	}
+	if s.Strategy == "" {
+		s.Strategy = c.Strategy
+	}
+	if s.Consul == "" {
+		s.Consul = name
+	}
+	if s.Check == "" {
+		s.Check = "tcp"
+	}
+	return s
+}
+
+// StaticBackends returns the static members of the named service.
+func (c *Config) StaticBackends(name string) []Backend {
+	var bs []Backend
+	for _, b := range c.Backends {
+		if b.Service == name {
+			bs = append(bs, b)
+		}
+	}
+	return bs
+}

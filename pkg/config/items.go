@@ -1,0 +1,322 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ParseL4 reads ADDR=SERVICE[,max-conns=N].
+func ParseL4(spec string) (L4, error) {
+	var l L4
+	head, options, err := cutSpec(spec)
+	if err != nil {
+		return l, err
+	}
+	addr, service, ok := strings.Cut(head, "=")
+	if !ok {
+		return l, fmt.Errorf("want ADDR=SERVICE[,key=value...], such as :5432=postgres")
+	}
+	l.Addr, l.Service = addr, service
+	if err := apply(&l, options); err != nil {
+		return l, err
+	}
+	return l, l.check()
+}
+
+func (l *L4) keys() []string { return []string{"addr", "service", "max-conns"} }
+
+func (l *L4) set(key, value string) (err error) {
+	switch key {
+	case "addr":
+		l.Addr = value
+	case "service":
+		l.Service = value
+	case "max-conns":
+		l.MaxConns, err = count(key, value)
+	}
+	return err
+}
+
+func (l *L4) check() error {
+	if err := listenAddr(l.Addr); err != nil {
+		return err
+	}
+	return serviceName(l.Service)
+}
+
+// UnmarshalYAML reads the line of ParseL4 or a mapping with addr, service and
+// its keys.
+func (l *L4) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL4) }
+
+// String returns the line that ParseL4 reads.
+func (l L4) String() string {
+	return line(l.Addr+"="+l.Service, pair{"max-conns", nonzero(l.MaxConns)})
+}
+
+// MarshalText is String.
+func (l L4) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// ParseL7 reads ADDR[,max-conns=N].
+func ParseL7(spec string) (L7, error) {
+	var l L7
+	head, options, err := cutSpec(spec)
+	if err != nil {
+		return l, err
+	}
+	l.Addr = head
+	if err := apply(&l, options); err != nil {
+		return l, err
+	}
+	return l, l.check()
+}
+
+func (l *L7) keys() []string { return []string{"addr", "max-conns"} }
+
+func (l *L7) set(key, value string) (err error) {
+	switch key {
+	case "addr":
+		l.Addr = value
+	case "max-conns":
+		l.MaxConns, err = count(key, value)
+	}
+	return err
+}
+
+func (l *L7) check() error { return listenAddr(l.Addr) }
+
+// UnmarshalYAML reads the line of ParseL7 or a mapping with addr and its keys.
+func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7) }
+
+// String returns the line that ParseL7 reads.
+func (l L7) String() string { return line(l.Addr, pair{"max-conns", nonzero(l.MaxConns)}) }
+
+// MarshalText is String.
+func (l L7) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// ParseRoute reads [HOST]/PATH=SERVICE[,strip=PATH].
+func ParseRoute(spec string) (Route, error) {
+	var r Route
+	head, options, err := cutSpec(spec)
+	if err != nil {
+		return r, err
+	}
+	eq := strings.LastIndexByte(head, '=') // a path may contain one
+	slash := strings.IndexByte(head, '/')
+	if eq < 0 || slash < 0 || slash > eq {
+		return r, fmt.Errorf("want [HOST]/PATH=SERVICE[,strip=PATH], such as /=web or example.com/api=api")
+	}
+	r.Host, r.Path, r.Service = strings.ToLower(head[:slash]), head[slash:eq], head[eq+1:]
+	if err := apply(&r, options); err != nil {
+		return r, err
+	}
+	return r, r.check()
+}
+
+func (r *Route) keys() []string { return []string{"host", "path", "service", "strip"} }
+
+func (r *Route) set(key, value string) error {
+	switch key {
+	case "host":
+		r.Host = strings.ToLower(value)
+	case "path":
+		r.Path = value
+	case "service":
+		r.Service = value
+	case "strip":
+		r.Strip = value
+	}
+	return nil
+}
+
+func (r *Route) check() error {
+	if strings.ContainsAny(r.Host, "/ \t,=@") {
+		return fmt.Errorf("host %q is not a host name", r.Host)
+	}
+	if _, _, err := net.SplitHostPort(r.Host); err == nil {
+		return fmt.Errorf("host %q has a port; routes match a host on any port", r.Host)
+	}
+	if !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t?#") {
+		return fmt.Errorf("path %q is not a path that begins with /", r.Path)
+	}
+	if r.Strip != "" && !strings.HasPrefix(r.Path, r.Strip) {
+		return fmt.Errorf("strip %q is not a prefix of the path %q", r.Strip, r.Path)
+	}
+	return serviceName(r.Service)
+}
+
+// UnmarshalYAML reads the line of ParseRoute or a mapping with host, path,
+// service and its keys.
+func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, ParseRoute) }
+
+// String returns the line that ParseRoute reads.
+func (r Route) String() string {
+	return line(r.Host+r.Path+"="+r.Service, pair{"strip", r.Strip})
+}
+
+// MarshalText is String.
+func (r Route) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// ParseBackend reads SERVICE=HOST:PORT[,weight=N,zone=Z].
+func ParseBackend(spec string) (Backend, error) {
+	b := Backend{Weight: 1}
+	head, options, err := cutSpec(spec)
+	if err != nil {
+		return b, err
+	}
+	service, addr, ok := strings.Cut(head, "=")
+	if !ok {
+		return b, fmt.Errorf("want SERVICE=HOST:PORT[,weight=N,zone=Z], such as web=10.0.0.1:80")
+	}
+	b.Service, b.Addr = service, addr
+	if err := apply(&b, options); err != nil {
+		return b, err
+	}
+	return b, b.check()
+}
+
+func (b *Backend) keys() []string { return []string{"service", "addr", "weight", "zone"} }
+
+func (b *Backend) set(key, value string) (err error) {
+	switch key {
+	case "service":
+		b.Service = value
+	case "addr":
+		b.Addr = value
+	case "weight":
+		b.Weight, err = count(key, value)
+	case "zone":
+		b.Zone = value
+	}
+	return err
+}
+
+func (b *Backend) check() error {
+	if err := serviceName(b.Service); err != nil {
+		return err
+	}
+	if b.Weight > 65535 {
+		return fmt.Errorf("weight %d is above 65535", b.Weight)
+	}
+	host, port, err := net.SplitHostPort(b.Addr)
+	if err != nil {
+		return fmt.Errorf("address %q is not HOST:PORT", b.Addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("port %q of %q is not a number from 1 to 65535", port, b.Addr)
+	}
+	if host == "" || strings.ContainsAny(host, " \t/=@") {
+		return fmt.Errorf("host %q of %q is not a host", host, b.Addr)
+	}
+	return nil
+}
+
+// UnmarshalYAML reads the line of ParseBackend or a mapping with service,
+// addr and its keys.
+func (b *Backend) UnmarshalYAML(n *yaml.Node) error {
+	b.Weight = 1
+	return unmarshal(n, b, ParseBackend)
+}
+
+// String returns the line that ParseBackend reads.
+func (b Backend) String() string {
+	weight := strconv.Itoa(b.Weight)
+	if b.Weight == 1 {
+		weight = ""
+	}
+	return line(b.Service+"="+b.Addr, pair{"weight", weight}, pair{"zone", b.Zone})
+}
+
+// MarshalText is String.
+func (b Backend) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// ParseService reads SERVICE[,strategy=S,consul=NAME,tag=T,check=C].
+func ParseService(spec string) (Service, error) {
+	var s Service
+	head, options, err := cutSpec(spec)
+	if err != nil {
+		return s, err
+	}
+	s.Name = head
+	if err := apply(&s, options); err != nil {
+		return s, err
+	}
+	return s, s.check()
+}
+
+func (s *Service) keys() []string {
+	return []string{"service", "strategy", "consul", "tag", "check"}
+}
+
+func (s *Service) set(key, value string) error {
+	switch key {
+	case "service":
+		s.Name = value
+	case "strategy":
+		s.Strategy = value
+	case "consul":
+		s.Consul = value
+	case "tag":
+		s.Tag = value
+	case "check":
+		s.Check = value
+	}
+	return nil
+}
+
+func (s *Service) check() error {
+	if err := serviceName(s.Name); err != nil {
+		return err
+	}
+	if s.Strategy != "" {
+		if err := checkStrategy(s.Strategy); err != nil {
+			return err
+		}
+	}
+	if s.Check != "" {
+		return checkCheck(s.Check)
+	}
+	return nil
+}
+
+// UnmarshalYAML reads the line of ParseService or a mapping with service and
+// its keys.
+func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, ParseService) }
+
+// String returns the line that ParseService reads.
+func (s Service) String() string {
+	return line(s.Name, pair{"strategy", s.Strategy}, pair{"consul", s.Consul}, pair{"tag", s.Tag}, pair{"check", s.Check})
+}
+
+// MarshalText is String.
+func (s Service) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// CIDR is a network.
+type CIDR struct{ netip.Prefix }
+
+// ParseCIDR reads a network such as 10.0.0.0/8, or a single address.
+func ParseCIDR(s string) (CIDR, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return CIDR{p.Masked()}, nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return CIDR{}, fmt.Errorf("want a network such as 10.0.0.0/8 or an address")
+	}
+	return CIDR{netip.PrefixFrom(a, a.BitLen())}, nil
+}
+
+// UnmarshalYAML reads what ParseCIDR reads.
+func (c *CIDR) UnmarshalYAML(n *yaml.Node) (err error) {
+	if *c, err = ParseCIDR(n.Value); err != nil {
+		return yamlError(n, fmt.Errorf("%q: %w", n.Value, err))
+	}
+	return nil
+}
+
+// MarshalText returns the network.
+func (c CIDR) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A listener, route, backend or service is written in one line, as a flag or
+// a YAML string,
+//
+//	HEAD[,key=value...]
+//
+// or as a YAML mapping whose keys are those of the line, with the parts of
+// the head under names of their own. Both end in the same set methods.
+
+// pair is one key and its value.
+type pair struct{ key, value string }
+
+// settable is a thing that pairs can be set on.
+type settable interface {
+	set(key, value string) error
+	keys() []string
+}
+
+// apply sets pairs on x; a key must be known and come once.
+func apply(x settable, pairs []pair) error {
+	var seen []string
+	for _, p := range pairs {
+		if !slices.Contains(x.keys(), p.key) {
+			return fmt.Errorf("unknown key %q; known are %s", p.key, strings.Join(x.keys(), ", "))
+		}
+		if slices.Contains(seen, p.key) {
+			return fmt.Errorf("key %q comes twice", p.key)
+		}
+		seen = append(seen, p.key)
+		if err := x.set(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutSpec splits a line into its head and its options.
+func cutSpec(spec string) (head string, options []pair, err error) {
+	head, rest, more := strings.Cut(spec, ",")
+	for more {
+		var option string
+		option, rest, more = strings.Cut(rest, ",")
+		key, value, ok := strings.Cut(option, "=")
+		if !ok || key == "" {
+			return "", nil, fmt.Errorf("option %q is not key=value", option)
+		}
+		options = append(options, pair{key, value})
+	}
+	return head, options, nil
+}
+
+// mapping returns the pairs of a YAML mapping.
+func mapping(n *yaml.Node) ([]pair, error) {
+	if n.Kind != yaml.MappingNode {
+		return nil, yamlError(n, errors.New("want a string or a mapping"))
+	}
+	var pairs []pair
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if v.Kind != yaml.ScalarNode {
+			return nil, yamlError(v, fmt.Errorf("%s wants a single value", k.Value))
+		}
+		pairs = append(pairs, pair{k.Value, v.Value})
+	}
+	return pairs, nil
+}
+
+// unmarshal reads x from a YAML string, by parse, or from a mapping.
+func unmarshal[T any, P interface {
+	*T
+	settable
+	check() error
+}](n *yaml.Node, x P, parse func(string) (T, error)) error {
+	if n.Kind == yaml.ScalarNode {
+		v, err := parse(n.Value)
+		if err != nil {
+			return yamlError(n, fmt.Errorf("%q: %w", n.Value, err))
+		}
+		*x = v
+		return nil
+	}
+	pairs, err := mapping(n)
+	if err != nil {
+		return err
+	}
+	if err := apply(x, pairs); err != nil {
+		return yamlError(n, err)
+	}
+	if err := x.check(); err != nil {
+		return yamlError(n, err)
+	}
+	return nil
+}
+
+// yamlError says that err is about n, in the form of which the decoder
+// collects all.
+func yamlError(n *yaml.Node, err error) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
+}
+
+// line puts a spec together, leaving out options without a value.
+func line(head string, options ...pair) string {
+	for _, o := range options {
+		if o.value != "" {
+			head += "," + o.key + "=" + o.value
+		}
+	}
+	return head
+}
+
+func nonzero(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func count(key, value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%s=%q is not a number from 0 up", key, value)
+	}
+	return n, nil
+}
+
+// serviceName checks the name of a service, which becomes a metric label.
+func serviceName(s string) error {
+	if s == "" {
+		return fmt.Errorf("the service has no name")
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r) {
+			return fmt.Errorf("service name %q has a character other than letters, digits, dot, dash and underscore", s)
+		}
+	}
+	return nil
+}
+
+// listenAddr checks an address to listen on; the host may be empty.
+func listenAddr(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("address %q is not [HOST]:PORT", s)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("port %q of %q is not a number from 0 to 65535", port, s)
+	}
+	if strings.ContainsAny(host, " \t/=@") {
+		return fmt.Errorf("host %q of %q is not a host", host, s)
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/pkg/balance"
+	"sluice/pkg/health"
+)
+
+// Problem is something wrong with one setting.
+type Problem struct {
+	// Setting is the setting's name, which is also the flag's.
+	Setting string
+	// Reason says what is wrong, with the offending value.
+	Reason string
+}
+
+func (p Problem) Error() string { return "--" + p.Setting + ": " + p.Reason }
+
+// Validate returns all that is wrong with c, joined; each part is a Problem.
+func (c *Config) Validate() error {
+	v := &validation{c: c}
+	v.listeners()
+	v.services()
+	v.durations()
+	v.plane()
+	if c.Demo {
+		v.demo()
+	}
+	return errors.Join(v.problems...)
+}
+
+type validation struct {
+	c        *Config
+	problems []error
+}
+
+func (v *validation) add(setting, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Setting: setting, Reason: fmt.Sprintf(format, args...)})
+}
+
+// listeners checks addresses, routes and what they need of each other.
+func (v *validation) listeners() {
+	c := v.c
+	taken := make(map[string]string) // address -> setting
+	claim := func(setting, addr string) {
+		if _, port, _ := net.SplitHostPort(addr); addr == "" || addr == Off || port == "0" {
+			return
+		}
+		if other, ok := taken[addr]; ok {
+			v.add(setting, "address %q is taken by --%s already", addr, other)
+			return
+		}
+		taken[addr] = setting
+	}
+	for _, l := range c.L4 {
+		claim("l4", l.Addr)
+	}
+	for _, l := range c.L7 {
+		claim("l7", l.Addr)
+	}
+	claim("admin", c.Admin)
+	claim("health-addr", c.HealthAddr)
+
+	if len(c.L4) == 0 && len(c.L7) == 0 && !c.Demo {
+		v.add("l4", "nothing to listen on; set --l4, --l7 or --demo")
+	}
+	if len(c.L7) > 0 && len(c.Routes) == 0 {
+		v.add("l7", "%q has nowhere to send requests; add --route, for instance /=web", c.L7[0].Addr)
+	}
+	if len(c.Routes) > 0 && len(c.L7) == 0 {
+		v.add("route", "%q is never used; add --l7", c.Routes[0])
+	}
+	seen := make(map[string]bool)
+	for _, r := range c.Routes {
+		key := r.Host + r.Path
+		if seen[key] {
+			v.add("route", "%q is set twice", key)
+		}
+		seen[key] = true
+	}
+}
+
+// services checks that every service has members and every member a use.
+func (v *validation) services() {
+	c := v.c
+	used := c.ServiceNames()
+	if err := checkStrategy(c.Strategy); err != nil {
+		v.add("strategy", "%v", err)
+	}
+	setting := make(map[string]string) // service -> the setting that uses it
+	for _, r := range c.Routes {
+		setting[r.Service] = "route"
+	}
+	for _, l := range c.L4 {
+		setting[l.Service] = "l4"
+	}
+	for _, name := range used {
+		if len(c.StaticBackends(name)) == 0 && c.Consul == "" {
+			v.add(setting[name], "service %q is not known; add --backend %s=HOST:PORT, or --consul ADDR to look it up", name, name)
+		}
+	}
+	addrs := make(map[string]bool)
+	for _, b := range c.Backends {
+		if !slices.Contains(used, b.Service) {
+			v.add("backend", "%q is never used; no --l4 or --route leads to service %q", b, b.Service)
+		}
+		key := b.Service + "=" + b.Addr
+		if addrs[key] {
+			v.add("backend", "%q is set twice", key)
+		}
+		addrs[key] = true
+	}
+	names := make(map[string]bool)
+	for _, s := range c.Services {
+		if names[s.Name] {
+			v.add("service", "%q is set twice", s.Name)
+		}
+		names[s.Name] = true
+		if !slices.Contains(used, s.Name) {
+			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
+		}
+		if s.Consul == "" && s.Tag == "" {
+			continue
+		}
+		switch {
+		case len(c.StaticBackends(s.Name)) > 0:
+			v.add("service", "%q has consul= or tag= but its members are given by --backend", s.Name)
+		case c.Consul == "":
+			v.add("service", "%q has consul= or tag= but there is no --consul", s.Name)
+		}
+	}
+}
+
+func (v *validation) durations() {
+	c := v.c
+	positive := func(setting string, d time.Duration) {
+		if d <= 0 {
+			v.add(setting, "%v is not above 0", d)
+		}
+	}
+	positive("health-interval", c.HealthInterval)
+	positive("health-fast-interval", c.HealthFastInterval)
+	positive("health-down-interval", c.HealthDownInterval)
+	positive("health-timeout", c.HealthTimeout)
+	positive("l4-connect-timeout", c.L4ConnectTimeout)
+	positive("l4-connect-deadline", c.L4ConnectDeadline)
+	positive("l7-connect-timeout", c.L7ConnectTimeout)
+	positive("l7-head-timeout", c.L7HeadTimeout)
+	positive("l7-body-timeout", c.L7BodyTimeout)
+	positive("l7-response-timeout", c.L7ResponseTimeout)
+	positive("l7-idle-timeout", c.L7IdleTimeout)
+	notNegative := func(setting string, d time.Duration) {
+		if d < 0 {
+			v.add(setting, "%v is below 0", d)
+		}
+	}
+	notNegative("l4-idle-timeout", c.L4IdleTimeout)
+	notNegative("drain-delay", c.DrainDelay)
+	notNegative("drain-timeout", c.DrainTimeout)
+	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {
+		v.add("l4-connect-deadline", "%v for all attempts is less than --l4-connect-timeout %v for one", c.L4ConnectDeadline, c.L4ConnectTimeout)
+	}
+	if c.HealthFastInterval > c.HealthInterval && c.HealthInterval > 0 {
+		v.add("health-fast-interval", "%v is more than --health-interval %v", c.HealthFastInterval, c.HealthInterval)
+	}
+	if c.HealthRise < 1 {
+		v.add("health-rise", "%d is below 1", c.HealthRise)
+	}
+	if c.HealthFall < 1 {
+		v.add("health-fall", "%d is below 1", c.HealthFall)
+	}
+}
+
+// plane checks what runs beside the data path.
+func (v *validation) plane() {
+	c := v.c
+	if c.Admin != Off {
+		if err := listenAddr(c.Admin); err != nil {
+			v.add("admin", "%v; %q turns it off", err, Off)
+		} else if !loopback(c.Admin) && c.AdminToken == "" && !c.AdminInsecure {
+			v.add("admin", "%q can be reached from elsewhere; set --admin-token, or --admin-insecure if the network is trusted", c.Admin)
+		}
+	}
+	if c.HealthAddr != "" {
+		if err := listenAddr(c.HealthAddr); err != nil {
+			v.add("health-addr", "%v", err)
+		}
+	}
+	switch c.L4Driver {
+	case "auto", "copy":
+	case "epoll":
+		v.add("l4-driver", `"epoll" is not built into this version; known are auto, copy`)
+	default:
+		v.add("l4-driver", "unknown driver %q; known are auto, copy", c.L4Driver)
+	}
+	if c.LogFormat != "json" && c.LogFormat != "text" {
+		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
+	}
+	if _, err := c.Level(); err != nil {
+		v.add("log-level", "unknown level %q; known are debug, info, warn, error", c.LogLevel)
+	}
+}
+
+// demo refuses what the demo sets itself.
+func (v *validation) demo() {
+	c := v.c
+	for setting, set := range map[string]bool{
+		"l4": len(c.L4) > 0, "l7": len(c.L7) > 0, "route": len(c.Routes) > 0, "backend": len(c.Backends) > 0,
+		"service": len(c.Services) > 0,
+	} {
+		if set {
+			v.add(setting, "contradicts --demo, which sets its own")
+		}
+	}
+	slices.SortFunc(v.problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+}
+
+// Level returns LogLevel as slog knows it.
+func (c *Config) Level() (slog.Level, error) {
+	var l slog.Level
+	err := l.UnmarshalText([]byte(c.LogLevel))
+	return l, err
+}
+
+// loopback reports whether addr, host:port, is reachable from this machine
+// alone.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func checkStrategy(name string) error {
+	if !balance.Valid(name) {
+		return fmt.Errorf("unknown strategy %q; known are %s", name, strings.Join(balance.Names(), ", "))
+	}
+	return nil
+}
+
+func checkCheck(spec string) error {
+	_, err := health.ParseCheck(spec)
+	return err
+}
