@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/backend"
+)
+
+// metricsHandler writes set, the process's metrics and those of the services.
+func metricsHandler(set *metrics.Set, services []Service) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var b bytes.Buffer
+		set.WritePrometheus(&b)
+		writeServices(&b, services)
+		metrics.WriteProcessMetrics(&b)
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+		_, _ = w.Write(b.Bytes()) // a failure is the client's own
+	})
+}
+
+// MetricNames returns the name of each metric that this package writes at
+// scrape time, without labels: those of backends, which have the labels
+// service and backend (its address) and some one more, and those of services.
+func MetricNames() []string {
+	var names []string
+	for _, f := range backendFamilies() {
+		names = append(names, f.name)
+	}
+	for _, f := range serviceFamilies() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// family is a metric: how it is called and how it is read from a T.
+type family[T any] struct {
+	name, kind, help string
+	samples          []sample[T]
+}
+
+// sample is one series of a family. label and its value are empty for a
+// family with one series for each T.
+type sample[T any] struct {
+	label, value string
+	read         func(T) uint64
+}
+
+// single is a family with one series for each T.
+func single[T any](name, kind, help string, read func(T) uint64) family[T] {
+	return family[T]{name, kind, help, []sample[T]{{"", "", read}}}
+}
+
+func serviceFamilies() []family[*serviceStats] {
+	return []family[*serviceStats]{
+		single("sluice_service_backends", "gauge", "Members of the service.",
+			func(s *serviceStats) uint64 { return s.members }),
+		single("sluice_service_eligible_backends", "gauge", "Members of the service that may take new connections.",
+			func(s *serviceStats) uint64 { return s.eligible }),
+	}
+}
+
+func backendFamilies() []family[*backendStats] {
+	var states []sample[*backendStats]
+	for _, st := range backend.States() {
+		states = append(states, sample[*backendStats]{"state", st.String(), func(b *backendStats) uint64 { return oneIf(b.state == st) }})
+	}
+	return []family[*backendStats]{
+		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
+		single("sluice_backend_eligible", "gauge", "1 if the backend may take new connections.",
+			func(b *backendStats) uint64 { return oneIf(b.eligible) }),
+		single("sluice_backend_weight", "gauge", "Weight of the backend.",
+			func(b *backendStats) uint64 { return b.weight }),
+		single("sluice_backend_connections", "gauge", "Connections and requests that the backend is serving.",
+			func(b *backendStats) uint64 { return b.active }),
+		single("sluice_backend_connections_total", "counter", "Connections established to the backend.",
+			func(b *backendStats) uint64 { return b.connections }),
+		single("sluice_backend_connect_failures_total", "counter", "Attempts to connect to the backend that failed.",
+			func(b *backendStats) uint64 { return b.connectFailures }),
+		{"sluice_backend_bytes_total", "counter", "Bytes from clients to the backend (in) and back (out).", []sample[*backendStats]{
+			{"direction", "in", func(b *backendStats) uint64 { return b.bytesIn }},
+			{"direction", "out", func(b *backendStats) uint64 { return b.bytesOut }},
+		}},
+		{"sluice_backend_checks_total", "counter", "Active health checks of the backend by their raw result.", []sample[*backendStats]{
+			{"result", "passed", func(b *backendStats) uint64 { return b.passed }},
+			{"result", "failed", func(b *backendStats) uint64 { return b.failed }},
+		}},
+		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state.", []sample[*backendStats]{
+			{"to", "up", func(b *backendStats) uint64 { return b.wentUp }},
+			{"to", "down", func(b *backendStats) uint64 { return b.wentDown }},
+		}},
+	}
+}
+
+func oneIf(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// serviceStats is what is read of a service for one scrape.
+type serviceStats struct {
+	labels            string
+	members, eligible uint64
+}
+
+// backendStats is what is read of an address for one scrape. Members of a
+// service that share an address are one backend to a metric: numbers add up,
+// it is eligible if one of them is, and of their states up wins over down and
+// down over unknown.
+type backendStats struct {
+	labels            string
+	state             backend.State
+	eligible          bool
+	weight            uint64
+	active            uint64
+	connections       uint64
+	connectFailures   uint64
+	bytesIn, bytesOut uint64
+	passed, failed    uint64
+	wentUp, wentDown  uint64
+}
+
+func (s *backendStats) add(b *backend.Backend) (eligible bool) {
+	eligible, _ = b.Eligible()
+	s.eligible = s.eligible || eligible
+	switch st := b.State(); {
+	case st == backend.Up, st == backend.Down && s.state == backend.Unknown:
+		s.state = st
+	}
+	c := &b.Counters
+	s.weight += uint64(b.Weight())
+	s.active += uint64(b.Active())
+	s.connections += c.Connections.Load()
+	s.connectFailures += c.ConnectFailures.Load()
+	s.bytesIn += c.BytesIn.Load()
+	s.bytesOut += c.BytesOut.Load()
+	s.passed += c.ChecksPassed.Load()
+	s.failed += c.ChecksFailed.Load()
+	s.wentUp += c.WentUp.Load()
+	s.wentDown += c.WentDown.Load()
+	return eligible
+}
+
+// writeServices writes all series of services and their backends as they are
+// now, by service and address.
+func writeServices(w *bytes.Buffer, services []Service) {
+	// Prometheus escapes these three and no others, unlike %q.
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+	label := func(name, value string) string {
+		return name + `="` + escape.Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
+	}
+	var all []*serviceStats
+	var backends []*backendStats
+	for _, svc := range services {
+		members := svc.Pool.Snapshot().All
+		service := label("service", svc.Pool.Service())
+		s := &serviceStats{labels: service, members: uint64(len(members))}
+		byLabels := make(map[string]*backendStats, len(members))
+		for _, b := range members {
+			labels := service + "," + label("backend", b.Addr())
+			if byLabels[labels] == nil {
+				byLabels[labels] = &backendStats{labels: labels}
+			}
+			if byLabels[labels].add(b) {
+				s.eligible++
+			}
+		}
+		all = append(all, s)
+		for _, labels := range slices.Sorted(maps.Keys(byLabels)) {
+			backends = append(backends, byLabels[labels])
+		}
+	}
+	writeFamilies(w, serviceFamilies(), all, func(s *serviceStats) string { return s.labels })
+	writeFamilies(w, backendFamilies(), backends, func(b *backendStats) string { return b.labels })
+}
+
+// writeFamilies writes each family with its series for every one of items.
+func writeFamilies[T any](w *bytes.Buffer, families []family[T], items []T, labels func(T) string) {
+	for _, f := range families {
+		w.WriteString("# HELP " + f.name + " " + f.help + "\n# TYPE " + f.name + " " + f.kind + "\n")
+		for _, item := range items {
+			for _, s := range f.samples {
+				w.WriteString(f.name + "{" + labels(item))
+				if s.label != "" {
+					w.WriteString("," + s.label + `="` + s.value + `"`)
+				}
+				w.WriteString("} " + strconv.FormatUint(s.read(item), 10) + "\n")
+			}
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/backend"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	bodyTimeout       = 5 * time.Second  // for a body, which nothing here needs
+	writeTimeout      = 30 * time.Second // profiles get it on top of their own time
+	idleTimeout       = time.Minute
+	maxHeaderBytes    = 16 << 10
+	maxBodyBytes      = 1 << 20
+	maxRequests       = 64 // at a time
+)
+
+// Service is a service whose backends are shown.
+type Service struct {
+	// Pool holds the service's backends. It must not be nil.
+	Pool *backend.Pool
+	// Strategy returns the name of the strategy in force; it must be safe for
+	// concurrent use. nil shows none.
+	Strategy func() string
+}
+
+// Readiness says whether new clients should come here, and if not, why.
+type Readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons"`
+}
+
+// Config describes the control plane.
+type Config struct {
+	// Address is host:port; port 0 lets the kernel choose. An address that is
+	// not loopback needs Token or AllowInsecure.
+	Address string
+	// Token is what a client must send as "Authorization: Bearer TOKEN" for
+	// everything but /healthz and /readyz. Empty means that none is needed.
+	Token string
+	// AllowInsecure permits an address that is not loopback without a token.
+	// Whoever can reach it then sees everything.
+	AllowInsecure bool
+	// Version is the program's version, shown by the index.
+	Version string
+	// Services are shown by /admin/backends and /metrics. Each name must be
+	// there once.
+	Services []Service
+	// Settings is what /admin/config shows, encoded as JSON for each request.
+	// Secrets in it must be masked already.
+	Settings any
+	// Ready answers /readyz; it must be quick and safe for concurrent use. nil
+	// means always ready.
+	Ready func() Readiness
+	// Metrics is what /metrics shows beside the process's own metrics and
+	// those of the backends. It must not be nil.
+	Metrics *metrics.Set
+	// Logger takes what an operator should know. It must not be nil.
+	Logger *slog.Logger
+}
+
+// Server is a bound control plane. All methods are safe for concurrent use.
+type Server struct {
+	ln      net.Listener
+	http    *http.Server
+	logger  *slog.Logger
+	warning string // what Serve says of the configuration; may be empty
+
+	// cancel ends the context of every request, and with it the profiles that
+	// are being taken.
+	cancel context.CancelFunc
+}
+
+// New binds the control plane and starts nothing; connections wait until
+// Serve. The caller calls Shutdown, even if Serve was never called.
+func New(cfg Config) (*Server, error) {
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("cannot use the token of --admin-token: it has spaces or characters that no header can carry")
+	}
+	services, err := sortServices(cfg.Services)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := json.Marshal(cfg.Settings); err != nil {
+		return nil, fmt.Errorf("cannot encode the settings: %w", err)
+	}
+	addr, err := net.ResolveTCPAddr("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot resolve --admin %q: %w", cfg.Address, err)
+	}
+	loopback := addr.IP.IsLoopback() // a nil IP means all addresses
+	exposed := !loopback && cfg.Token == ""
+	if exposed && !cfg.AllowInsecure {
+		return nil, fmt.Errorf("cannot listen on --admin %q: it can be reached from other hosts; set --admin-token, or use a loopback address", cfg.Address)
+	}
+	ln, err := net.ListenTCP("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
+	}
+	g := guard{next: routes(cfg, services), logger: cfg.Logger, slots: make(chan struct{}, maxRequests)}
+	if loopback {
+		g.hosts = allowedHosts(cfg.Address)
+	}
+	if cfg.Token != "" {
+		g.token = newToken(cfg.Token)
+	}
+	s := newServer(ln, &g, cfg.Logger)
+	if exposed {
+		s.warning = "the control plane is open to whoever can reach it; set --admin-token"
+	}
+	return s, nil
+}
+
+// NewHealth binds a server of nothing but /healthz and /readyz, for probes
+// from other hosts, and starts nothing. See Config for ready and logger, and
+// New for what the caller does.
+func NewHealth(address string, ready func() Readiness, logger *slog.Logger) (*Server, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on --health-addr %q: %w", address, err)
+	}
+	mux := http.NewServeMux()
+	addHealth(mux, ready)
+	g := guard{next: mux, logger: logger, slots: make(chan struct{}, maxRequests)}
+	return newServer(ln, &g, logger), nil
+}
+
+func newServer(ln net.Listener, h http.Handler, logger *slog.Logger) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{
+		ln:     ln,
+		logger: logger,
+		cancel: cancel,
+		http: &http.Server{
+			Handler:                      h,
+			DisableGeneralOptionsHandler: true, // "OPTIONS *" meets the guard too
+			ReadHeaderTimeout:            readHeaderTimeout,
+			WriteTimeout:                 writeTimeout,
+			IdleTimeout:                  idleTimeout,
+			MaxHeaderBytes:               maxHeaderBytes,
+			BaseContext:                  func(net.Listener) context.Context { return ctx },
+			ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		},
+	}
+}
+
+// routes returns the mux of the whole control plane.
+func routes(cfg Config, services []Service) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", index(cfg.Version))
+	addHealth(mux, cfg.Ready)
+	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services))
+	mux.Handle("GET /admin/backends", backendsHandler(services))
+	mux.Handle("GET /admin/config", configHandler(cfg.Settings))
+	addProfiles(mux)
+	return mux
+}
+
+// sortServices returns services by name, or says what is wrong with them.
+func sortServices(services []Service) ([]Service, error) {
+	sorted := slices.Clone(services)
+	slices.SortFunc(sorted, func(a, b Service) int { return strings.Compare(a.Pool.Service(), b.Pool.Service()) })
+	for i := 1; i < len(sorted); i++ {
+		if name := sorted[i].Pool.Service(); name == sorted[i-1].Pool.Service() {
+			return nil, fmt.Errorf("cannot show service %q: it is listed twice", name)
+		}
+	}
+	return sorted, nil
+}
+
+// Addr returns the bound address.
+func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Serve answers requests until Shutdown, and then returns nil without waiting
+// for requests in progress. It is called once.
+func (s *Server) Serve() error {
+	if s.warning != "" {
+		s.logger.Warn(s.warning, "listener", "admin", "addr", s.ln.Addr().String())
+	}
+	err := s.http.Serve(s.ln)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops accepting, ends profiles that are being taken with what they
+// have, and waits for the requests in progress. If ctx ends first it cuts
+// their connections and returns ctx's error. It is idempotent.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.cancel()
+	err := s.http.Shutdown(ctx)
+	s.ln.Close() // net/http does not know it if Serve never ran
+	if err != nil {
+		s.http.Close()
+		return err
+	}
+	return nil
+}

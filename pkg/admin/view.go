@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sluice/pkg/backend"
+)
+
+// index says what there is.
+func index(version string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "sluice %s\n\n", version)
+		_, _ = io.WriteString(w, `/healthz         200 while the process answers
+/readyz          200, or 503 with the reasons
+/metrics         metrics in Prometheus' text format
+/admin/backends  every backend and why it is in or out; ?service=NAME for one service
+/admin/config    the effective settings, secrets masked
+/debug/pprof/    Go's profiles
+`) // a failure is the client's own
+	})
+}
+
+// backendView is a backend as /admin/backends shows it.
+type backendView struct {
+	ID              string    `json:"id"`
+	Address         string    `json:"address"`
+	Zone            string    `json:"zone"`
+	Weight          int       `json:"weight"`
+	Status          string    `json:"status"` // the source's word
+	State           string    `json:"state"`  // health's word
+	Since           time.Time `json:"since"`
+	Eligible        bool      `json:"eligible"`
+	Reason          string    `json:"reason"` // why not eligible
+	Streak          int       `json:"streak"`
+	Signal          string    `json:"signal"`
+	Detail          string    `json:"detail"`
+	Active          int64     `json:"active"`
+	Connections     uint64    `json:"connections"`
+	ConnectFailures uint64    `json:"connect_failures"`
+	BytesIn         uint64    `json:"bytes_in"`
+	BytesOut        uint64    `json:"bytes_out"`
+	ChecksPassed    uint64    `json:"checks_passed"`
+	ChecksFailed    uint64    `json:"checks_failed"`
+	TransitionsUp   uint64    `json:"transitions_up"`
+	TransitionsDown uint64    `json:"transitions_down"`
+}
+
+// serviceView is a service as /admin/backends shows it.
+type serviceView struct {
+	Service  string        `json:"service"`
+	Strategy string        `json:"strategy"`
+	Version  uint64        `json:"version"`  // of the membership; 0 until a source has reported
+	Eligible int           `json:"eligible"` // how many of backends are
+	Backends []backendView `json:"backends"` // ordered by ID
+}
+
+func viewBackend(b *backend.Backend) backendView {
+	t, c := b.Target(), b.Condition()
+	eligible, why := b.Eligible()
+	return backendView{
+		ID:              b.ID(),
+		Address:         b.Addr(),
+		Zone:            t.Zone,
+		Weight:          t.Weight,
+		Status:          t.Status.String(),
+		State:           c.State.String(),
+		Since:           c.Since,
+		Eligible:        eligible,
+		Reason:          why,
+		Streak:          c.Streak,
+		Signal:          c.Signal,
+		Detail:          c.Detail,
+		Active:          b.Active(),
+		Connections:     b.Counters.Connections.Load(),
+		ConnectFailures: b.Counters.ConnectFailures.Load(),
+		BytesIn:         b.Counters.BytesIn.Load(),
+		BytesOut:        b.Counters.BytesOut.Load(),
+		ChecksPassed:    b.Counters.ChecksPassed.Load(),
+		ChecksFailed:    b.Counters.ChecksFailed.Load(),
+		TransitionsUp:   b.Counters.WentUp.Load(),
+		TransitionsDown: b.Counters.WentDown.Load(),
+	}
+}
+
+func viewService(s Service) serviceView {
+	snap := s.Pool.Snapshot()
+	v := serviceView{
+		Service:  s.Pool.Service(),
+		Version:  snap.Version,
+		Backends: make([]backendView, 0, len(snap.All)),
+	}
+	if s.Strategy != nil {
+		v.Strategy = s.Strategy()
+	}
+	for _, b := range snap.All {
+		bv := viewBackend(b)
+		if bv.Eligible {
+			v.Eligible++
+		}
+		v.Backends = append(v.Backends, bv)
+	}
+	return v
+}
+
+// backendsHandler shows services, or the one that is asked for.
+func backendsHandler(services []Service) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		one, name := q.Has("service"), q.Get("service")
+		views := make([]serviceView, 0, len(services))
+		for _, s := range services {
+			if !one || s.Pool.Service() == name {
+				views = append(views, viewService(s))
+			}
+		}
+		if one && len(views) == 0 {
+			writeError(w, http.StatusNotFound, fmt.Sprintf("cannot show service %q: there is none of that name", name))
+			return
+		}
+		writeJSON(w, http.StatusOK, struct {
+			Services []serviceView `json:"services"`
+		}{views})
+	})
+}
+
+// configHandler shows settings.
+func configHandler(settings any) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, settings)
+	})
+}
+
+// writeError answers with a message as JSON.
+func writeError(w http.ResponseWriter, code int, message string) {
+	writeJSON(w, code, struct {
+		Error string `json:"error"`
+	}{message})
+}
+
+// writeJSON answers with v as indented JSON, or with 500 if it cannot be
+// encoded.
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
+		return
+	}
+	b = append(b, '\n')
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(code)
+	_, _ = w.Write(b) // a failure is the client's own
+}

@@ -1,0 +1,114 @@
+package admin
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/pkg/backend"
+)
+
+// newService returns a service with these members.
+func newService(name string, targets ...backend.Target) Service {
+	p := backend.NewPool(name)
+	p.Set(targets)
+	return Service{Pool: p, Strategy: func() string { return "p2c" }}
+}
+
+// member returns the backend of a service by its ID.
+func member(t *testing.T, s Service, id string) *backend.Backend {
+	t.Helper()
+	for _, b := range s.Pool.Snapshot().All {
+		if b.ID() == id {
+			return b
+		}
+	}
+	t.Fatalf("no member %q", id)
+	return nil
+}
+
+// busyService returns a service whose numbers all differ.
+func busyService(t *testing.T) Service {
+	t.Helper()
+	s := newService("web",
+		backend.Target{ID: "b2", Address: "10.0.0.2:80", Weight: 2, Zone: "z2", Status: backend.Warning},
+		backend.Target{ID: "b1", Address: "10.0.0.1:80", Weight: 5, Zone: "z1"},
+	)
+	b1, b2 := member(t, s, "b1"), member(t, s, "b2")
+	since := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	b1.SetCondition(backend.Condition{State: backend.Up, Since: since, Streak: 1, Signal: "tcp check"})
+	b2.SetCondition(backend.Condition{State: backend.Up, Since: since, Streak: 1, Signal: "tcp check"})
+	b2.SetCondition(backend.Condition{State: backend.Down, Since: since, Streak: 3, Signal: "tcp check", Detail: "connection refused"})
+	b1.Acquire()
+	b1.Acquire()
+	b1.Counters.Connections.Store(11)
+	b1.Counters.ConnectFailures.Store(12)
+	b1.Counters.BytesIn.Store(13)
+	b1.Counters.BytesOut.Store(14)
+	b1.Counters.ChecksPassed.Store(15)
+	b1.Counters.ChecksFailed.Store(16)
+	return s
+}
+
+func TestBackends(t *testing.T) {
+	t.Parallel()
+	idle := newService("idle")
+	idle.Strategy = nil
+	s := start(t, Config{Services: []Service{busyService(t), idle}})
+	const (
+		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"backends":[]}`
+		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"backends":[` +
+			`{"id":"b1","address":"10.0.0.1:80","zone":"z1","weight":5,"status":"passing","state":"up","since":"2024-05-06T07:08:09Z",` +
+			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","active":2,"connections":11,"connect_failures":12,` +
+			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0},` +
+			`{"id":"b2","address":"10.0.0.2:80","zone":"z2","weight":2,"status":"warning","state":"down","since":"2024-05-06T07:08:09Z",` +
+			`"eligible":false,"reason":"tcp check: 3 failures in a row, last: connection refused","streak":3,"signal":"tcp check","detail":"connection refused",` +
+			`"active":0,"connections":0,"connect_failures":0,` +
+			`"bytes_in":0,"bytes_out":0,"checks_passed":0,"checks_failed":0,"transitions_up":1,"transitions_down":1}]}`
+	)
+	f := func(path string, wantCode int, want string) {
+		t.Helper()
+		got := get(t, s, path)
+		var compact strings.Builder
+		enc := json.NewEncoder(&compact)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(json.RawMessage(got.body)); err != nil {
+			t.Fatalf("cannot parse the answer to %s: %v: %q", path, err, got.body)
+		}
+		if got.code != wantCode || strings.TrimSpace(compact.String()) != want {
+			t.Fatalf("unexpected answer to %s; got %d\n%s\nwant %d\n%s", path, got.code, compact.String(), wantCode, want)
+		}
+		if ct := got.header.Get("Content-Type"); ct != "application/json" {
+			t.Fatalf("unexpected Content-Type of %s: %q", path, ct)
+		}
+	}
+	f("/admin/backends", 200, `{"services":[`+idleJSON+`,`+webJSON+`]}`)
+	f("/admin/backends?service=web", 200, `{"services":[`+webJSON+`]}`)
+	f("/admin/backends?service=idle", 200, `{"services":[`+idleJSON+`]}`)
+	f("/admin/backends?service=nope", 404, `{"error":"cannot show service \"nope\": there is none of that name"}`)
+	f("/admin/backends?service=", 404, `{"error":"cannot show service \"\": there is none of that name"}`)
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	s := start(t, Config{Settings: map[string]any{"consul_token": "***", "l4": []string{"a", "b"}}})
+	got := get(t, s, "/admin/config")
+	want := "{\n  \"consul_token\": \"***\",\n  \"l4\": [\n    \"a\",\n    \"b\"\n  ]\n}\n"
+	if got.code != 200 || got.body != want {
+		t.Fatalf("unexpected answer; got %d %q; want 200 %q", got.code, got.body, want)
+	}
+}
+
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	got := get(t, start(t, Config{Version: "v1.2.3"}), "/")
+	if got.code != 200 || !strings.HasPrefix(got.body, "sluice v1.2.3\n") {
+		t.Fatalf("unexpected answer; got %d %q", got.code, got.body)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/admin/backends", "/admin/config", "/debug/pprof/"} {
+		if !strings.Contains(got.body, "\n"+path) {
+			t.Fatalf("unexpected index; got %q; want %s in it", got.body, path)
+		}
+	}
+}
