@@ -1,0 +1,97 @@
+package l7
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// readBody reads a body from text, whole or byte by byte, and returns it with
+// what follows it.
+func readBody(text string, length int64, bytewise bool) (data, rest string, err error) {
+	var r io.Reader = strings.NewReader(text)
+	if bytewise {
+		r = iotest.OneByteReader(r)
+	}
+	br := bufio.NewReaderSize(r, 4<<10)
+	b := newBody(br, length)
+	var sb strings.Builder
+	for {
+		p, err := b.next()
+		if err != nil {
+			left, _ := io.ReadAll(br)
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return sb.String(), string(left), err
+		}
+		sb.Write(p)
+	}
+}
+
+func TestBodySuccess(t *testing.T) {
+	t.Parallel()
+	f := func(text string, length int64, want, rest string) {
+		t.Helper()
+		for _, bytewise := range []bool{false, true} {
+			got, left, err := readBody(text, length, bytewise)
+			if err != nil || got != want || left != rest {
+				t.Errorf("unexpected body of %q (bytewise %v); got %q, %q, %v; want %q, %q", text, bytewise, got, left, err, want, rest)
+			}
+		}
+	}
+	f("hello", 5, "hello", "")
+	f("hello, next", 5, "hello", ", next")
+	f("hello", noLength, "hello", "")
+	f("", noLength, "", "")
+	f("0\r\n\r\n", chunked, "", "")
+	f("5\r\nhello\r\n0\r\n\r\nnext", chunked, "hello", "next")
+	f("00A;x=\"y\" \r\n0123456789\r\n1 \r\nx\r\n0;z\r\nTrailer: t\r\nB: c\r\n\r\n", chunked, "0123456789x", "")
+	f("2000\r\n"+strings.Repeat("x", 0x2000)+"\r\n0\r\n\r\n", chunked, strings.Repeat("x", 0x2000), "")
+}
+
+func TestBodyFailure(t *testing.T) {
+	t.Parallel()
+	f := func(text string, length int64, want error) {
+		t.Helper()
+		for _, bytewise := range []bool{false, true} {
+			if _, _, err := readBody(text, length, bytewise); !errors.Is(err, want) {
+				t.Errorf("unexpected error for %q (bytewise %v); got %v; want %v", text, bytewise, err, want)
+			}
+		}
+	}
+	f("hell", 5, io.ErrUnexpectedEOF)
+	for _, text := range []string{"", "5", "5\r", "5\r\n", "5\r\nhello", "5\r\nhello\r\n", "5\r\nhello\r\n0", "5\r\nhello\r\n0\r\n", "0\r\nA: b\r\n"} {
+		f(text, chunked, io.ErrUnexpectedEOF)
+	}
+	for _, text := range []string{
+		"x\r\n", "\r\n", " 5\r\nhello\r\n", "+5\r\nhello\r\n", "-1\r\n", "0x5\r\nhello\r\n", "5_0\r\n", "5 x\r\n", "5\nhello\n", "5;a\x00\r\n", "5;a\rb\r\n",
+		"1000000000000000\r\n", "5;" + strings.Repeat("a", maxChunkLine) + "\r\n",
+	} {
+		f(text, chunked, errChunkLine)
+	}
+	f("5\r\nhelloX", chunked, io.ErrUnexpectedEOF)
+	f("5\r\nhelloXX", chunked, errChunkEnd)
+	f("5\r\nhello\n0\r\n\r\n", chunked, errChunkEnd)
+	f("0\r\nbad trailer\r\n\r\n", chunked, errTrailer)
+	f("0\r\n"+strings.Repeat("A: b\r\n", maxTrailer), chunked, errTrailer)
+}
+
+func FuzzBody(f *testing.F) {
+	for _, s := range []string{"5\r\nhello\r\n0\r\n\r\n", "1;a=b\r\nx\r\n0\r\nA: b\r\n\r\nnext", "0\r\n\r\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, rest, err := readBody(text, chunked, false)
+		got1, rest1, err1 := readBody(text, chunked, true)
+		if got != got1 && err == nil || (err == nil) != (err1 == nil) || err == nil && rest != rest1 {
+			t.Fatalf("the split matters: %q, %q, %v and %q, %q, %v", got, rest, err, got1, rest1, err1)
+		}
+		if len(got) > len(text) {
+			t.Fatalf("%d bytes came out of %d", len(got), len(text))
+		}
+	})
+}

@@ -1,0 +1,412 @@
+package l7
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestRequestAndResponse(t *testing.T) {
+	t.Parallel()
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %s", r.Method, r.RequestURI, body)
+	})
+	f := newFront(t, nil, addr)
+	c := f.client()
+	for range 3 {
+		resp, err := c.Get(f.url("/a?b=c;d"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if got, want := string(body), "GET /a?b=c;d "; got != want {
+			t.Fatalf("unexpected body; got %q; want %q", got, want)
+		}
+		resp, err = c.Post(f.url("/p"), "text/plain", strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if got, want := string(body), "POST /p hello"; got != want {
+			t.Fatalf("unexpected body; got %q; want %q", got, want)
+		}
+	}
+	f.wantMetric(`sluice_l7_requests_total{service="web",code="2xx"}`, 6)
+	f.wantMetric(`sluice_l7_bytes_total{service="web",direction="in"}`, 15)
+	if n := f.pool.Snapshot().All[0].Counters.Connections.Load(); n != 1 {
+		t.Errorf("unexpected number of connections to the backend; got %d; want 1", n)
+	}
+}
+
+// get fetches path once and returns status, reason and body.
+func get(t *testing.T, c *http.Client, url string) (status int, reason, body string) {
+	t.Helper()
+	resp, err := c.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("X-Sluice-Reason"), string(b)
+}
+
+func TestHopByHopAndForwarded(t *testing.T) {
+	t.Parallel()
+	heads := make(chan http.Header, 1)
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header.Clone()
+		h.Set("Host", r.Host)
+		heads <- h
+		w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
+		w.Header().Set("Keep-Alive", "timeout=5")
+		w.Header().Set("Proxy-Authenticate", "Basic")
+		w.Header().Set("X-Drop", "1")
+		w.Header().Set("Connection", "X-Drop")
+		w.Header().Set("Server", "mine")
+		w.WriteHeader(299)
+	})
+	f := newFront(t, nil, addr)
+	send := func(f *front) (http.Header, *http.Response) {
+		c := f.raw()
+		c.write("GET / HTTP/1.1\r\nHost: Example.test:80\r\nConnection: X-Drop\r\nX-Drop: 1\r\nProxy-Authorization: x\r\n" +
+			"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Request-ID: theirs\r\n\r\n")
+		resp, _ := c.response("GET")
+		return <-heads, resp
+	}
+	want := func(h http.Header, name, value string) {
+		t.Helper()
+		if got := strings.Join(h[name], "|"); got != value {
+			t.Errorf("unexpected value of %s; got %q; want %q", name, got, value)
+		}
+	}
+	h, resp := send(f)
+	want(h, "Host", "Example.test:80")
+	want(h, "X-Drop", "")
+	want(h, "Connection", "")
+	want(h, "Proxy-Authorization", "")
+	want(h, "X-Forwarded-For", "127.0.0.1")
+	want(h, "X-Forwarded-Proto", "http")
+	want(h, "X-Forwarded-Host", "Example.test:80")
+	want(h, "User-Agent", "")
+	want(h, "Content-Type", "")
+	if id := h.Get("X-Request-ID"); len(id) != 32 || id == "theirs" {
+		t.Errorf("unexpected X-Request-ID %q", id)
+	}
+	if resp.StatusCode != 299 || len(resp.Header["Date"]) != 1 {
+		t.Errorf("unexpected response; got %d, %v", resp.StatusCode, resp.Header)
+	}
+	want(resp.Header, "Set-Cookie", "a=1|b=2")
+	want(resp.Header, "Server", "mine")
+	want(resp.Header, "Keep-Alive", "")
+	want(resp.Header, "Proxy-Authenticate", "")
+	want(resp.Header, "X-Drop", "")
+
+	trusting := newFront(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }, addr)
+	h, _ = send(trusting)
+	want(h, "X-Forwarded-For", "1.2.3.4, 127.0.0.1")
+	want(h, "X-Forwarded-Proto", "https")
+	want(h, "X-Request-Id", "theirs")
+}
+
+func TestConnectRetries(t *testing.T) {
+	t.Parallel()
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})
+	f := newFront(t, nil, deadAddr(t), addr, deadAddr(t))
+	c := f.client()
+	for i := range 9 {
+		want := strings.Repeat("x", i*5000) // none, small and streamed
+		resp, err := c.Post(f.url("/"), "text/plain", strings.NewReader(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 || string(body) != want {
+			t.Fatalf("unexpected response; got %d, %d bytes; want %d", resp.StatusCode, len(body), len(want))
+		}
+	}
+	if f.gauge("sluice_l7_retries_total") == 0 {
+		t.Error("nothing was tried again")
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	f := func(wantStatus int, wantReason string, edit func(*Config), backends ...string) {
+		t.Helper()
+		fr := newFront(t, edit, backends...)
+		status, reason, _ := get(t, fr.client(), fr.url("/"))
+		if status != wantStatus || reason != wantReason {
+			t.Errorf("unexpected answer; got %d %s; want %d %s", status, reason, wantStatus, wantReason)
+		}
+		fr.wantMetric(`sluice_l7_failed_total{service="web",reason="`+wantReason+`"}`, 1)
+		fr.wantMetric("sluice_l7_failed_total", 1)
+		fr.shutdown(patience)
+		if !strings.Contains(fr.log.String(), "reason="+wantReason) {
+			t.Errorf("the log does not tell of %s: %s", wantReason, fr.log.String())
+		}
+	}
+	says := func(response string) string {
+		return newRawBackend(t, func(_ int, c *rawConn) {
+			if _, _, err := c.request(); err != nil {
+				return
+			}
+			c.write(response)
+			_ = c.CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+		})
+	}
+	f(503, "no_backend", nil)
+	f(502, "connect_failed", nil, deadAddr(t), deadAddr(t))
+	f(502, "backend_reset", nil, says(""))
+	f(502, "backend_reset", nil, says("HTTP/1.1 200 OK\r\nX: y\r\n"))
+	for _, response := range []string{
+		"HTTP/1.1 099 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 100<<10) + "\r\n\r\n",
+		strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxInterim+1),
+	} {
+		f(502, "bad_response", nil, says(response))
+	}
+	release := make(chan struct{})
+	silent := newRawBackend(t, func(_ int, c *rawConn) { <-release })
+	t.Cleanup(func() { close(release) })
+	f(504, "response_timeout", func(c *Config) { c.ResponseTimeout = 50 * time.Millisecond }, silent)
+}
+
+func TestInterimResponsesAreSkipped(t *testing.T) {
+	t.Parallel()
+	addr := newRawBackend(t, func(_ int, c *rawConn) {
+		if _, _, err := c.request(); err == nil {
+			c.write("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	f := newFront(t, nil, addr)
+	if status, _, body := get(t, f.client(), f.url("/")); status != 200 || body != "ok" {
+		t.Errorf("unexpected response; got %d %q", status, body)
+	}
+}
+
+// TestReplays checks what is sent again after a backend broke off without a
+// response: a GET once, on another backend, and a POST never.
+func TestReplays(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Int64
+	breaks := func() string {
+		return newRawBackend(t, func(_ int, c *rawConn) {
+			if _, _, err := c.request(); err == nil {
+				broken.Add(1)
+			}
+		})
+	}
+	good := newBackend(t, func(w http.ResponseWriter, r *http.Request) {})
+	f := newFront(t, nil, breaks(), good)
+	c := f.client()
+	for range 4 {
+		if status, reason, _ := get(t, c, f.url("/")); status != 200 {
+			t.Errorf("unexpected answer to GET; got %d %s; want 200", status, reason)
+		}
+	}
+	if broken.Swap(0) == 0 {
+		t.Error("no GET came to the backend that breaks")
+	}
+	var failed int64
+	for range 4 {
+		resp, err := c.Post(f.url("/"), "", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode == 502 {
+			failed++
+		}
+	}
+	if n := broken.Swap(0); n == 0 || n != failed {
+		t.Errorf("unexpected number of failed POSTs; got %d; want %d", failed, n)
+	}
+
+	f = newFront(t, nil, breaks(), breaks(), breaks())
+	if status, _, _ := get(t, f.client(), f.url("/")); status != 502 {
+		t.Errorf("unexpected status; got %d; want 502", status)
+	}
+	if n := broken.Load(); n != 2 {
+		t.Errorf("unexpected number of attempts; got %d; want 2", n)
+	}
+}
+
+// TestIdleConnectionsThatDied serves each connection for one request and then
+// closes it without saying so: the look before reuse must notice, also for
+// requests that cannot be sent twice.
+func TestIdleConnectionsThatDied(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{}, 1)
+	addr := newRawBackend(t, func(_ int, c *rawConn) {
+		if _, _, err := c.request(); err == nil {
+			c.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+		c.Close()
+		closed <- struct{}{}
+	})
+	f := newFront(t, nil, addr)
+	c := f.client()
+	for i := range 40 {
+		var resp *http.Response
+		var err error
+		if i%2 == 0 {
+			resp, err = c.Get(f.url("/"))
+		} else {
+			resp, err = c.Post(f.url("/"), "", strings.NewReader("x"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Fatalf("unexpected status of request %d; got %d; want 200", i, resp.StatusCode)
+		}
+		<-closed
+	}
+}
+
+// TestSurplusBytes checks that bytes after a response are never taken for the
+// next one.
+func TestSurplusBytes(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+		"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil",
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nevil",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+	} {
+		addr := newRawBackend(t, func(n int, c *rawConn) {
+			for {
+				if _, _, err := c.request(); err != nil {
+					return
+				}
+				if n == 0 {
+					c.write(first)
+				} else {
+					c.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				}
+			}
+		})
+		f := newFront(t, nil, addr)
+		c := f.client()
+		get(t, c, f.url("/"))
+		if _, _, body := get(t, c, f.url("/")); body != "good" {
+			t.Errorf("unexpected body after %q; got %q; want good", first, body)
+		}
+	}
+}
+
+// TestKilledBackend kills one of two backends under load: no GET may fail.
+func TestKilledBackend(t *testing.T) {
+	t.Parallel()
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "ok") })
+	victim := httptest.NewServer(h)
+	f := newFront(t, nil, victim.Listener.Addr().String(), newBackend(t, h))
+	c := f.client()
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	kill := make(chan struct{})
+	for range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 200 {
+				resp, err := c.Get(f.url("/"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != 200 {
+					t.Errorf("unexpected status; got %d %s; want 200", resp.StatusCode, resp.Header.Get("X-Sluice-Reason"))
+				}
+				if done.Add(1) == 400 {
+					close(kill)
+				}
+			}
+		}()
+	}
+	<-kill
+	victim.Listener.Close()
+	victim.CloseClientConnections()
+	wg.Wait()
+	victim.Close()
+}
+
+func TestRemovedBackendIsLetGo(t *testing.T) {
+	t.Parallel()
+	var open atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	closed := make(chan struct{}, 1)
+	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
+		switch st {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			if open.Add(-1) == 0 {
+				closed <- struct{}{}
+			}
+		}
+	}
+	s.Start()
+	defer s.Close()
+	f := newFront(t, nil, s.Listener.Addr().String())
+	get(t, f.client(), f.url("/"))
+	f.setBackends()
+	<-closed
+	if status, reason, _ := get(t, f.client(), f.url("/")); status != 503 || reason != "no_backend" {
+		t.Errorf("unexpected answer; got %d %s; want 503 no_backend", status, reason)
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") })
+	f := newFront(t, func(c *Config) { c.AccessLog = true }, addr)
+	get(t, f.client(), f.url("/x?y"))
+	f.wantMetric("sluice_l7_requests_total", 1)
+	f.shutdown(patience)
+	log := f.log.String()
+	for _, want := range []string{"msg=request", "method=GET", "path=/x ", "status=200", "out=5", "service=web", "backend=" + addr, "retries=0", "request_id="} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q: %s", want, log)
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {})
+	f := newFront(t, nil, addr)
+	f.router.byHost[""][0].strip = "longer than any target" // a defect
+	if status, reason, _ := get(t, f.client(), f.url("/")); status != 502 || reason != "internal_error" {
+		t.Errorf("unexpected answer; got %d %s; want 502 internal_error", status, reason)
+	}
+	f.router.byHost[""][0].strip = ""
+	if status, _, _ := get(t, f.client(), f.url("/")); status != 200 {
+		t.Errorf("unexpected status after the panic; got %d; want 200", status)
+	}
+}

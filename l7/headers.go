@@ -1,0 +1,284 @@
+package l7
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// kind is what sluice does with a header field.
+type kind uint8
+
+const (
+	kindPlain kind = iota // forwarded as it is
+	kindHop               // for this connection only: dropped
+	kindHost
+	kindContentLength
+	kindTransferEncoding
+	kindConnection
+	kindUpgrade
+	kindExpect
+	kindForwardedFor
+	kindForwardedProto
+	kindForwardedHost
+	kindForwarded // other words on where a request came from
+	kindRequestID
+)
+
+// classify returns the kind of the field called name.
+//
+// A name with "_" where one that sluice understands has "-" is dropped:
+// servers that hand headers on as environment variables cannot tell them
+// apart, so it would say what the real one must not.
+func classify(name []byte) kind {
+	if bytes.IndexByte(name, '_') < 0 {
+		return kindOf(name)
+	}
+	var buf [len("proxy-authorization") + 1]byte // longer names differ from all that are known
+	dashed := buf[:copy(buf[:], name)]
+	for i, c := range dashed {
+		if c == '_' {
+			dashed[i] = '-'
+		}
+	}
+	if kindOf(dashed) != kindPlain {
+		return kindHop
+	}
+	return kindPlain
+}
+
+func kindOf(name []byte) kind {
+	switch len(name) {
+	case 2:
+		return kindIf(name, "te", kindHop)
+	case 4:
+		return kindIf(name, "host", kindHost)
+	case 6:
+		return kindIf(name, "expect", kindExpect)
+	case 7:
+		if equalFold(name, "trailer") {
+			return kindHop
+		}
+		return kindIf(name, "upgrade", kindUpgrade)
+	case 9:
+		if equalFold(name, "x-real-ip") {
+			return kindForwarded
+		}
+		return kindIf(name, "forwarded", kindForwarded)
+	case 10:
+		if equalFold(name, "keep-alive") {
+			return kindHop
+		}
+		return kindIf(name, "connection", kindConnection)
+	case 12:
+		return kindIf(name, "x-request-id", kindRequestID)
+	case 14:
+		if equalFold(name, "http2-settings") {
+			return kindHop
+		}
+		return kindIf(name, "content-length", kindContentLength)
+	case 16:
+		if equalFold(name, "proxy-connection") {
+			return kindHop
+		}
+		if equalFold(name, "x-forwarded-host") {
+			return kindForwardedHost
+		}
+	case 17:
+		if equalFold(name, "x-forwarded-proto") {
+			return kindForwardedProto
+		}
+		if equalFold(name, "transfer-encoding") {
+			return kindTransferEncoding
+		}
+	case 15:
+		return kindIf(name, "x-forwarded-for", kindForwardedFor)
+	case 18:
+		if equalFold(name, "proxy-authenticate") {
+			return kindHop
+		}
+	case 19:
+		if equalFold(name, "proxy-authorization") {
+			return kindHop
+		}
+	}
+	if len(name) > len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
+		return kindForwarded
+	}
+	return kindPlain
+}
+
+func kindIf(name []byte, lower string, k kind) kind {
+	if equalFold(name, lower) {
+		return k
+	}
+	return kindPlain
+}
+
+// equalFold reports whether b is s, which is in lower case, in any case.
+func equalFold(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != s[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// origin is what sluice knows of where a request came from.
+type origin struct {
+	peer      string // the address of the peer, without its port
+	trusted   bool   // the peer's own word on it is believed
+	requestID []byte // the client's own if it is kept, or one made for it
+}
+
+const maxRequestID = 128
+
+// requestID returns the request's own ID if it is to be kept: that of a
+// trusted peer, of at most 128 visible ASCII bytes.
+func (h *head) requestID(trusted bool) []byte {
+	if !trusted {
+		return nil
+	}
+	for i := range h.fields {
+		if f := &h.fields[i]; f.kind == kindRequestID && isRequestID(f.value) {
+			return f.value
+		}
+	}
+	return nil
+}
+
+func isRequestID(b []byte) bool {
+	if len(b) == 0 || len(b) > maxRequestID {
+		return false
+	}
+	for _, c := range b {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// appendRequest appends the head that is sent to a backend: the client's own,
+// less what was for the client's connection only or not the client's to say,
+// and then what sluice says. target is what is forwarded of the target, and
+// host stands in for a Host that an HTTP/1.0 client did not send.
+func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) []byte {
+	dst = append(dst, h.method...)
+	dst = append(dst, ' ')
+	dst = append(dst, target...)
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	if len(h.host) == 0 {
+		dst = appendLine(dst, "Host", host)
+	}
+	var proto, forwardedHost bool
+	for i := range h.fields {
+		f := &h.fields[i]
+		switch f.kind {
+		case kindPlain, kindHost:
+			dst = appendField(dst, f)
+		case kindForwardedProto:
+			if o.trusted {
+				proto = true
+				dst = appendField(dst, f)
+			}
+		case kindForwardedHost:
+			if o.trusted {
+				forwardedHost = true
+				dst = appendField(dst, f)
+			}
+		case kindForwarded:
+			if o.trusted {
+				dst = appendField(dst, f)
+			}
+		}
+	}
+	dst = append(dst, "X-Forwarded-For: "...)
+	if o.trusted {
+		for i := range h.fields {
+			if f := &h.fields[i]; f.kind == kindForwardedFor && len(f.value) > 0 {
+				dst = append(append(dst, f.value...), ", "...)
+			}
+		}
+	}
+	dst = append(append(dst, o.peer...), "\r\n"...)
+	if !proto {
+		dst = appendLine(dst, "X-Forwarded-Proto", "http")
+	}
+	if !forwardedHost && len(h.host) > 0 {
+		dst = append(dst, "X-Forwarded-Host: "...)
+		dst = append(append(dst, h.host...), "\r\n"...)
+	}
+	dst = append(dst, "X-Request-ID: "...)
+	dst = append(append(dst, o.requestID...), "\r\n"...)
+	dst = appendFraming(dst, h.length)
+	if h.upgr != nil {
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
+		dst = append(append(dst, h.upgr...), "\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendResponse appends the head that is sent to the client: the backend's,
+// less what was for its connection only, framed by length (noLength adds no
+// framing header) and with connection as the value of Connection unless empty.
+func appendResponse(dst []byte, r *response, length int64, connection string) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(r.status), 10)
+	dst = append(dst, ' ')
+	dst = append(append(dst, r.phrase...), "\r\n"...)
+	for i := range r.fields {
+		switch f := &r.fields[i]; f.kind {
+		case kindHop, kindConnection, kindUpgrade, kindTransferEncoding, kindContentLength:
+		default:
+			dst = appendField(dst, f)
+		}
+	}
+	dst = appendFraming(dst, length)
+	if connection != "" {
+		dst = appendLine(dst, "Connection", connection)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendSwitch appends the head of a 101 response.
+func appendSwitch(dst []byte, r *response) []byte {
+	dst = append(dst, "HTTP/1.1 101 "...)
+	dst = append(append(dst, r.phrase...), "\r\n"...)
+	for i := range r.fields {
+		switch f := &r.fields[i]; f.kind {
+		case kindHop, kindConnection, kindTransferEncoding, kindContentLength:
+		default:
+			dst = appendField(dst, f)
+		}
+	}
+	return append(dst, "Connection: Upgrade\r\n\r\n"...)
+}
+
+func appendFraming(dst []byte, length int64) []byte {
+	switch {
+	case length == chunked:
+		return append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case length >= 0:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, length, 10)
+		return append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+func appendField(dst []byte, f *field) []byte {
+	dst = append(append(dst, f.name...), ": "...)
+	return append(append(dst, f.value...), "\r\n"...)
+}
+
+func appendLine(dst []byte, name, value string) []byte {
+	dst = append(append(dst, name...), ": "...)
+	return append(append(dst, value...), "\r\n"...)
+}

@@ -1,0 +1,121 @@
+package l7
+
+import (
+	"strings"
+	"testing"
+)
+
+func checkText(h *head, text string) (Reason, string) {
+	line, raw, _ := strings.Cut(text, "\r\n")
+	method, rest, _ := strings.Cut(line, " ")
+	target, proto, _ := strings.Cut(rest, " ")
+	return check(h, []byte(method), []byte(target), []byte(proto), []byte(raw))
+}
+
+func TestCheckSuccess(t *testing.T) {
+	t.Parallel()
+	f := func(text, target string, length int64, closes bool) {
+		t.Helper()
+		var h head
+		if r, why := checkText(&h, text); r != 0 {
+			t.Fatalf("unexpected refusal of %q: %s: %s", text, r, why)
+		}
+		if string(h.target) != target || h.length != length || h.close != closes {
+			t.Fatalf("unexpected head of %q; got %q, %d, %v; want %q, %d, %v", text, h.target, h.length, h.close, target, length, closes)
+		}
+	}
+	f("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "/", noLength, false)
+	f("GET /a%20b?c=%2e%2e&d;e HTTP/1.1\r\nHost: a:80\r\n\r\n", "/a%20b?c=%2e%2e&d;e", noLength, false)
+	f("GET /x/..../.a/b. HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", "/x/..../.a/b.", noLength, false)
+	f("GET //x//y HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", "//x//y", noLength, true)
+	f("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n", "/", 7, false)
+	f("POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: \tCHUNKED \r\n\r\n", "/", chunked, false)
+	f("GET http://a.b/x?y HTTP/1.1\r\nHost: A.B\r\n\r\n", "/x?y", noLength, false)
+	f("GET http://a?y HTTP/1.1\r\nHost: a\r\n\r\n", "/?y", noLength, false)
+	f("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", "/", noLength, false)
+	f("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "*", noLength, false)
+	f("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*", noLength, false)
+	f("GET / HTTP/1.0\r\n\r\n", "/", noLength, true)
+	f("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", noLength, false)
+	f("GET / HTTP/1.0", "/", noLength, true)
+	f("BREW / HTTP/1.1\r\nHost: a\r\nX: \x80\xff\r\nY:\r\n\r\n", "/", noLength, false)
+}
+
+func TestCheckFailure(t *testing.T) {
+	t.Parallel()
+	f := func(text string, want Reason) {
+		t.Helper()
+		var h head
+		if r, _ := checkText(&h, text); r != want {
+			t.Fatalf("unexpected verdict on %q; got %q; want %q", text, r, want)
+		}
+	}
+	get := func(headers string) string { return "GET / HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n" }
+	target := func(s string) string { return "GET " + s + " HTTP/1.1\r\nHost: a\r\n\r\n" }
+	host := func(s string) string { return "GET / HTTP/1.1\r\nHost: " + s + "\r\n\r\n" }
+
+	for _, proto := range []string{"HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "http/1.1", ""} {
+		f("GET / "+proto+"\r\nHost: a\r\n\r\n", BadVersion)
+	}
+	f("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", BadMethod)
+	f("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", BadMethod)
+	f("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest)
+
+	for _, s := range []string{
+		"", "x", "/#", "/a\x00", "/a\x7f", "*", "ftp://a/", "http://b/", "http://a@a/", "http:///", "a:443", "http://a:80/",
+		"/..", "/.", "/../x", "/a/./b", "/a/%2e%2E/b", "/a/.%2e", "/a%2f..%2fb", "/a\\..\\b", "/a%5c..", "/a/..;x=y/b", "/%2e;/x",
+	} {
+		f(target(s), BadRequest)
+	}
+	for _, s := range []string{"", "a@b", "a b", "a/b", "a:x", "a:123456", "[::1", "[::1]x", "[g]", "a,b@c", "a\"", "[]", ":80"} {
+		f(host(s), BadRequest)
+	}
+	f("GET / HTTP/1.1\r\n\r\n", BadRequest)
+	f("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", BadRequest)
+
+	for _, s := range []string{
+		"X : y\r\n", "X y: z\r\n", ": y\r\n", "X\r\n", "X: y\n", "X: a\rb\r\n", "X: a\x00\r\n", "X: a\x01\r\n", "X: a\x7f\r\n",
+		" X: y\r\n", "X: y\r\n z\r\n", "X: y\r\n\tz\r\n", "X\x80: y\r\n", "(X): y\r\n",
+		"Content-Length: \r\n", "Content-Length: +1\r\n", "Content-Length: -1\r\n", "Content-Length: 0x1\r\n", "Content-Length: 1_0\r\n",
+		"Content-Length: 1 1\r\n", "Content-Length: 1, 1\r\n", "Content-Length: 9223372036854775808\r\n", "Content-Length: 99999999999999999999\r\n",
+		"Content-Length: 1\r\nContent-Length: 1\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n",
+		"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+		"Transfer-Encoding: chunked, chunked\r\n", "Transfer-Encoding: ,chunked\r\n", "Transfer-Encoding: \x0bchunked\r\n", "Transfer-Encoding:\r\n",
+		"Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: \"chunked\"\r\n",
+	} {
+		f(get(s), BadRequest)
+	}
+	f("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", BadRequest)
+	f(get("Expect: 200-maybe\r\n"), BadExpectation)
+	f(get(strings.Repeat("X: y\r\n", maxFields)), HeadTooLarge)
+	f(get("")+"X: y\r\n", BadRequest)
+}
+
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST http://a/?x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: x, close\r\nX: y\r\n\r\n",
+		"GET /a/%2e./b HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\nX_Forwarded_For: 1\r\n\r\n",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var h, again head
+		if r, _ := checkText(&h, text); r != 0 {
+			return
+		}
+		// What is forwarded must pass itself, with the same meaning.
+		o := origin{peer: "192.0.2.1", requestID: []byte("id")}
+		out := string(appendRequest(nil, &h, &o, h.target, "backend:80"))
+		if r, why := checkText(&again, out); r != 0 {
+			t.Fatalf("what is forwarded is refused: %s: %s: %q", r, why, out)
+		}
+		if again.length != h.length || string(again.target) != string(h.target) || string(again.method) != string(h.method) {
+			t.Fatalf("what is forwarded means something else: %q", out)
+		}
+		if n := headLength([]byte(out), 0); n != len(out) {
+			t.Fatalf("the forwarded head ends at %d of %d: %q", n, len(out), out)
+		}
+	})
+}

@@ -1,0 +1,224 @@
+package l7
+
+import (
+	"strings"
+	"testing"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+)
+
+func testBalancer(t *testing.T, name string) *balance.Balancer {
+	t.Helper()
+	b, err := balance.New(backend.NewPool(name), "random")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func plainService(b *balance.Balancer) *service { return &service{name: b.Pool().Service()} }
+
+func TestRouterMatch(t *testing.T) {
+	t.Parallel()
+	var routes []Route
+	for _, r := range []Route{
+		{Host: "a.test", Path: "/"},
+		{Host: "a.test", Path: "/api"},
+		{Host: "a.test", Path: "/api/v2/"},
+		{Host: "b.test", Path: "/only"},
+		{Host: "[::1]", Path: "/"},
+		{Path: "/api"},
+		{Path: "/static/", Strip: "/static"},
+		{Path: "/old", Strip: "/old"},
+	} {
+		r.Balancer = testBalancer(t, r.Host+r.Path)
+		routes = append(routes, r)
+	}
+	rt, err := newRouter(routes, plainService)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(host, path, want string) {
+		t.Helper()
+		got := ""
+		if r := rt.match([]byte(host), []byte(path)); r != nil {
+			got = r.service.name
+		}
+		if got != want {
+			t.Errorf("unexpected route of %s%s; got %q; want %q", host, path, got, want)
+		}
+	}
+	f("a.test", "/", "a.test/")
+	f("A.Test:8080", "/x", "a.test/")
+	f("a.test.", "/api", "a.test/api")
+	f("a.test", "/api/", "a.test/api")
+	f("a.test", "/api/x", "a.test/api")
+	f("a.test", "/apix", "a.test/")
+	f("a.test", "/api%2fx", "a.test/")
+	f("a.test", "/api/v2", "a.test/api")
+	f("a.test", "/api/v2/", "a.test/api/v2/")
+	f("a.test", "*", "a.test/")
+	f("b.test", "/only/x", "b.test/only")
+	f("b.test", "/api", "/api")
+	f("b.test", "/", "")
+	f("c.test", "/api/x", "/api")
+	f("", "/api", "/api")
+	f("[::1]:80", "/", "[::1]/")
+	f("c.test", "/static", "")
+
+	strip := func(host, target, want string) {
+		t.Helper()
+		path, _, _ := strings.Cut(target, "?")
+		if got := string(rt.match([]byte(host), []byte(path)).forwarded([]byte(target))); got != want {
+			t.Errorf("unexpected target forwarded for %q; got %q; want %q", target, got, want)
+		}
+	}
+	strip("c.test", "/static/a%2Fb?c=/static", "/a%2Fb?c=/static")
+	strip("c.test", "/static/", "/")
+	strip("c.test", "/old", "/")
+	strip("c.test", "/old?x", "/?x")
+	strip("c.test", "/old/y", "/y")
+	strip("c.test", "/api?x", "/api?x")
+}
+
+func TestRouterFailure(t *testing.T) {
+	t.Parallel()
+	b := testBalancer(t, "web")
+	f := func(routes ...Route) {
+		t.Helper()
+		if _, err := newRouter(routes, plainService); err == nil {
+			t.Errorf("unexpected success for %v", routes)
+		}
+	}
+	f(Route{Path: "/"})
+	f(Route{Path: "", Balancer: b})
+	f(Route{Path: "x", Balancer: b})
+	f(Route{Path: "/a/../b", Balancer: b})
+	f(Route{Path: "/a?b", Balancer: b})
+	f(Route{Path: "/", Host: "A", Balancer: b})
+	f(Route{Path: "/", Host: "a:80", Balancer: b})
+	f(Route{Path: "/", Host: "a b", Balancer: b})
+	f(Route{Path: "/a", Strip: "/b", Balancer: b})
+	f(Route{Path: "/ab", Strip: "/a", Balancer: b})
+	f(Route{Path: "/", Balancer: b}, Route{Path: "/", Balancer: b})
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	f := func(in failure, want verdict) {
+		t.Helper()
+		if got := retry(in); got != want {
+			t.Errorf("unexpected verdict on %+v; got %d; want %d", in, got, want)
+		}
+	}
+	// A failed connection is always safe to replace.
+	f(failure{connects: 1}, another)
+	f(failure{connects: 1, timeout: true}, another)
+	f(failure{connects: balance.MaxTries - 1, replays: 1}, another)
+	f(failure{connects: balance.MaxTries}, giveUp)
+	// Nothing was written.
+	f(failure{connected: true, reused: true}, anotherOrSame)
+	f(failure{connected: true}, another)
+	f(failure{connected: true, reused: true, replays: 1}, giveUp)
+	// Something was.
+	f(failure{connected: true, written: true, idempotent: true, replayable: true}, another)
+	f(failure{connected: true, written: true, reused: true, idempotent: true, replayable: true}, anotherOrSame)
+	f(failure{connected: true, written: true, idempotent: true}, giveUp)
+	f(failure{connected: true, written: true, replayable: true}, giveUp)
+	f(failure{connected: true, written: true, reused: true, replayable: true}, giveUp)
+	f(failure{connected: true, written: true, idempotent: true, replayable: true, replays: 1}, giveUp)
+	// Never.
+	f(failure{connected: true, written: true, answered: true, idempotent: true, replayable: true}, giveUp)
+	f(failure{connected: true, written: true, timeout: true, idempotent: true, replayable: true}, giveUp)
+}
+
+func TestAppendRequest(t *testing.T) {
+	t.Parallel()
+	f := func(in string, trusted bool, want string) {
+		t.Helper()
+		var h head
+		if r, why := checkText(&h, in); r != 0 {
+			t.Fatalf("unexpected refusal: %s: %s", r, why)
+		}
+		o := origin{peer: "192.0.2.1", trusted: trusted, requestID: []byte("made")}
+		if id := h.requestID(trusted); id != nil {
+			o.requestID = id
+		}
+		if got := string(appendRequest(nil, &h, &o, h.target, "10.0.0.1:80")); got != want {
+			t.Errorf("unexpected head for %q; got\n%s\nwant\n%s", in, got, want)
+		}
+	}
+	const ours = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a:1\r\nX-Request-ID: made\r\n"
+	// Order, case and duplicates stay.
+	f("GET /x HTTP/1.1\r\nuser-AGENT: u\r\nHost: a:1\r\nCookie: 1\r\ncookie: 2\r\n\r\n", false,
+		"GET /x HTTP/1.1\r\nuser-AGENT: u\r\nHost: a:1\r\nCookie: 1\r\ncookie: 2\r\n"+ours+"\r\n")
+	// Hop-by-hop fields go, and those that Connection names; not those that matter to us.
+	f("POST / HTTP/1.1\r\nHost: a:1\r\nConnection: close, X-Mine, host, Content-Length, x-forwarded-for\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
+		"Trailer: x\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\nUpgrade: websocket\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false,
+		"POST / HTTP/1.1\r\nHost: a:1\r\n"+ours+"Content-Length: 3\r\n\r\n")
+	// Where it comes from is not for a stranger to say, however it is spelt.
+	claims := "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
+		"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-Request-ID: theirs\r\nX_Forwarded_For: 1.1.1.1\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n"
+	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", false, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
+	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", true,
+		"GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nForwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"+
+			"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.1\r\nX-Request-ID: theirs\r\n\r\n")
+	f("GET / HTTP/1.1\r\nHost: a:1\r\nX-Request-ID: a b\r\n\r\n", true, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
+	// A wish to switch protocols is passed on, but for h2c.
+	f("GET / HTTP/1.1\r\nHost: a:1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", false,
+		"GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	f("GET / HTTP/1.1\r\nHost: a:1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", false,
+		"GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
+	// HTTP/1.0 becomes HTTP/1.1 with a Host.
+	f("GET / HTTP/1.0\r\n\r\n", false,
+		"GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Request-ID: made\r\n\r\n")
+}
+
+func TestParseResponseSuccess(t *testing.T) {
+	t.Parallel()
+	f := func(in string, status int, length int64, closes bool, want string) {
+		t.Helper()
+		var r response
+		if n := headLength([]byte(in), 0); n != len(in) {
+			t.Fatalf("unexpected length of the head %q; got %d; want %d", in, n, len(in))
+		}
+		if err := r.parse([]byte(in)); err != nil {
+			t.Fatalf("unexpected error for %q: %v", in, err)
+		}
+		if r.status != status || r.length != length || r.close != closes {
+			t.Fatalf("unexpected response for %q; got %d, %d, %v", in, r.status, r.length, r.close)
+		}
+		if got := string(appendResponse(nil, &r, r.length, "")); got != want {
+			t.Fatalf("unexpected head; got %q; want %q", got, want)
+		}
+	}
+	f("HTTP/1.1 200 OK\r\nDate: d\r\nSet-Cookie: a\r\nContent-Length: 5\r\nset-cookie: b\r\n\r\n", 200, 5, false,
+		"HTTP/1.1 200 OK\r\nDate: d\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 5\r\n\r\n")
+	f("HTTP/1.1 299\r\nTransfer-Encoding: Chunked\r\nConnection: close, x-a\r\nX-A: b\r\nX-B: c\r\n\r\n", 299, chunked, true,
+		"HTTP/1.1 299 \r\nX-B: c\r\nTransfer-Encoding: chunked\r\n\r\n")
+	f("HTTP/1.0 404 Not  Found\nContent-Length : 1\nContent-Length: 1\n\n", 404, 1, true, "HTTP/1.1 404 Not  Found\r\nContent-Length: 1\r\n\r\n")
+	f("HTTP/1.0 200 \r\nConnection: Keep-Alive\r\nKeep-Alive: 3\r\nUpgrade: h2\r\n\r\n", 200, noLength, false, "HTTP/1.1 200 \r\n\r\n")
+}
+
+func TestParseResponseFailure(t *testing.T) {
+	t.Parallel()
+	f := func(in string) {
+		t.Helper()
+		var r response
+		if err := r.parse([]byte(in)); err == nil {
+			t.Errorf("unexpected success for %q", in)
+		}
+	}
+	for _, line := range []string{"", "HTTP/1.1", "HTTP/1.1 20", "HTTP/1.1 2000", "HTTP/1.1 099 X", "HTTP/1.1 000", "HTTP/1.1 2x0", "HTTP/2.0 200", "ICY 200 OK", "HTTP/1.1  200", "HTTP/1.1 200 a\x00"} {
+		f(line + "\r\n\r\n")
+	}
+	for _, h := range []string{
+		"X\r\n", "X y: z\r\n", " X: y\r\n", "X: a\x00\r\n", "X: a\rb\r\n", "X: y\r\n folded: z\r\n",
+		"Content-Length: x\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n", "Content-Length: 1, 1\r\n",
+		"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+	} {
+		f("HTTP/1.1 200 OK\r\n" + h + "\r\n")
+	}
+	f("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+}

@@ -1,0 +1,142 @@
+package l7
+
+import "fmt"
+
+// Reason says why a request was not served as it should have been. The set is
+// closed: it is a metric label, a log field and the value of X-Sluice-Reason.
+type Reason uint8
+
+// None is an exchange that went well. Those up to BadVersion say that the
+// request was at fault and was not forwarded; the others happen to requests
+// that have a service, as BadRequest, RequestTimeout and ClientAbort may too.
+const (
+	None              Reason = iota
+	BadRequest               // the request is malformed or ambiguous
+	NoRoute                  // no route matches
+	BadMethod                // CONNECT or TRACE
+	RequestTimeout           // the client took too long to send its request
+	BadExpectation           // an Expect that is not 100-continue
+	HeadTooLarge             // the request's head exceeds a limit
+	BadVersion               // neither HTTP/1.0 nor HTTP/1.1
+	ClientAbort              // the client's connection ended before the exchange did
+	ClientStalled            // the client took no byte of the response for the body timeout
+	NoBackend                // no backend was eligible
+	ConnectFailed            // no backend that was tried could be connected to
+	ConnectTimeout           // the same, the last one because it took too long
+	ResponseTimeout          // no response began within the response timeout
+	BackendReset             // the backend's connection ended before a response head
+	BadResponse              // what the backend sent is no response
+	TruncatedResponse        // the response ended before its end
+	BackendStalled           // no byte of the response's body came for the body timeout
+	IdleTimeout              // an upgraded connection moved no byte for too long
+	InternalError            // a defect in sluice
+	Draining                 // cut because sluice was stopping
+	reasons
+)
+
+// String returns the reason as metrics and logs show it.
+func (r Reason) String() string {
+	switch r {
+	case None:
+		return ""
+	case BadRequest:
+		return "bad_request"
+	case NoRoute:
+		return "no_route"
+	case BadMethod:
+		return "bad_method"
+	case RequestTimeout:
+		return "request_timeout"
+	case BadExpectation:
+		return "bad_expectation"
+	case HeadTooLarge:
+		return "head_too_large"
+	case BadVersion:
+		return "bad_version"
+	case ClientAbort:
+		return "client_abort"
+	case ClientStalled:
+		return "client_stalled"
+	case NoBackend:
+		return "no_backend"
+	case ConnectFailed:
+		return "connect_failed"
+	case ConnectTimeout:
+		return "connect_timeout"
+	case ResponseTimeout:
+		return "response_timeout"
+	case BackendReset:
+		return "backend_reset"
+	case BadResponse:
+		return "bad_response"
+	case TruncatedResponse:
+		return "truncated_response"
+	case BackendStalled:
+		return "backend_stalled"
+	case IdleTimeout:
+		return "idle_timeout"
+	case InternalError:
+		return "internal_error"
+	case Draining:
+		return "draining"
+	}
+	return fmt.Sprintf("reason(%d)", r)
+}
+
+// status returns the status of the response that sluice itself makes.
+func (r Reason) status() int {
+	switch r {
+	case BadRequest:
+		return 400
+	case NoRoute:
+		return 404
+	case BadMethod:
+		return 405
+	case RequestTimeout:
+		return 408
+	case BadExpectation:
+		return 417
+	case HeadTooLarge:
+		return 431
+	case ClientAbort, ClientStalled:
+		return statusClientGone
+	case NoBackend, Draining:
+		return 503
+	case ConnectTimeout, ResponseTimeout, BackendStalled:
+		return 504
+	case BadVersion:
+		return 505
+	}
+	return 502
+}
+
+// statusClientGone is logged for a request whose client did not wait for a
+// response, as nginx does; it is never sent.
+const statusClientGone = 499
+
+// explain returns the text of the response that sluice itself makes.
+func (r Reason) explain() string {
+	switch r {
+	case BadRequest:
+		return "the request is malformed"
+	case RequestTimeout:
+		return "the request took too long to arrive"
+	case HeadTooLarge:
+		return "the head of the request is too large"
+	case NoBackend:
+		return "no backend is available"
+	case ConnectFailed:
+		return "no backend could be connected to"
+	case ConnectTimeout:
+		return "no backend could be connected to in time"
+	case ResponseTimeout:
+		return "the backend did not respond in time"
+	case BackendReset:
+		return "the backend closed its connection without a response"
+	case BadResponse:
+		return "the backend's response is malformed"
+	case Draining:
+		return "the load balancer is stopping"
+	}
+	return "the request could not be served"
+}

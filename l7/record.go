@@ -1,0 +1,174 @@
+package l7
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/throttle"
+)
+
+// serviceMetrics are the counters of one service, built once. A nil pointer
+// counts nothing.
+type serviceMetrics struct {
+	requests       [6]*metrics.Counter // by the first digit of the status, from 1
+	failed         [reasons]*metrics.Counter
+	active         *metrics.Gauge
+	bytesIn        *metrics.Counter
+	bytesOut       *metrics.Counter
+	retries        *metrics.Counter
+	seconds        *metrics.PrometheusHistogram
+	connectSeconds *metrics.PrometheusHistogram
+
+	failures throttle.Throttle
+}
+
+// newServiceMetrics returns the counters of service in set, the same ones for
+// all listeners of that service.
+func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
+	label := func(name, more string) string { return fmt.Sprintf("%s{service=%q%s}", name, service, more) }
+	m := &serviceMetrics{
+		active:         set.GetOrCreateGauge(label("sluice_l7_requests", ""), nil),
+		bytesIn:        set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="in"`)),
+		bytesOut:       set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="out"`)),
+		retries:        set.GetOrCreateCounter(label("sluice_l7_retries_total", "")),
+		seconds:        set.GetOrCreatePrometheusHistogram(label("sluice_l7_request_duration_seconds", "")),
+		connectSeconds: set.GetOrCreatePrometheusHistogram(label("sluice_l7_connect_duration_seconds", "")),
+	}
+	for i := 1; i < len(m.requests); i++ {
+		m.requests[i] = set.GetOrCreateCounter(label("sluice_l7_requests_total", fmt.Sprintf(`,code="%dxx"`, i)))
+	}
+	for r := None + 1; r < reasons; r++ {
+		if r.concernsService() {
+			m.failed[r] = set.GetOrCreateCounter(label("sluice_l7_failed_total", fmt.Sprintf(",reason=%q", r)))
+		}
+	}
+	return m
+}
+
+// newRejected returns the counters of requests that have no service.
+func newRejected(set *metrics.Set) (rejected [reasons]*metrics.Counter) {
+	for r := BadRequest; r <= ClientAbort; r++ {
+		rejected[r] = set.GetOrCreateCounter(fmt.Sprintf("sluice_l7_rejected_total{reason=%q}", r))
+	}
+	return rejected
+}
+
+// concernsService reports whether a request that has a service can end so.
+func (r Reason) concernsService() bool {
+	return r >= ClientAbort || r == BadRequest || r == RequestTimeout
+}
+
+// begin counts a request that has a service; record ends it.
+func (m *serviceMetrics) begin() { m.active.Inc() }
+
+// connected counts a connection established to b.
+func (m *serviceMetrics) connected(b *backend.Backend, d time.Duration) {
+	b.Counters.Connections.Add(1)
+	m.connectSeconds.Update(d.Seconds())
+}
+
+// moved counts body bytes that went to the backend and to the client. It may
+// be called from two goroutines at once.
+func (x *exchange) moved(in, out int64) {
+	if in > 0 {
+		x.in.Add(in)
+		x.backend.Counters.BytesIn.Add(uint64(in))
+		x.route.service.metrics.bytesIn.AddInt64(in)
+	}
+	if out > 0 {
+		x.out.Add(out)
+		x.backend.Counters.BytesOut.Add(uint64(out))
+		x.route.service.metrics.bytesOut.AddInt64(out)
+	}
+}
+
+// record counts and logs the outcome of an exchange.
+func (s *Server) record(x *exchange) {
+	duration := time.Since(x.start)
+	status := x.status
+	if status == 0 {
+		status = x.reason.status()
+	}
+	if x.route == nil {
+		if c := s.rejected[x.reason]; c != nil {
+			c.Inc()
+		}
+	} else {
+		m := x.route.service.metrics
+		m.active.Dec()
+		m.seconds.Update(duration.Seconds())
+		m.requests[min(status/100, len(m.requests)-1)].Inc()
+		m.retries.Add(x.retries)
+		if c := m.failed[x.reason]; c != nil {
+			c.Inc()
+		}
+	}
+	if s.cfg.AccessLog {
+		s.log(x, slog.LevelInfo, "request", status, duration, 0)
+		return
+	}
+	// A failure is ours to tell of if the client was not the one who failed.
+	if x.route == nil || x.reason == None || x.reason.status() < 500 {
+		return
+	}
+	if ok, dropped := x.route.service.metrics.failures.Allow(time.Now()); ok {
+		s.log(x, slog.LevelWarn, "request failed", status, duration, dropped)
+	}
+}
+
+func (s *Server) log(x *exchange, level slog.Level, msg string, status int, duration time.Duration, more uint64) {
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs,
+		slog.String("listener", "l7"),
+		slog.String("client", x.client.RemoteAddr().String()),
+		slog.String("method", string(x.req.method)),
+		slog.String("host", string(x.req.host)),
+		slog.String("path", string(x.req.path)),
+		slog.Int("status", status),
+		slog.Int64("in", x.in.Load()),
+		slog.Int64("out", x.out.Load()),
+		slog.Duration("duration", duration),
+	)
+	if x.route != nil {
+		attrs = append(attrs,
+			slog.String("service", x.route.service.name),
+			slog.Int("retries", x.retries),
+			slog.String("request_id", string(x.from.requestID)))
+	}
+	if b := x.lastBackend(); b != nil {
+		attrs = append(attrs, slog.String("backend", b.Addr()))
+	}
+	if x.reason != None {
+		attrs = append(attrs, slog.String("reason", x.reason.String()))
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.Any("err", x.err))
+	}
+	if more > 0 {
+		attrs = append(attrs, slog.Uint64("more", more))
+	}
+	s.cfg.Logger.LogAttrs(context.Background(), level, msg, attrs...)
+}
+
+// lastBackend returns the backend that served the request, or else the last
+// one that was tried, or nil.
+func (x *exchange) lastBackend() *backend.Backend {
+	if x.backend != nil {
+		return x.backend
+	}
+	return x.tried
+}
+
+// recordUnread counts and logs a request whose head could not be read.
+func (s *Server) recordUnread(c *client, r Reason, err error) {
+	s.rejected[r].Inc()
+	if s.cfg.AccessLog {
+		s.cfg.Logger.Info("request", "listener", "l7", "client", c.RemoteAddr().String(),
+			"status", r.status(), "reason", r.String(), "err", err)
+	}
+}

@@ -1,0 +1,57 @@
+package l7
+
+import "sluice/pkg/balance"
+
+// failure describes an attempt that brought no response, and the request.
+type failure struct {
+	connected bool // a connection was there to send the request on
+	reused    bool // it had served a request before
+	timeout   bool // the attempt failed because it took too long
+	written   bool // some byte of the request may have been sent
+	answered  bool // some byte of a response was seen
+
+	replayable bool // the request has no body, or all of it is still at hand
+	idempotent bool // the method may be carried out twice
+
+	connects int // connection attempts of this request that failed, this one included
+	replays  int // times that this request was sent again already
+}
+
+// verdict is what to do after a failure.
+type verdict uint8
+
+const (
+	giveUp        verdict = iota
+	another               // try a backend that was not tried yet
+	anotherOrSame         // or, if there is none, the same over a new connection
+)
+
+// retry decides whether a request may be tried again. In this order:
+//
+//   - nothing is repeated once the client could have seen a byte of a
+//     response, or a backend was given the time it has;
+//   - what failed before any byte was sent is safe with every method, as long
+//     as the body is still whole: up to balance.MaxTries connection attempts;
+//   - a request that may have been read by the backend is sent once more if it
+//     is idempotent and all of it is at hand. If its connection had been idle,
+//     that says little about the backend, which therefore may be tried again.
+func retry(f failure) verdict {
+	switch {
+	case f.answered:
+		return giveUp
+	case !f.connected: // in time or not: nothing was sent
+		if f.connects < balance.MaxTries {
+			return another
+		}
+		return giveUp
+	case f.timeout:
+		return giveUp
+	case f.replays > 0:
+		return giveUp
+	case f.written && !(f.idempotent && f.replayable):
+		return giveUp
+	case f.reused:
+		return anotherOrSame
+	}
+	return another
+}

@@ -1,0 +1,167 @@
+package l7
+
+import "bytes"
+
+// parseTarget checks the request target against the rest of the head and
+// brings it into the form in which it is forwarded.
+func (h *head) parseTarget(target []byte) (Reason, string) {
+	for _, c := range target {
+		if c <= ' ' || c == 0x7f || c == '#' {
+			return BadRequest, "the target has a byte that no target has"
+		}
+	}
+	switch {
+	case len(target) > 0 && target[0] == '/':
+		h.target = target
+	case string(target) == "*":
+		if string(h.method) != "OPTIONS" {
+			return BadRequest, "the target * is for OPTIONS alone"
+		}
+		h.target, h.path = target, target
+		return 0, ""
+	default:
+		if r, why := h.parseAbsolute(target); r != 0 {
+			return r, why
+		}
+	}
+	h.path = h.target
+	if i := bytes.IndexByte(h.target, '?'); i >= 0 {
+		h.path = h.target[:i]
+	}
+	if hasDotSegment(h.path) {
+		return BadRequest, "the path has a dot segment"
+	}
+	return 0, ""
+}
+
+// parseAbsolute takes the target out of its absolute form, whose authority
+// must be what Host says.
+func (h *head) parseAbsolute(target []byte) (Reason, string) {
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok || !(equalFold(scheme, "http") || equalFold(scheme, "https")) {
+		return BadRequest, "the target has an unknown form"
+	}
+	n := bytes.IndexAny(rest, "/?")
+	if n < 0 {
+		n = len(rest)
+	}
+	if authority := rest[:n]; !validHost(authority) || !bytes.EqualFold(authority, h.host) {
+		return BadRequest, "the authority of the target is not what Host says"
+	}
+	h.target = rest[n:]
+	switch {
+	case len(h.target) == 0 && string(h.method) == "OPTIONS":
+		h.target = []byte("*") // RFC 9112 3.2.4
+	case len(h.target) == 0:
+		h.target = []byte("/")
+	case h.target[0] == '?':
+		h.target = append([]byte("/"), h.target...)
+	}
+	return 0, ""
+}
+
+// validHost reports whether b is uri-host [":" port] (RFC 9110 7.2). There is
+// no user information: what a program takes for the host must not depend on
+// how it reads an '@'.
+func validHost(b []byte) bool {
+	name, port := splitHost(b)
+	if len(name) == 0 || len(port) > maxPortLen {
+		return false
+	}
+	for _, c := range port {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	if name[0] != '[' {
+		for _, c := range name {
+			if !inSet(c, hostBelow, hostAbove) {
+				return false
+			}
+		}
+		return true
+	}
+	if len(name) < 4 || name[len(name)-1] != ']' {
+		return false
+	}
+	for _, c := range name[1 : len(name)-1] {
+		if c != ':' && c != '.' && !isHex(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// splitHost cuts the port off a host. Of what is malformed it makes something
+// that validHost refuses.
+func splitHost(b []byte) (name, port []byte) {
+	if len(b) > 0 && b[0] == '[' {
+		i := bytes.IndexByte(b, ']')
+		if i < 0 || i+1 == len(b) {
+			return b, nil
+		}
+		if b[i+1] != ':' {
+			return nil, nil
+		}
+		return b[:i+1], b[i+2:]
+	}
+	if i := bytes.IndexByte(b, ':'); i >= 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+// hasDotSegment reports whether some program could read "." or ".." as a
+// segment of path, also one that decodes %2e, %2f and %5c first, takes a
+// backslash for a slash, or cuts a segment at ";".
+//
+// Such a path could leave the prefix that it was routed by once the backend
+// resolves it. No client sends one: they resolve dot segments themselves
+// (RFC 3986 5.2.4), and sluice forwards paths as they come.
+func hasDotSegment(path []byte) bool {
+	if bytes.IndexByte(path, '.') < 0 && bytes.IndexByte(path, '%') < 0 {
+		return false
+	}
+	dots, start := 0, true // dots counts those since the segment began, while there is nothing else
+	for i := 0; i < len(path); {
+		c, n := unescape(path[i:])
+		i += n
+		switch {
+		case c == '/' || c == '\\':
+			if start && dots > 0 {
+				return true
+			}
+			dots, start = 0, true
+		case c == ';':
+			if start && dots > 0 {
+				return true
+			}
+			start = false
+		case c == '.' && start && dots < 2:
+			dots++
+		default:
+			start = false
+		}
+	}
+	return start && dots > 0
+}
+
+// unescape returns the first byte that b stands for and its length in b.
+func unescape(b []byte) (c byte, n int) {
+	if b[0] == '%' && len(b) >= 3 && isHex(b[1]) && isHex(b[2]) {
+		return hexValue(b[1])<<4 | hexValue(b[2]), 3
+	}
+	return b[0], 1
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
+
+// hexValue returns the value of a hexadecimal digit.
+func hexValue(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
