@@ -2,7 +2,9 @@ package l4
 
 import (
 	"context"
+	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"sluice/pkg/backend"
@@ -33,10 +35,7 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 		if s.closing.Err() != nil {
 			return nil, nil, Draining
 		}
-		b.ReportConnectFailure()
-		s.metrics.connectFailures.Inc()
-		rec.err, rec.failed = err, b
-		tried.Add(b)
+		s.dialFailed(rec, &tried, b, err)
 		if tried.Len() == balance.MaxTries || ctx.Err() != nil {
 			break
 		}
@@ -46,6 +45,27 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 		return nil, nil, NoBackend
 	}
 	return nil, nil, DialFailed
+}
+
+// dialFailed notes that an attempt to connect to b failed.
+func (s *Server) dialFailed(rec *record, tried *balance.Tried, b *backend.Backend, err error) {
+	s.metrics.connectFailures.Inc()
+	rec.err, rec.failed = err, b
+	tried.Add(b)
+	if !ownFault(err) {
+		b.ReportConnectFailure()
+	}
+}
+
+// ownFault reports whether err is this machine's: it has run out of ports,
+// descriptors or memory, which no backend is to be blamed for.
+func ownFault(err error) bool {
+	for _, e := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // attempt makes one connection to b.

@@ -21,7 +21,34 @@ import (
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
+
+// eachDriver runs a test with every driver that this system has, as a subtest
+// of the driver's name.
+func eachDriver(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("copy", test)
+	if runtime.GOOS == "linux" {
+		t.Run("epoll", test)
+	}
+}
+
+// loopsOf returns the loops for a test of the epoll driver, nil for others.
+func loopsOf(t *testing.T) *reactor.Group {
+	t.Helper()
+	if !strings.HasSuffix(t.Name(), "/epoll") {
+		return nil
+	}
+	g, err := reactor.NewGroup(2, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Start()
+	t.Cleanup(g.Close)
+	return g
+}
 
 // fixture is a running server over a pool of the given addresses.
 type fixture struct {
@@ -50,7 +77,7 @@ func newFixture(t *testing.T, change func(*Config), backends ...string) *fixture
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Balancer: balancer, Logger: slog.New(slog.DiscardHandler), Metrics: set}
+	cfg := Config{Balancer: balancer, Loops: loopsOf(t), Logger: slog.New(slog.DiscardHandler), Metrics: set}
 	if change != nil {
 		change(&cfg)
 	}
@@ -161,7 +188,9 @@ func exchange(c *net.TCPConn, n int64, seed byte) error {
 	return nil
 }
 
-func TestSizes(t *testing.T) {
+func TestSizes(t *testing.T) { eachDriver(t, testSizes) }
+
+func testSizes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, serveEcho(t))
 	sizes := []int64{0, 1, 64 << 10, 1 << 20, 100 << 20}
@@ -184,7 +213,9 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestServerSpeaksFirst(t *testing.T) {
+func TestServerSpeaksFirst(t *testing.T) { eachDriver(t, testServerSpeaksFirst) }
+
+func testServerSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, serveTCP(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 ready\r\n")) }))
 	got, err := io.ReadAll(f.dial())
@@ -194,8 +225,9 @@ func TestServerSpeaksFirst(t *testing.T) {
 }
 
 // TestManyAtOnce opens 3,000 connections before any ends, and serves all.
-func TestManyAtOnce(t *testing.T) {
-	t.Parallel()
+func TestManyAtOnce(t *testing.T) { eachDriver(t, testManyAtOnce) }
+
+func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 descriptors
 	const n = 3000
 	before := runtime.NumGoroutine()
 	f := newFixture(t, nil, serveEcho(t), serveEcho(t), serveEcho(t))
@@ -239,7 +271,9 @@ func TestManyAtOnce(t *testing.T) {
 
 // TestRetry puts two dead backends among three: every connection must reach
 // the living one.
-func TestRetry(t *testing.T) {
+func TestRetry(t *testing.T) { eachDriver(t, testRetry) }
+
+func testRetry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, serveNothing(t), serveEcho(t), serveNothing(t))
 	const n = 30
@@ -289,7 +323,9 @@ func (f *fixture) wantRefusal() {
 	}
 }
 
-func TestNobodyToServe(t *testing.T) {
+func TestNobodyToServe(t *testing.T) { eachDriver(t, testNobodyToServe) }
+
+func testNobodyToServe(t *testing.T) {
 	t.Parallel()
 	dead := newFixture(t, nil, serveNothing(t), serveNothing(t))
 	dead.wantRefusal()
@@ -310,7 +346,9 @@ func TestNobodyToServe(t *testing.T) {
 
 // TestBlackHole puts a backend that never answers a SYN (a listener whose
 // queue is full) beside a living one.
-func TestBlackHole(t *testing.T) {
+func TestBlackHole(t *testing.T) { eachDriver(t, testBlackHole) }
+
+func testBlackHole(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.ConnectTimeout = 500 * time.Millisecond }, blackHole(t), serveEcho(t))
 	for i := range 4 {
@@ -353,7 +391,9 @@ func blackHole(t *testing.T) (addr string) {
 	return ""
 }
 
-func TestResetsPassThrough(t *testing.T) {
+func TestResetsPassThrough(t *testing.T) { eachDriver(t, testResetsPassThrough) }
+
+func testResetsPassThrough(t *testing.T) {
 	t.Parallel()
 	reset := func(c *net.TCPConn) {
 		_, _ = io.ReadFull(c, make([]byte, 1))
@@ -385,7 +425,9 @@ func TestResetsPassThrough(t *testing.T) {
 	g.wantEnds(map[Reason]int{ClientReset: 1})
 }
 
-func TestIdleTimeout(t *testing.T) {
+func TestIdleTimeout(t *testing.T) { eachDriver(t, testIdleTimeout) }
+
+func testIdleTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, serveEcho(t))
 	c := f.dial()
@@ -402,7 +444,9 @@ func TestIdleTimeout(t *testing.T) {
 
 // TestShutdown checks that an open connection may finish, and that one that
 // does not is cut when the time is over.
-func TestShutdown(t *testing.T) {
+func TestShutdown(t *testing.T) { eachDriver(t, testShutdown) }
+
+func testShutdown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, serveEcho(t))
 	c := f.dial()
@@ -450,7 +494,9 @@ func TestShutdown(t *testing.T) {
 	g.wantEnds(map[Reason]int{Draining: 1})
 }
 
-func TestLog(t *testing.T) {
+func TestLog(t *testing.T) { eachDriver(t, testLog) }
+
+func testLog(t *testing.T) {
 	t.Parallel()
 	var sb syncBuilder
 	logger := slog.New(slog.NewTextHandler(&sb, nil))

@@ -3,13 +3,13 @@ package l4
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/backend"
-	"sluice/pkg/listen"
 	"sluice/pkg/relay"
 	"sluice/pkg/throttle"
 )
@@ -21,14 +21,15 @@ type Reason uint8
 // The first cause counts; see relay.End for the order among the ends of an
 // established pair.
 const (
-	ClientEOF    Reason = iota // the client closed first
-	BackendEOF                 // the backend closed first
-	ClientReset                // the client's connection broke
-	BackendReset               // the backend's connection broke
-	IdleTimeout                // no byte moved for the idle timeout
-	DialFailed                 // no backend that was tried could be connected to
-	NoBackend                  // no backend was eligible
-	Draining                   // cut because sluice was stopping
+	ClientEOF     Reason = iota // the client closed first
+	BackendEOF                  // the backend closed first
+	ClientReset                 // the client's connection broke
+	BackendReset                // the backend's connection broke
+	IdleTimeout                 // no byte moved for the idle timeout
+	DialFailed                  // no backend that was tried could be connected to
+	NoBackend                   // no backend was eligible
+	Draining                    // cut because sluice was stopping
+	InternalError               // a defect in sluice
 	reasons
 )
 
@@ -51,6 +52,8 @@ func (r Reason) String() string {
 		return "no_backend"
 	case Draining:
 		return "draining"
+	case InternalError:
+		return "internal_error"
 	}
 	return fmt.Sprintf("reason(%d)", r)
 }
@@ -75,7 +78,7 @@ func reasonOf(e relay.End) Reason {
 
 // record is what is known of a connection when it ends.
 type record struct {
-	client  *listen.Conn
+	client  netip.AddrPort
 	start   time.Time
 	connect time.Duration    // of the last attempt
 	backend *backend.Backend // nil if none was reached
@@ -139,11 +142,10 @@ func (s *Server) record(r *record) {
 	if !unserved && !s.cfg.ConnectionLog {
 		return
 	}
-	service := s.cfg.Balancer.Pool().Service()
 	attrs := []any{
 		"listener", "l4",
-		"service", service,
-		"client", r.client.RemoteAddr().String(),
+		"service", s.service,
+		"client", r.client.String(),
 		"reason", r.reason.String(),
 		"in", r.in, "out", r.out,
 		"duration", duration,

@@ -2,7 +2,6 @@ package l4
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -11,7 +10,7 @@ import (
 
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
-	"sluice/pkg/relay"
+	"sluice/pkg/reactor"
 )
 
 // Config describes a TCP service.
@@ -26,6 +25,9 @@ type Config struct {
 	// IdleTimeout ends a connection that moved no byte in either direction for
 	// so long. 0 means an hour, negative never.
 	IdleTimeout time.Duration
+	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
+	// goroutines a connection.
+	Loops *reactor.Group
 	// ConnectionLog writes a log line for every connection when it has ended.
 	ConnectionLog bool
 	// Logger takes what an operator should know. It must not be nil.
@@ -50,9 +52,11 @@ func (c Config) withDefaults() Config {
 // Server balances the connections of one listener over one service.
 type Server struct {
 	cfg     Config
+	service string
 	ln      *listen.Listener
 	dialer  net.Dialer
 	metrics *serviceMetrics
+	lists   []sessionList // of the epoll driver, one a loop
 
 	// closing ends when the connections that are left are cut; dials in
 	// progress end with it.
@@ -62,8 +66,8 @@ type Server struct {
 
 // New returns a Server for ln. It starts nothing.
 func New(ln *listen.Listener, cfg Config) *Server {
-	s := &Server{cfg: cfg.withDefaults(), ln: ln}
-	s.metrics = newServiceMetrics(cfg.Metrics, cfg.Balancer.Pool().Service())
+	s := &Server{cfg: cfg.withDefaults(), service: cfg.Balancer.Pool().Service(), ln: ln}
+	s.metrics = newServiceMetrics(cfg.Metrics, s.service)
 	s.closing, s.cut = context.WithCancel(context.Background())
 	return s
 }
@@ -71,16 +75,10 @@ func New(ln *listen.Listener, cfg Config) *Server {
 // Serve accepts and balances connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
 func (s *Server) Serve() error {
-	for {
-		c, err := s.ln.AcceptConn()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		go s.handle(c)
+	if s.cfg.Loops != nil {
+		return s.serveLoops()
 	}
+	return s.serveCopy()
 }
 
 // Shutdown stops accepting without losing a queued connection, waits until
@@ -93,39 +91,5 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 		return 0
 	}
 	s.cut()
-	cut = s.ln.CloseConns()
-	return cut
-}
-
-// handle walks one connection from accept to record.
-func (s *Server) handle(client *listen.Conn) {
-	defer client.Close()
-	rec := record{client: client, start: time.Now()}
-	s.metrics.active.Inc()
-	defer s.metrics.active.Dec()
-	defer s.record(&rec)
-
-	server, b, reason := s.dial(&rec)
-	if b == nil {
-		rec.reason = reason
-		// Nothing was exchanged; the client learns of the failure by a reset
-		// rather than by an answer that ends before it began.
-		_ = client.SetLinger(0)
-		return
-	}
-	defer b.Release()
-	defer server.Close()
-	rec.backend = b
-	b.Counters.Connections.Add(1)
-
-	res := relay.Copy(client.TCPConn, server, relay.Config{
-		Idle: s.cfg.IdleTimeout,
-		Progress: func(in, out int64) {
-			b.Counters.BytesIn.Add(uint64(in))
-			b.Counters.BytesOut.Add(uint64(out))
-			s.metrics.bytesIn.AddInt64(in)
-			s.metrics.bytesOut.AddInt64(out)
-		},
-	})
-	rec.in, rec.out, rec.reason = res.In, res.Out, reasonOf(res.End)
+	return s.ln.CloseConns() + s.cutSessions()
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -114,6 +115,7 @@ type Backend struct {
 
 	id        string
 	addr      string
+	addrPort  netip.AddrPort // of addr; not valid if its host is a name
 	pool      *Pool
 	suspected chan struct{} // capacity 1; a token means "check me now"
 
@@ -127,6 +129,7 @@ type Backend struct {
 
 func newBackend(p *Pool, t Target) *Backend {
 	b := &Backend{id: t.ID, addr: t.Address, pool: p, suspected: make(chan struct{}, 1)}
+	b.addrPort, _ = netip.ParseAddrPort(t.Address)
 	b.target.Store(&t)
 	b.condition.Store(&Condition{State: Unknown, Since: time.Now()})
 	return b
@@ -137,6 +140,10 @@ func (b *Backend) ID() string { return b.id }
 
 // Addr returns the address, host:port, to which connections are made.
 func (b *Backend) Addr() string { return b.addr }
+
+// AddrPort returns the address in parsed form. It is not valid if the host is
+// a name, which has to be resolved for each connection.
+func (b *Backend) AddrPort() netip.AddrPort { return b.addrPort }
 
 // Service returns the name of the service that the backend belongs to.
 func (b *Backend) Service() string { return b.pool.service }

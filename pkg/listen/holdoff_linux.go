@@ -1,16 +1,12 @@
 package listen
 
-import (
-	"net"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // holdOff makes the kernel drop segments that would open a new connection on
-// ln: a classic BPF filter (socket(7), SO_ATTACH_FILTER) on the listening
+// the listening socket fd: a classic BPF filter (socket(7), SO_ATTACH_FILTER) on the listening
 // socket sees the TCP header first and lets all through but SYN without ACK.
 // Handshakes that have begun still end. It needs no privilege.
-func holdOff(ln *net.TCPListener) error {
+func holdOff(fd int) error {
 	const flagsOffset, syn, synOrAck = 13, 0x02, 0x12
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flagsOffset},
@@ -19,17 +15,6 @@ func holdOff(ln *net.TCPListener) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 	}
-	rc, err := ln.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var attachErr error
-	err = rc.Control(func(fd uintptr) {
-		attachErr = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
-	})
-	if err != nil {
-		return err
-	}
-	return attachErr
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }

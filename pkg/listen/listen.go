@@ -49,18 +49,22 @@ type Config struct {
 type Listener struct {
 	cfg    Config
 	ln     *net.TCPListener
+	addr   net.Addr
 	closed chan struct{} // closed when no connection will be accepted any more
 	once   sync.Once     // guards closed
 
-	drainUntil atomic.Int64 // unix nanoseconds; 0 while not draining
+	drainUntil atomic.Int64  // unix nanoseconds; 0 while not draining
+	arrived    atomic.Uint64 // connections that came, admitted or not
 
 	accepted, rejected, failed *metrics.Counter
 	overCap, trouble           throttle.Throttle
 
 	// mu protects the fields below.
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	empty chan struct{} // closed when conns is empty and the listener closed; nil while nobody waits
+	mu       sync.Mutex
+	open     int                // connections admitted that have not left
+	conns    map[*Conn]struct{} // those of them that AcceptConn returned
+	empty    chan struct{}      // closed when none is open and the listener closed; nil while nobody waits
+	detached *detached          // set once the socket was given away
 }
 
 // Listen binds cfg.Address. The caller closes the listener.
@@ -74,6 +78,7 @@ func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{
 		cfg:    cfg,
 		ln:     ln.(*net.TCPListener),
+		addr:   ln.Addr(),
 		closed: make(chan struct{}),
 		conns:  make(map[*Conn]struct{}),
 	}
@@ -114,7 +119,7 @@ func (c *Conn) Close() error {
 }
 
 // Addr returns the bound address.
-func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+func (l *Listener) Addr() net.Addr { return l.addr }
 
 // Name returns what the listener is for, as configured.
 func (l *Listener) Name() string { return l.cfg.Name }
@@ -145,12 +150,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			l.Close()
 			return nil, net.ErrClosed
 		}
-		l.failed.Inc()
-		backoff = min(max(2*backoff, minBackoff), maxBackoff)
-		if ok, dropped := l.trouble.Allow(time.Now()); ok {
-			l.cfg.Logger.Error("cannot accept a connection; trying again (for EMFILE raise the open files limit or lower max-conns)",
-				"listener", l.cfg.Kind, "name", l.cfg.Name, "err", err, "retry_in", backoff, "more", dropped)
-		}
+		backoff = l.AcceptFailed(err, backoff)
 		select {
 		case <-time.After(backoff):
 		case <-l.closed:
@@ -159,37 +159,74 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	}
 }
 
+// AcceptFailed counts and logs a failed accept and returns how long to wait
+// before the next one, given how long was waited after the one before, 0 if
+// that succeeded.
+func (l *Listener) AcceptFailed(err error, waited time.Duration) time.Duration {
+	l.failed.Inc()
+	wait := min(max(2*waited, minBackoff), maxBackoff)
+	if ok, dropped := l.trouble.Allow(time.Now()); ok {
+		l.cfg.Logger.Error("cannot accept a connection; trying again (for EMFILE raise the open files limit or lower max-conns)",
+			"listener", l.cfg.Kind, "name", l.cfg.Name, "err", err, "retry_in", wait, "more", dropped)
+	}
+	return wait
+}
+
+// Admit counts a new connection in, or reports false if it exceeds the cap;
+// it must then be closed. Leave counts it out. AcceptConn and Conn.Close call
+// both themselves.
+func (l *Listener) Admit() bool {
+	l.arrived.Add(1)
+	l.mu.Lock()
+	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
+	if !full {
+		l.open++
+	}
+	l.mu.Unlock()
+	if !full {
+		l.accepted.Inc()
+		return true
+	}
+	l.rejected.Inc()
+	if ok, dropped := l.overCap.Allow(time.Now()); ok {
+		l.cfg.Logger.Warn("too many connections; closing new ones (raise max-conns= of this listener, and the open files limit)",
+			"listener", l.cfg.Kind, "name", l.cfg.Name, "max_conns", l.cfg.MaxConns, "more", dropped)
+	}
+	return false
+}
+
+// Leave gives back the place of a connection that was admitted.
+func (l *Listener) Leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	l.signalEmpty()
+}
+
 // admit counts tc in, or closes it and returns nil if that exceeds the cap.
 func (l *Listener) admit(tc *net.TCPConn) *Conn {
-	l.mu.Lock()
-	if l.cfg.MaxConns > 0 && len(l.conns) >= l.cfg.MaxConns {
-		l.mu.Unlock()
+	if !l.Admit() {
 		tc.Close()
-		l.rejected.Inc()
-		if ok, dropped := l.overCap.Allow(time.Now()); ok {
-			l.cfg.Logger.Warn("too many connections; closing new ones (raise max-conns= of this listener, and the open files limit)",
-				"listener", l.cfg.Kind, "name", l.cfg.Name, "max_conns", l.cfg.MaxConns, "more", dropped)
-		}
 		return nil
 	}
 	c := &Conn{TCPConn: tc, l: l}
+	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
-	l.accepted.Inc()
 	return c
 }
 
 func (l *Listener) forget(c *Conn) {
 	l.mu.Lock()
 	delete(l.conns, c)
-	l.signalEmpty()
 	l.mu.Unlock()
+	l.Leave()
 }
 
 // signalEmpty wakes Wait once nothing is open and nothing can come; l.mu is
 // held.
 func (l *Listener) signalEmpty() {
-	if l.empty == nil || len(l.conns) > 0 {
+	if l.empty == nil || l.open > 0 {
 		return
 	}
 	select {
@@ -204,7 +241,7 @@ func (l *Listener) signalEmpty() {
 func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns)
+	return l.open
 }
 
 // Close stops accepting at once; connections still in the kernel's queue are
@@ -212,8 +249,15 @@ func (l *Listener) Open() int {
 func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
+		l.mu.Lock()
+		d := l.detached
+		l.mu.Unlock()
+		if d != nil {
+			err = d.close()
+		} else {
+			err = l.ln.Close()
+		}
 		close(l.closed)
-		err = l.ln.Close()
 		l.mu.Lock()
 		l.signalEmpty()
 		l.mu.Unlock()
@@ -221,23 +265,57 @@ func (l *Listener) Close() error {
 	return err
 }
 
+// Done is closed when no connection will be accepted any more.
+func (l *Listener) Done() <-chan struct{} { return l.closed }
+
 // Drain stops new connections and returns once those that the kernel had
 // already queued are accepted and the listener is closed, after some 0.2 s
 // and at most 2 s. Somebody must be calling Accept meanwhile. On Linux new
 // SYNs are dropped while the queue empties, so that no connection is
 // established only to be reset; elsewhere one may be.
 func (l *Listener) Drain() {
-	if err := holdOff(l.ln); err != nil {
+	if err := l.holdOff(); err != nil {
 		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
 	}
 	end := time.Now().Add(drainMax)
 	l.drainUntil.Store(end.UnixNano())
 	l.extendDrain()
-	select {
-	case <-l.closed:
-	case <-time.After(time.Until(end) + drainQuiet):
+	// Accept closes the listener when nothing came for a while; for a socket
+	// that was given away, the loop below does.
+	ticker := time.NewTicker(drainQuiet)
+	defer ticker.Stop()
+	for seen := l.arrived.Load(); time.Now().Before(end); {
+		select {
+		case <-l.closed:
+			return
+		case <-ticker.C:
+		}
+		if n := l.arrived.Load(); n != seen {
+			seen = n
+		} else if l.isDetached() {
+			break
+		}
 	}
 	l.Close()
+}
+
+// holdOff keeps new connections from being established.
+func (l *Listener) holdOff() error {
+	l.mu.Lock()
+	d := l.detached
+	l.mu.Unlock()
+	if d != nil {
+		return holdOff(d.fd)
+	}
+	rc, err := l.ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var attached error
+	if err := rc.Control(func(fd uintptr) { attached = holdOff(int(fd)) }); err != nil {
+		return err
+	}
+	return attached
 }
 
 // extendDrain moves the moment at which a draining listener gives up waiting.
@@ -271,7 +349,8 @@ func (l *Listener) Wait(ctx context.Context) error {
 	}
 }
 
-// CloseConns closes every open connection and returns how many there were.
+// CloseConns closes every open connection that AcceptConn returned, and returns
+// how many there were.
 func (l *Listener) CloseConns() int {
 	l.mu.Lock()
 	conns := make([]*Conn, 0, len(l.conns))

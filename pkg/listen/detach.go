@@ -1,0 +1,56 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// detached is a listening socket in the hands of event loops.
+type detached struct {
+	fd   int
+	stop func()
+}
+
+func (d *detached) close() error {
+	d.stop()
+	return syscall.Close(d.fd)
+}
+
+// Detach gives the listening socket, which is non-blocking, to somebody who
+// accepts from it on their own, and takes it from Accept, which must not have
+// been called. They ask Admit about every connection. The listener still owns
+// the descriptor: Close, and Drain when the queue is empty, call stop, which
+// must make them stop and return when they have, and then close it.
+func (l *Listener) Detach(stop func()) (fd int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.detached != nil {
+		return 0, errors.New("listen: the socket was given away already")
+	}
+	rc, err := l.ln.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("cannot give a listening socket away: %w", err)
+	}
+	var dupErr error
+	err = rc.Control(func(f uintptr) {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if fd, dupErr = syscall.Dup(int(f)); dupErr == nil {
+			syscall.CloseOnExec(fd)
+		}
+	})
+	if err = errors.Join(err, dupErr); err != nil {
+		return 0, fmt.Errorf("cannot give a listening socket away: %w", err)
+	}
+	// A copy, because Go's own poller would wake up for every connection.
+	l.ln.Close()
+	l.detached = &detached{fd: fd, stop: stop}
+	return fd, nil
+}
+
+func (l *Listener) isDetached() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.detached != nil
+}

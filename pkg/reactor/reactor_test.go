@@ -1,0 +1,313 @@
+//go:build linux
+
+package reactor
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func newGroup(t *testing.T, n int) *Group {
+	t.Helper()
+	g, err := NewGroup(n, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Start()
+	t.Cleanup(g.Close)
+	return g
+}
+
+// listen makes g accept connections to a new address.
+func listen(t *testing.T, g *Group, accept func(*Loop, *Socket, netip.AddrPort)) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	rc, err := ln.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fd int
+	if err := rc.Control(func(f uintptr) { fd, err = syscall.Dup(int(f)) }); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := g.Listen(fd, Accepting{
+		Accept: func(l *Loop, fd int, peer netip.AddrPort) {
+			s, err := l.Adopt(fd)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			accept(l, s, peer)
+		},
+		Failed: func(err error) time.Duration { t.Error(err); return time.Second },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(); syscall.Close(fd) })
+	return ln.Addr().String()
+}
+
+// echo writes back what it reads, with bounded memory, and ends after the
+// peer.
+type echo struct {
+	pending []byte
+	share   int // bytes per turn
+	eof     bool
+}
+
+func (e *echo) Ready(s Stream) {
+	l := s.Loop()
+	for moved := 0; ; {
+		if e.pending != nil {
+			n, err := s.Write(e.pending)
+			if err != nil && !errors.Is(err, ErrAgain) {
+				s.Close()
+				return
+			}
+			if n < len(e.pending) {
+				rest := l.Borrow(e.pending[n:])
+				l.Return(e.pending)
+				e.pending = rest
+				return
+			}
+			l.Return(e.pending)
+			e.pending = nil
+		}
+		if e.eof {
+			s.Close()
+			return
+		}
+		if !s.Readable() {
+			return
+		}
+		if moved > e.share {
+			l.Again(s)
+			return
+		}
+		n, err := s.Read(l.Scratch())
+		switch {
+		case errors.Is(err, io.EOF):
+			e.eof = true
+		case errors.Is(err, ErrAgain):
+			return
+		case err != nil:
+			s.Close()
+			return
+		default:
+			moved += n
+			e.pending = l.Borrow(l.Scratch()[:n])
+		}
+	}
+}
+
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2)
+	addr := listen(t, g, func(_ *Loop, s *Socket, _ netip.AddrPort) { s.Handle(&echo{share: 1 << 20}) })
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			sent := bytes.Repeat([]byte{byte(i)}, i*100_000)
+			go func() {
+				_, _ = c.Write(sent)
+				_ = c.(*net.TCPConn).CloseWrite()
+			}()
+			got, err := io.ReadAll(c)
+			if err != nil || !bytes.Equal(got, sent) {
+				t.Errorf("unexpected echo; got %d bytes, %v; want %d", len(got), err, len(sent))
+			}
+		})
+	}
+	wg.Wait()
+	wantStreams(t, g, 0)
+}
+
+// wantStreams waits until g has n streams.
+func wantStreams(t *testing.T, g *Group, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		got := 0
+		for _, l := range g.Loops() {
+			got += l.Streams()
+		}
+		if got == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("unexpected number of streams; got %d; want %d", got, n)
+		}
+	}
+}
+
+// TestBalance checks that connections that stay are spread over the loops.
+func TestBalance(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2)
+	addr := listen(t, g, func(_ *Loop, s *Socket, _ netip.AddrPort) { s.Handle(&echo{}) })
+	for range 64 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	wantStreams(t, g, 64)
+	a, b := g.Loops()[0].Streams(), g.Loops()[1].Streams()
+	if a-b > imbalance+2 || b-a > imbalance+2 {
+		t.Fatalf("unexpected spread: %d and %d", a, b)
+	}
+}
+
+type handlerFunc func(Stream)
+
+func (f handlerFunc) Ready(s Stream) { f(s) }
+
+// TestPanicEndsItsStreamOnly makes one handler panic among others in the same
+// loop.
+func TestPanicEndsItsStreamOnly(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	var n atomic.Int32
+	addr := listen(t, g, func(_ *Loop, s *Socket, _ netip.AddrPort) {
+		if n.Add(1)%2 == 1 {
+			s.Handle(&echo{})
+			return
+		}
+		s.Handle(handlerFunc(func(s Stream) {
+			if s.Readable() {
+				panic("test")
+			}
+		}))
+	})
+	var conns []net.Conn
+	for range 10 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		_, _ = c.Write([]byte("x"))
+	}
+	survivors := 0
+	for _, c := range conns {
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			survivors++
+		} else if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("unexpected end: %v", err)
+		}
+	}
+	if survivors != 5 {
+		t.Fatalf("unexpected survivors; got %d; want 5", survivors)
+	}
+}
+
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	addr := listen(t, g, func(_ *Loop, s *Socket, _ netip.AddrPort) { s.Handle(&echo{}) })
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	f := func(addr string, want error) {
+		t.Helper()
+		outcome := make(chan error, 1)
+		l := g.Loops()[0]
+		l.Post(func() {
+			s, err := l.Connect(netip.MustParseAddrPort(addr))
+			if err != nil {
+				outcome <- err
+				return
+			}
+			s.Handle(handlerFunc(func(Stream) {
+				if err := s.Connected(); !errors.Is(err, ErrAgain) {
+					outcome <- err
+					s.Close()
+				}
+			}))
+		})
+		select {
+		case err := <-outcome:
+			if !errors.Is(err, want) {
+				t.Fatalf("unexpected outcome of a connect; got %v; want %v", err, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("no outcome of a connect")
+		}
+	}
+	f(addr, nil)
+	f(dead.Addr().String(), syscall.ECONNREFUSED)
+	wantStreams(t, g, 0)
+}
+
+func TestPostAndTimers(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2)
+	const n = 1000
+	done := make(chan struct{}, 4*n)
+	for i := range 4 {
+		go func() {
+			l := g.Loops()[i%2]
+			for range n {
+				l.Post(func() {
+					var timer Timer
+					l.After(&timer, time.Millisecond, func() { done <- struct{}{} })
+				})
+			}
+		}()
+	}
+	for range 4 * n {
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a timer or a posted function is lost")
+		}
+	}
+	g.Close()
+	if g.Loops()[0].Post(func() {}) {
+		t.Fatal("unexpected success of Post after Close")
+	}
+	g.Close()
+}
+
+// TestIdleLoopRests checks that a loop without work makes hardly any turns.
+func TestIdleLoopRests(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	l := g.Loops()[0]
+	var timer Timer
+	armed := make(chan struct{})
+	l.Post(func() { l.After(&timer, time.Hour, func() {}); close(armed) })
+	<-armed
+	time.Sleep(20 * time.Millisecond)
+	before := l.Turns()
+	time.Sleep(300 * time.Millisecond)
+	if n := l.Turns() - before; n > 10 {
+		t.Fatalf("unexpected turns of an idle loop in 0.3 s: %d", n)
+	}
+}

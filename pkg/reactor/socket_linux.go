@@ -1,0 +1,249 @@
+package reactor
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a TCP socket as a Stream.
+type Socket struct {
+	loop     *Loop
+	handler  Handler
+	fd       int
+	readable bool
+	writable bool
+	ending   bool // the peer has ended or broken the connection: reads must go on to find out
+	closed   bool
+}
+
+var _ Stream = (*Socket)(nil)
+
+// socketEvents is what every socket is registered for, once.
+const socketEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+
+// Adopt makes fd, a non-blocking TCP socket, a stream of the loop, which then
+// owns fd. On an error fd is closed.
+func (l *Loop) Adopt(fd int) (*Socket, error) {
+	if err := l.poller.add(fd, socketEvents&0xffffffff); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("cannot watch a socket: %w", err)
+	}
+	for fd >= len(l.sockets) {
+		l.sockets = append(l.sockets, make([]*Socket, 1024)...)
+	}
+	s := &Socket{loop: l, fd: fd}
+	l.sockets[fd] = s
+	l.streams.Add(1)
+	return s, nil
+}
+
+// Connect begins to connect to addr. The handler is called when the outcome is
+// known, which Connected returns. An error returned at once is this machine's
+// own, or the kernel's word on addr.
+func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
+	ip := addr.Addr().Unmap()
+	family := unix.AF_INET6
+	if ip.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	setOptions(fd)
+	var sa unix.Sockaddr
+	if ip.Is4() {
+		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
+	} else {
+		sa = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: ip.As16(), ZoneId: zoneID(ip.Zone())}
+	}
+	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
+	}
+	return l.Adopt(fd)
+}
+
+func zoneID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// setOptions turns Nagle's algorithm off, and keep-alives on at the times that
+// net.Dialer uses. Errors mean that the socket broke, which shows later.
+func setOptions(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+}
+
+// event notes what epoll says.
+func (s *Socket) event(events uint32) {
+	const ending = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	if events&ending != 0 {
+		s.ending = true
+		s.readable = true
+	}
+	if events&unix.EPOLLIN != 0 {
+		s.readable = true
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		s.writable = true
+	}
+}
+
+// Loop returns the loop that the socket belongs to.
+func (s *Socket) Loop() *Loop { return s.loop }
+
+// Handle makes h the socket's handler.
+func (s *Socket) Handle(h Handler) { s.handler = h }
+
+// Readable reports whether a read is worth trying.
+func (s *Socket) Readable() bool { return s.readable }
+
+// Writable reports whether a write is worth trying.
+func (s *Socket) Writable() bool { return s.writable }
+
+// Connected returns nil when a connect has succeeded, ErrAgain while its
+// outcome is not known, and otherwise why it failed.
+func (s *Socket) Connected() error {
+	if !s.writable {
+		return ErrAgain
+	}
+	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	if errno != 0 {
+		return os.NewSyscallError("connect", syscall.Errno(errno))
+	}
+	return nil
+}
+
+// Read reads what there is; see Stream.
+func (s *Socket) Read(p []byte) (int, error) {
+	if s.closed {
+		return 0, net.ErrClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		// A non-blocking call returns at once: the scheduler need not know.
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch errno {
+		case 0:
+			if n == 0 {
+				s.readable = false
+				return 0, io.EOF
+			}
+			if int(n) < len(p) && !s.ending {
+				s.readable = false // the next byte raises an edge
+			}
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			s.readable = false
+			return 0, ErrAgain
+		default:
+			s.readable = false
+			return 0, errno
+		}
+	}
+}
+
+// Write writes what the socket takes; see Stream.
+func (s *Socket) Write(p []byte) (int, error) {
+	if s.closed {
+		return 0, net.ErrClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			if int(n) < len(p) {
+				s.writable = false // room raises an edge
+			}
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			s.writable = false
+			return 0, ErrAgain
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// CloseWrite sends FIN after what was written.
+func (s *Socket) CloseWrite() error {
+	if s.closed {
+		return net.ErrClosed
+	}
+	return unix.Shutdown(s.fd, unix.SHUT_WR)
+}
+
+// Reset makes Close send RST.
+func (s *Socket) Reset() {
+	if !s.closed {
+		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+}
+
+// Broken reports whether the connection was reset or timed out, as opposed to
+// ended: its socket has left every other TCP state although no FIN of ours was
+// acknowledged. The caller knows that it sent none.
+func (s *Socket) Broken() bool {
+	if s.closed {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(s.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == unix.BPF_TCP_CLOSE
+}
+
+// Close closes the socket at the end of the turn. It is idempotent.
+func (s *Socket) Close() {
+	if !s.closed {
+		s.closed = true
+		s.handler = nil
+		s.loop.closing = append(s.loop.closing, s)
+	}
+}
+
+// closeClosed closes the sockets that Close was called for in this turn.
+func (l *Loop) closeClosed() {
+	for i, s := range l.closing {
+		l.sockets[s.fd] = nil
+		_ = unix.Close(s.fd)
+		l.closing[i] = nil
+	}
+	l.streams.Add(-int64(len(l.closing)))
+	l.closing = l.closing[:0]
+}
+
+// closeAll closes everything when the loop has ended.
+func (l *Loop) closeAll() {
+	for _, s := range l.sockets {
+		if s != nil {
+			s.Close()
+		}
+	}
+	l.closeClosed()
+	l.poller.close()
+}

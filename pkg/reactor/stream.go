@@ -1,0 +1,49 @@
+//go:build linux
+
+package reactor
+
+import "errors"
+
+// ErrAgain says that an operation would have to wait. The stream's handler is
+// called when it need not any more.
+var ErrAgain = errors.New("reactor: operation would block")
+
+// Handler gets the events of a stream, in its loop.
+type Handler interface {
+	// Ready is called when s may have become readable or writable, or ended,
+	// and after Loop.Again.
+	Ready(s Stream)
+}
+
+// Mourner is a Handler that has to give things back if it panics.
+type Mourner interface {
+	// Panicked is called after the handler panicked and its stream was closed.
+	Panicked()
+}
+
+// Stream is a byte stream that belongs to a loop. Its methods are called in
+// that loop alone.
+type Stream interface {
+	// Loop returns the loop that the stream belongs to.
+	Loop() *Loop
+	// Handle makes h the stream's handler.
+	Handle(h Handler)
+	// Readable reports whether a read is worth trying. It stays true until a
+	// read says otherwise.
+	Readable() bool
+	// Writable reports whether a write is worth trying.
+	Writable() bool
+	// Read reads what there is, at most len(p) bytes. It returns io.EOF when
+	// the peer has ended its direction, ErrAgain when there is nothing yet, and
+	// never 0 bytes without an error for a p that is not empty.
+	Read(p []byte) (int, error)
+	// Write writes what the stream takes, and returns ErrAgain if that is
+	// nothing.
+	Write(p []byte) (int, error)
+	// CloseWrite ends our direction; what was written before is delivered.
+	CloseWrite() error
+	// Reset makes the Close that follows tell the peer that the stream broke.
+	Reset()
+	// Close closes the stream. Its handler is not called again.
+	Close()
+}
