@@ -41,6 +41,6 @@
 //   - A bad entry is left out, counted and logged once, and holds up no other.
 //   - An empty list from which Consul says it hid entries (ACLs) is an error.
 //   - However often a service changes, Consul is asked at most 4 times in
-//     quick succession and then once a second for each watch.
+//     quick succession and then five times a second for each watch.
 //   - When Watch returns, nothing of it runs any more.
 package consul

@@ -49,7 +49,7 @@ type Config struct {
 	HealthRise         int           `yaml:"health-rise"`
 	HealthFall         int           `yaml:"health-fall"`
 
-	// L4Driver is auto or copy.
+	// L4Driver is auto, epoll or copy.
 	L4Driver          string        `yaml:"l4-driver"`
 	L4ConnectTimeout  time.Duration `yaml:"l4-connect-timeout"`
 	L4ConnectDeadline time.Duration `yaml:"l4-connect-deadline"`

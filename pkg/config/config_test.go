@@ -230,10 +230,9 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Admin = "0.0.0.0:9900"; c.AdminToken = "x" })
 	f(func(c *Config) { c.Admin = "0.0.0.0:9900"; c.AdminInsecure = true })
 	f(func(c *Config) { c.HealthAddr = "x" }, "--health-addr")
-	f(func(c *Config) { c.L4Driver = "epoll" }, "--l4-driver: \"epoll\" is not built")
 	f(func(c *Config) { c.L4Driver = "x" }, "--l4-driver: unknown driver")
 	f(func(c *Config) { c.LogFormat, c.LogLevel = "xml", "loud" }, "--log-format", "--log-level")
-	f(func(c *Config) { c.Demo = true }, "--backend: contradicts --demo", "--l4: contradicts --demo")
+	f(func(c *Config) { c.Demo = true }, "--l4: contradicts --demo", "--backend: contradicts --demo")
 }
 
 func write(t *testing.T, path, content string) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -27,13 +28,14 @@ func (p Problem) Error() string { return "--" + p.Setting + ": " + p.Reason }
 // Validate returns all that is wrong with c, joined; each part is a Problem.
 func (c *Config) Validate() error {
 	v := &validation{c: c}
-	v.listeners()
-	v.services()
-	v.durations()
-	v.plane()
 	if c.Demo {
 		v.demo()
+	} else {
+		v.listeners()
+		v.services()
 	}
+	v.behaviour()
+	v.plane()
 	return errors.Join(v.problems...)
 }
 
@@ -69,7 +71,7 @@ func (v *validation) listeners() {
 	claim("admin", c.Admin)
 	claim("health-addr", c.HealthAddr)
 
-	if len(c.L4) == 0 && len(c.L7) == 0 && !c.Demo {
+	if len(c.L4) == 0 && len(c.L7) == 0 {
 		v.add("l4", "nothing to listen on; set --l4, --l7 or --demo")
 	}
 	if len(c.L7) > 0 && len(c.Routes) == 0 {
@@ -92,9 +94,6 @@ func (v *validation) listeners() {
 func (v *validation) services() {
 	c := v.c
 	used := c.ServiceNames()
-	if err := checkStrategy(c.Strategy); err != nil {
-		v.add("strategy", "%v", err)
-	}
 	setting := make(map[string]string) // service -> the setting that uses it
 	for _, r := range c.Routes {
 		setting[r.Service] = "route"
@@ -139,8 +138,12 @@ func (v *validation) services() {
 	}
 }
 
-func (v *validation) durations() {
+// behaviour checks how everything is to behave.
+func (v *validation) behaviour() {
 	c := v.c
+	if err := checkStrategy(c.Strategy); err != nil {
+		v.add("strategy", "%v", err)
+	}
 	positive := func(setting string, d time.Duration) {
 		if d <= 0 {
 			v.add(setting, "%v is not above 0", d)
@@ -194,12 +197,12 @@ func (v *validation) plane() {
 			v.add("health-addr", "%v", err)
 		}
 	}
-	switch c.L4Driver {
-	case "auto", "copy":
-	case "epoll":
-		v.add("l4-driver", `"epoll" is not built into this version; known are auto, copy`)
+	switch {
+	case c.L4Driver == "auto", c.L4Driver == "copy", c.L4Driver == "epoll" && runtime.GOOS == "linux":
+	case c.L4Driver == "epoll":
+		v.add("l4-driver", `"epoll" needs Linux`)
 	default:
-		v.add("l4-driver", "unknown driver %q; known are auto, copy", c.L4Driver)
+		v.add("l4-driver", "unknown driver %q; known are auto, epoll, copy", c.L4Driver)
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
@@ -212,15 +215,20 @@ func (v *validation) plane() {
 // demo refuses what the demo sets itself.
 func (v *validation) demo() {
 	c := v.c
-	for setting, set := range map[string]bool{
-		"l4": len(c.L4) > 0, "l7": len(c.L7) > 0, "route": len(c.Routes) > 0, "backend": len(c.Backends) > 0,
-		"service": len(c.Services) > 0,
+	for _, x := range []struct {
+		setting string
+		set     bool
+	}{
+		{"l4", len(c.L4) > 0},
+		{"l7", len(c.L7) > 0},
+		{"route", len(c.Routes) > 0},
+		{"backend", len(c.Backends) > 0},
+		{"service", len(c.Services) > 0},
 	} {
-		if set {
-			v.add(setting, "contradicts --demo, which sets its own")
+		if x.set {
+			v.add(x.setting, "contradicts --demo, which sets its own")
 		}
 	}
-	slices.SortFunc(v.problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 }
 
 // Level returns LogLevel as slog knows it.

@@ -1,0 +1,54 @@
+# sluice: `make help` lists what there is. Everything needs Go and make alone;
+# the race detector is used where a C compiler is there for it.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+FUZZTIME ?= 20s
+
+# Consul is what the tests talk to; it is built once from tools/, a module of
+# its own.
+CONSUL      := $(CURDIR)/bin/consul
+STATICCHECK := $(CURDIR)/bin/staticcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint fuzz check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/sluice and bin/echo, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluice ./cmd/echo
+
+run: build ## run the demo: HTTP on 8080, TCP on 8081, admin on 9900
+	@bin/sluice --demo --log-format=text
+
+test: $(CONSUL) ## run all tests, with the race detector where it can run
+	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test $(RACE) -shuffle=on -timeout 5m ./...
+
+race: $(CONSUL) ## run all tests three times with the race detector; needs a C compiler
+	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test -race -shuffle=on -count=3 -timeout 20m ./...
+
+lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
+	@unformatted=$$(gofmt -l cmd pkg l4 l7 discovery); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	$(STATICCHECK) ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (20s)
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
+	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
+	    echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
+	  done; done
+
+check: lint test ## what CI runs
+
+clean: ## remove what was built
+	rm -rf bin
+
+$(CONSUL): tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o $@ github.com/hashicorp/consul
+
+$(STATICCHECK): tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o $@ honnef.co/go/tools/cmd/staticcheck

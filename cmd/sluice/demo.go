@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"sluice/pkg/config"
+	"sluice/pkg/echo"
+)
+
+// demoBackends is how many echo backends the demo runs.
+const demoBackends = 3
+
+// demo is the echo backends of --demo.
+type demo struct {
+	servers []*echo.Server
+	wg      sync.WaitGroup
+}
+
+// startDemo starts the echo backends and completes c to balance over them, by
+// default each in turn and without a delay at the end, as nobody is in front.
+// The addresses are fixed, so that what the README shows works.
+func startDemo(c *config.Config, isSet func(flag string) bool) (*demo, error) {
+	d := &demo{}
+	for i := range demoBackends {
+		s, err := echo.Listen("127.0.0.1:0", echo.Config{Name: fmt.Sprintf("demo-%d", i+1)})
+		if err != nil {
+			d.close()
+			return nil, fmt.Errorf("--demo: %w", err)
+		}
+		d.servers = append(d.servers, s)
+		d.wg.Go(func() { _ = s.Serve() }) // ends with close
+		c.Backends = append(c.Backends, config.Backend{Service: "echo", Addr: s.Addr().String(), Weight: 1})
+	}
+	c.L7 = []config.L7{{Addr: "127.0.0.1:8080"}}
+	c.L4 = []config.L4{{Addr: "127.0.0.1:8081", Service: "echo"}}
+	c.Routes = []config.Route{{Path: "/", Service: "echo"}}
+	if !isSet("strategy") {
+		c.Strategy = "round_robin"
+	}
+	if !isSet("drain-delay") {
+		c.DrainDelay = 0
+	}
+	return d, nil
+}
+
+func (d *demo) close() {
+	for _, s := range d.servers {
+		s.Close()
+	}
+	d.wg.Wait()
+}
+
+// banner says where the demo can be reached.
+func banner(w io.Writer, fronts *fronts, plane *plane) {
+	fmt.Fprintf(w, "\nsluice demo: %d echo backends, each in turn\n\n", demoBackends)
+	for _, f := range fronts.all {
+		addr := f.listener.Addr()
+		if f.kind == "l7" {
+			fmt.Fprintf(w, "  HTTP     curl http://%s/\n", addr)
+		} else {
+			fmt.Fprintf(w, "  TCP      curl http://%s/   (or nc %s)\n", addr, spaced(addr))
+		}
+	}
+	for _, s := range plane.servers {
+		if s.name == "admin" {
+			fmt.Fprintf(w, "  admin    http://%s/   /admin/backends   /metrics   /debug/pprof/\n", s.server.Addr())
+		}
+	}
+	fmt.Fprint(w, "\nCtrl-C drains and stops, a second Ctrl-C stops at once.\n\n")
+}
+
+// spaced returns addr as nc takes it.
+func spaced(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String())
+	return host + " " + port
+}

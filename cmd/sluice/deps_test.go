@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// edge forbids packages below from to import packages below to.
+type edge struct{ from, to, reason string }
+
+// forbidden holds the import rules; "" in from means every package, and
+// unless names what is exempt.
+var forbidden = []struct {
+	edge
+	unless []string
+}{
+	{edge{"sluice/l4", "sluice/l7", "the two fronts share pkg, not each other"}, nil},
+	{edge{"sluice/l7", "sluice/l4", "the two fronts share pkg, not each other"}, nil},
+	{edge{"sluice/pkg", "sluice/l4", "what is below knows nothing of what is above"}, nil},
+	{edge{"sluice/pkg", "sluice/l7", "what is below knows nothing of what is above"}, nil},
+	{edge{"sluice/pkg", "sluice/discovery", "membership is pushed into the pool"}, nil},
+	{edge{"sluice/l4", "sluice/pkg/health", "the data path reads what the pool offers and judges nobody"}, nil},
+	{edge{"sluice/l7", "sluice/pkg/health", "the data path reads what the pool offers and judges nobody"}, nil},
+	{edge{"sluice/l4", "sluice/discovery", "the data path does not care where members come from"}, nil},
+	{edge{"sluice/l7", "sluice/discovery", "the data path does not care where members come from"}, nil},
+	{edge{"sluice/l4", "sluice/pkg/config", "a server is configured by its own Config"}, nil},
+	{edge{"sluice/l7", "sluice/pkg/config", "a server is configured by its own Config"}, nil},
+	{edge{"sluice/pkg/balance", "sluice/pkg/health", "strategies choose among those that the pool offers"}, nil},
+	{edge{"sluice/pkg/health", "sluice/pkg/balance", "health does not know who is chosen"}, nil},
+	{edge{"sluice/pkg/backend", "sluice/", "a backend is at the bottom"}, []string{"sluice/pkg/backend"}},
+	{edge{"sluice/pkg/relay", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/relay"}},
+	{edge{"", "sluice/cmd", "commands are at the top"}, []string{"sluice/cmd"}},
+	{edge{"", "sluice/bench", "the bench is an end in itself"}, []string{"sluice/bench"}},
+	{edge{"", "github.com/spf13/pflag", "flags are known in cmd alone"}, []string{"sluice/cmd"}},
+	{edge{"", "github.com/valyala/fasthttp", "fasthttp is l7's affair"}, []string{"sluice/l7"}},
+	{edge{"", "github.com/hashicorp/consul/api", "one package speaks to Consul"}, []string{"sluice/discovery/consul"}},
+	{edge{"", "expvar", "its import publishes on the default mux"}, nil},
+}
+
+// TestDependencies holds every import of the module against the rules.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()
+	if err != nil {
+		t.Fatalf("cannot list the packages: %v", err)
+	}
+	below := func(path, prefix string) bool {
+		return prefix == "" || path == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+	}
+	packages := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages++
+		for _, i := range p.Imports {
+			for _, f := range forbidden {
+				if !below(p.ImportPath, f.from) || !below(i, f.to) {
+					continue
+				}
+				exempt := false
+				for _, u := range f.unless {
+					exempt = exempt || (f.from == "" && below(p.ImportPath, u)) || (f.from != "" && below(i, u))
+				}
+				if !exempt {
+					t.Errorf("%s imports %s: %s", p.ImportPath, i, f.reason)
+				}
+			}
+		}
+	}
+	if packages < 10 {
+		t.Fatalf("unexpected number of packages: %d", packages)
+	}
+}

@@ -1,0 +1,389 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"sluice/pkg/config"
+)
+
+// envPrefix begins the environment variable of every flag.
+const envPrefix = "SLUICE_"
+
+// command is a command line once read.
+type command struct {
+	config  config.Config
+	flags   *pflag.FlagSet // as set, for the log and the metrics
+	dryRun  bool
+	version bool
+	unknown []string // environment variables with our prefix that are no flag's
+}
+
+// parseCommand reads the configuration file, the environment and the command
+// line, each winning over the one before. Its error joins all that is wrong;
+// pflag.ErrHelp alone means that help was asked for.
+func parseCommand(args, environ []string) (*command, error) {
+	env := make(map[string]string)
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+
+	// A first reading finds the file; its complaints come again in the second.
+	probe := newReader(config.Default())
+	probe.environment(env)
+	probe.arguments(args)
+	if probe.help {
+		return nil, pflag.ErrHelp
+	}
+	base := config.Default()
+	var fileErr error
+	if probe.file != "" {
+		fileErr = base.Load(probe.file)
+	}
+
+	r := newReader(base)
+	unknown := r.environment(env)
+	r.arguments(args)
+	cmd := &command{config: *r.config, flags: r.flags, dryRun: r.dryRun, version: r.version, unknown: unknown}
+	if cmd.version {
+		return cmd, nil
+	}
+	if cmd.config.Consul == "" {
+		cmd.config.Consul = env["CONSUL_HTTP_ADDR"]
+	}
+	unread := errors.Join(append([]error{fileErr}, r.problems...)...)
+	problems := cmd.config.Validate()
+	if unread != nil {
+		// What could not be read may be what seems to be missing.
+		problems = withoutLists(problems)
+	}
+	return cmd, errors.Join(unread, problems)
+}
+
+// withoutLists returns the problems of err that are not about a listener, a
+// route, a backend or a service.
+func withoutLists(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var kept []error
+	for _, e := range joined.Unwrap() {
+		var p config.Problem
+		if errors.As(e, &p) && slices.Contains([]string{"l4", "l7", "route", "backend", "service"}, p.Setting) {
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return errors.Join(kept...)
+}
+
+// reader sets a configuration from flags and collects every complaint instead
+// of stopping at the first.
+type reader struct {
+	config   *config.Config
+	flags    *pflag.FlagSet
+	file     string
+	dryRun   bool
+	version  bool
+	help     bool
+	source   string // what a value comes from, for complaints
+	problems []error
+}
+
+func newReader(c config.Config) *reader {
+	r := &reader{config: &c, flags: pflag.NewFlagSet("sluice", pflag.ContinueOnError)}
+	r.flags.SortFlags = false
+	r.flags.SetOutput(io.Discard)
+	r.define()
+	r.flags.VisitAll(func(f *pflag.Flag) { f.Value = &collector{Value: f.Value, name: f.Name, r: r} })
+	return r
+}
+
+// define declares the flags in the order in which help shows them: what runs,
+// where members come from, and then along the walk of a connection.
+func (r *reader) define() {
+	c, f := r.config, r.flags
+	f.BoolVar(&c.Demo, "demo", c.Demo, "balance over three echo backends in the process: HTTP on 127.0.0.1:8080, TCP on 127.0.0.1:8081; needs nothing else")
+	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,max-conns=N]", "TCP listener for a service, such as :5432=postgres; repeatable. max-conns: connections open at once, those beyond are closed; 0 means half of the open files limit")
+	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,max-conns=N]", "HTTP listener, such as :80; repeatable. Needs --route")
+	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,strip=PATH]", "HTTP route: the requests that lead to a service, by exact host (empty: any) and longest path; repeatable. /=web is the default route. strip: prefix taken off the path before forwarding")
+	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable. weight: share relative to others, 0 to 65535, 0 means no new connections (default 1)")
+	list(f, &c.Services, config.ParseService, "service", "SERVICE[,strategy=S,consul=NAME,tag=T,check=C]", "settings of one service; repeatable. consul: its name in Consul if that differs; tag: only instances with this tag; check: tcp, http:/PATH or none (default tcp)")
+	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: round_robin, weighted_round_robin (the same), least_conn, p2c, random. It honours weights")
+	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
+
+	f.StringVar(&c.Admin, "admin", c.Admin, `address of the control plane (metrics, health, backends, pprof); "off" turns it off. An address that is not loopback needs --admin-token or --admin-insecure`)
+	f.StringVar((*string)(&c.AdminToken), "admin-token", string(c.AdminToken), "bearer token that callers of the control plane must present; better set as "+envPrefix+"ADMIN_TOKEN, which no process list shows")
+	f.BoolVar(&c.AdminInsecure, "admin-insecure", c.AdminInsecure, "allow a control plane that others can reach without a token")
+	f.StringVar(&c.HealthAddr, "health-addr", c.HealthAddr, "address that answers only /healthz and /readyz, without a token, for a load balancer's probes; empty means none")
+
+	f.DurationVar(&c.HealthInterval, "health-interval", c.HealthInterval, "time between two checks of a backend")
+	f.DurationVar(&c.HealthFastInterval, "health-fast-interval", c.HealthFastInterval, "time between checks while results contradict the backend's state, and after a failed connect")
+	f.DurationVar(&c.HealthDownInterval, "health-down-interval", c.HealthDownInterval, "time between checks of a backend that is down")
+	f.DurationVar(&c.HealthTimeout, "health-timeout", c.HealthTimeout, "time that one check may take")
+	f.IntVar(&c.HealthRise, "health-rise", c.HealthRise, "checks in a row that must pass before a backend that is down is used again")
+	f.IntVar(&c.HealthFall, "health-fall", c.HealthFall, "checks in a row that must fail before a backend that is up is no longer used")
+
+	f.StringVar(&c.L4Driver, "l4-driver", c.L4Driver, "what moves the bytes of TCP connections: epoll (event loops, Linux), copy (two goroutines a connection) or auto, epoll where there is one")
+	f.DurationVar(&c.L4ConnectTimeout, "l4-connect-timeout", c.L4ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
+	f.DurationVar(&c.L4ConnectDeadline, "l4-connect-deadline", c.L4ConnectDeadline, "time that all attempts of one connection may take together")
+	f.DurationVar(&c.L4IdleTimeout, "l4-idle-timeout", c.L4IdleTimeout, "end a TCP connection after so long without a byte in either direction; 0 means never. A load balancer in front has a limit of its own, such as 350s for an NLB")
+
+	f.DurationVar(&c.L7ConnectTimeout, "l7-connect-timeout", c.L7ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
+	f.DurationVar(&c.L7HeadTimeout, "l7-head-timeout", c.L7HeadTimeout, "time in which the whole head of a request must arrive, else 408")
+	f.DurationVar(&c.L7BodyTimeout, "l7-body-timeout", c.L7BodyTimeout, "time without progress after which a body that is under way, either way, is given up")
+	f.DurationVar(&c.L7ResponseTimeout, "l7-response-timeout", c.L7ResponseTimeout, "time from the end of a request to the head of its response, else 504")
+	f.DurationVar(&c.L7IdleTimeout, "l7-idle-timeout", c.L7IdleTimeout, "time that a client's connection may wait for its next request")
+	list(f, &c.TrustedProxies, config.ParseCIDR, "trusted-proxy", "CIDR", "network of proxies in front whose X-Forwarded-* headers are believed, such as 10.0.0.0/8; repeatable. From elsewhere they are replaced")
+
+	f.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "on SIGTERM, time during which /readyz says no but connections are still accepted, so that those in front can turn away")
+	f.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "time that open connections then have to finish. With --drain-delay it must stay below what the supervisor grants, 30s on ECS")
+
+	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	f.BoolVar(&c.AccessLog, "access-log", c.AccessLog, "log every HTTP request and every TCP connection when it has ended")
+
+	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
+	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")
+	f.BoolVar(&r.version, "version", false, "print the version and exit")
+	f.BoolVarP(&r.help, "help", "h", false, "print this help and exit")
+}
+
+// envName returns the environment variable of a flag.
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// environment sets the flags that env has, and returns the variables with our
+// prefix that are no flag's.
+func (r *reader) environment(env map[string]string) (unknown []string) {
+	known := make(map[string]bool)
+	r.flags.VisitAll(func(f *pflag.Flag) {
+		name := envName(f.Name)
+		known[name] = true
+		value, ok := env[name]
+		if !ok || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		r.source = name + ": "
+		defer func() { r.source = "" }()
+		values := []string{value}
+		if isList(f) {
+			values = strings.FieldsFunc(value, func(c rune) bool { return c == '\n' || c == ';' })
+		}
+		for _, v := range values {
+			_ = r.flags.Set(f.Name, strings.TrimSpace(v)) // complaints are collected
+		}
+	})
+	for name := range env {
+		if strings.HasPrefix(name, envPrefix) && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// arguments sets the flags that args has. An unknown flag is reported, and the
+// rest read again without it.
+func (r *reader) arguments(args []string) {
+	args = slices.Clone(args)
+	before := len(r.problems)
+	var unknown []error
+	for {
+		r.problems = r.problems[:before]
+		r.flags.VisitAll(func(f *pflag.Flag) {
+			if isList(f) {
+				f.Value.(*collector).Value.(repeatable).startOver()
+			}
+		})
+		err := r.flags.Parse(args)
+		var notExist *pflag.NotExistError
+		if !errors.As(err, &notExist) {
+			if err != nil {
+				r.add("%v", err)
+			}
+			break
+		}
+		i := slices.IndexFunc(args, func(a string) bool { return isFlag(a, notExist) })
+		if i < 0 {
+			r.add("%v", err)
+			break
+		}
+		unknown = append(unknown, fmt.Errorf("unknown flag %s%s", flagText(args[i]), r.suggest(notExist.GetSpecifiedName())))
+		end := i + 1
+		if end < len(args) && !strings.Contains(args[i], "=") && !strings.HasPrefix(args[end], "-") {
+			end++ // its value
+		}
+		args = slices.Delete(args, i, end)
+	}
+	for _, a := range r.flags.Args() {
+		r.add("unexpected argument %q; the value of a switch follows it as --flag=value", a)
+	}
+	r.problems = append(r.problems, unknown...)
+}
+
+// isFlag reports whether the argument a is the flag that err does not know.
+func isFlag(a string, err *pflag.NotExistError) bool {
+	name := err.GetSpecifiedName()
+	if short := err.GetSpecifiedShortnames(); short != "" {
+		return strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, name)
+	}
+	return a == "--"+name || strings.HasPrefix(a, "--"+name+"=")
+}
+
+func flagText(a string) string {
+	text, _, _ := strings.Cut(a, "=")
+	return text
+}
+
+// suggest returns a hint at the flag that name begins or that begins name.
+func (r *reader) suggest(name string) (hint string) {
+	if len(name) < 3 {
+		return ""
+	}
+	r.flags.VisitAll(func(f *pflag.Flag) {
+		if hint == "" && (strings.HasPrefix(f.Name, name[:3]) || strings.HasPrefix(name, f.Name)) {
+			hint = fmt.Sprintf("; did you mean --%s?", f.Name)
+		}
+	})
+	return hint
+}
+
+func (r *reader) add(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Errorf(format, args...))
+}
+
+// collector is a flag's value that keeps a complaint instead of returning it.
+type collector struct {
+	pflag.Value
+	name string
+	r    *reader
+}
+
+func (c *collector) Set(s string) error {
+	old := c.Value.String()
+	if err := c.Value.Set(s); err != nil {
+		if _, list := c.Value.(repeatable); !list {
+			_ = c.Value.Set(old) // a number that cannot be read has become 0
+		}
+		var ne *strconv.NumError
+		if errors.As(err, &ne) {
+			err = ne.Err // the rest names functions of Go
+		}
+		if c.name == "admin-token" {
+			s = "***"
+		}
+		c.r.add("%s--%s: %q: %v", c.r.source, c.name, s, err)
+	}
+	return nil
+}
+
+// listValue is a repeatable flag. The first value from a source replaces all
+// from the sources before it.
+type listValue[T any] struct {
+	dst      *[]T
+	parse    func(string) (T, error)
+	kind     string
+	appended bool
+}
+
+func list[T any](f *pflag.FlagSet, dst *[]T, parse func(string) (T, error), name, kind, usage string) {
+	f.Var(&listValue[T]{dst: dst, parse: parse, kind: kind}, name, usage)
+}
+
+func isList(f *pflag.Flag) bool {
+	_, ok := f.Value.(*collector).Value.(repeatable)
+	return ok
+}
+
+// repeatable is a flag's value that is replaced by the first value from each
+// source and grows by the others.
+type repeatable interface{ startOver() }
+
+func (l *listValue[T]) startOver() { l.appended = false }
+
+func (l *listValue[T]) Set(s string) error {
+	v, err := l.parse(s)
+	if err != nil {
+		return err
+	}
+	if !l.appended {
+		*l.dst = nil
+		l.appended = true
+	}
+	*l.dst = append(*l.dst, v)
+	return nil
+}
+
+func (l *listValue[T]) Type() string { return l.kind }
+
+func (l *listValue[T]) String() string {
+	if l.dst == nil || len(*l.dst) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, v := range *l.dst {
+		parts = append(parts, fmt.Sprint(v))
+	}
+	return strings.Join(parts, ";")
+}
+
+// usage writes the help.
+func usage(w io.Writer) {
+	r := newReader(config.Default())
+	fmt.Fprint(w, `sluice balances TCP and HTTP over services registered in Consul.
+
+  sluice --demo
+  sluice --l4 :5432=postgres --consul 127.0.0.1:8500
+  sluice --l7 :80 --route /=web --backend web=10.0.0.1:8000 --backend web=10.0.0.2:8000
+
+Every flag is also an environment variable, --l4-idle-timeout as
+`+envName("l4-idle-timeout")+`; the values of repeatable flags are separated there by
+a semicolon or a new line.
+
+`)
+	r.flags.VisitAll(func(f *pflag.Flag) {
+		head := "  --" + f.Name
+		if f.Shorthand != "" {
+			head = "  -" + f.Shorthand + ", --" + f.Name
+		}
+		kind := f.Value.Type()
+		if kind == "string" || kind == "int" || kind == "duration" {
+			kind = strings.ToUpper(kind)
+		}
+		if kind != "bool" {
+			head += " " + kind
+			if f.DefValue != "" {
+				head += "   (default " + f.DefValue + ")"
+			}
+		}
+		fmt.Fprintf(w, "%s\n%s\n", head, wrap(f.Usage, 8, 92))
+	})
+	fmt.Fprint(w, `
+Exit codes: 0 stopped as asked, 1 failed while running, 2 bad configuration.
+`)
+}
+
+// wrap breaks text into lines of at most width columns, each indented.
+func wrap(text string, indent, width int) string {
+	var lines []string
+	line := strings.Repeat(" ", indent-1)
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = strings.Repeat(" ", indent-1)
+		}
+		line += " " + word
+	}
+	return strings.Join(append(lines, line), "\n")
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"sluice/pkg/config"
+)
+
+// try runs sluice in this process with a signal already there, so that a good
+// configuration starts, drains and ends.
+func try(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	signals := make(chan os.Signal, 2)
+	signals <- os.Interrupt
+	code = run(args, environ, &out, &err, signals)
+	return code, out.String(), err.String()
+}
+
+// TestWrongStart checks that each mistake ends the start with code 2 and a
+// message that names the flag, and that several are told at once.
+func TestWrongStart(t *testing.T) {
+	t.Parallel()
+	f := func(args string, want ...string) {
+		t.Helper()
+		code, stdout, stderr := try(t, nil, strings.Fields(args)...)
+		if code != exitUsage || stdout != "" {
+			t.Fatalf("unexpected end of %q; got code %d, stdout %q; want code %d:\n%s", args, code, stdout, exitUsage, stderr)
+		}
+		if n := strings.Count(stderr, "\n"); n != len(want)+1 {
+			t.Fatalf("unexpected number of lines for %q; got %d; want %d and a hint:\n%s", args, n, len(want), stderr)
+		}
+		for _, w := range want {
+			if !strings.Contains(stderr, w) {
+				t.Fatalf("unexpected message for %q; want one with %q; got\n%s", args, w, stderr)
+			}
+		}
+	}
+	f("", "--l4: nothing to listen on; set --l4, --l7 or --demo")
+	f("--demo --bogus", "unknown flag --bogus")
+	f("--demo --bogus value", "unknown flag --bogus")
+	f("--demo --l7-idle 5s", "unknown flag --l7-idle; did you mean --l7")
+	f("--demo -x", "unknown flag -x")
+	f("--demo serve", `unexpected argument "serve"`)
+	f("--demo false", `unexpected argument "false"`)
+	f("--l4", "flag needs an argument: --l4")
+	f("--l4 :80", `--l4: ":80": want ADDR=SERVICE`)
+	f("--l4 :0=db", `--l4: service "db" is not known; add --backend db=HOST:PORT, or --consul`)
+	f("--l7 :0 --route /=web", `--route: service "web" is not known`)
+	f("--l4 :0=db --backend db=nowhere", `--backend: "db=nowhere": address "nowhere" is not HOST:PORT`)
+	f("--l4 :0=db --backend db=h:1 --config /nonexistent", `--config: cannot read "/nonexistent": no such file`)
+	f("--l4 :0=db --backend db=h:1 --l4-idle-timeout 5", `--l4-idle-timeout: "5": time: missing unit`)
+	f("--l4 :0=db --backend db=h:1 --health-rise x", `--health-rise: "x":`)
+	f("--demo --l4 :0=db", "--l4: contradicts --demo")
+	f("--l4 :0=db --backend db=h:1 --admin 0.0.0.0:0", `--admin: "0.0.0.0:0" can be reached from elsewhere; set --admin-token`)
+	// Several at once, each on its line.
+	f("--bogus --l4 x --drain-delay soon --health-fall 0 --nope=1",
+		"unknown flag --bogus", "unknown flag --nope", `--l4: "x"`, `--drain-delay: "soon"`, "--health-fall: 0 is below 1")
+}
+
+func TestTokenIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := try(t, nil, "--demo", "--admin=127.0.0.1:0", "--admin-token=hunter22", "--l4-driver=x")
+	if code != exitUsage || strings.Contains(stderr, "hunter22") {
+		t.Fatalf("unexpected code %d or a secret in\n%s", code, stderr)
+	}
+	code, _, stderr = try(t, nil, "--l4=127.0.0.1:0=db", "--backend=db=127.0.0.1:1", "--admin=127.0.0.1:0", "--admin-token=hunter22", "--drain-delay=0s")
+	if code != exitOK || strings.Contains(stderr, "hunter22") || !strings.Contains(stderr, `"--admin-token":"***"`) {
+		t.Fatalf("unexpected code %d or a secret in\n%s", code, stderr)
+	}
+}
+
+// TestPrecedence checks that the command line wins over the environment and
+// both over the file, for single and for repeatable settings.
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	content := "l4: [':1=file']\nbackend: ['file=h:1', 'env=h:1', 'arg=h:1']\nhealth-rise: 7\nhealth-fall: 7\ndrain-delay: 7s\nstrategy: random\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func(environ []string, args ...string) config.Config {
+		t.Helper()
+		cmd, err := parseCommand(args, environ)
+		if cmd == nil {
+			t.Fatal(err)
+		}
+		return cmd.config
+	}
+	c := read([]string{"SLUICE_CONFIG=" + file, "SLUICE_HEALTH_FALL=8", "SLUICE_DRAIN_DELAY=8s", "SLUICE_L4=:1=env;:2=env\n:3=env"}, "--drain-delay=9s")
+	if c.HealthRise != 7 || c.HealthFall != 8 || c.DrainDelay != 9*time.Second || c.Strategy != "random" || c.DrainTimeout != 20*time.Second {
+		t.Fatalf("unexpected configuration: %+v", c)
+	}
+	if len(c.L4) != 3 || c.L4[2] != (config.L4{Addr: ":3", Service: "env"}) {
+		t.Fatalf("unexpected listeners from the environment: %v", c.L4)
+	}
+	c = read([]string{"SLUICE_CONFIG=" + file, "SLUICE_L4=:1=env"}, "--l4=:1=arg", "--l4=:2=arg")
+	if len(c.L4) != 2 || c.L4[0].Service != "arg" || len(c.Backends) != 3 {
+		t.Fatalf("unexpected lists: %v, %v", c.L4, c.Backends)
+	}
+	if _, err := parseCommand([]string{"--demo"}, []string{"SLUICE_HEALTH_RISE=x"}); err == nil || !strings.Contains(err.Error(), `SLUICE_HEALTH_RISE: --health-rise: "x"`) {
+		t.Fatalf("unexpected error for a bad variable: %v", err)
+	}
+	cmd, err := parseCommand([]string{"--demo"}, []string{"SLUICE_NOPE=x", "CONSUL_HTTP_ADDR=c:1", "PATH=/"})
+	if err != nil || len(cmd.unknown) != 1 || cmd.unknown[0] != "SLUICE_NOPE" || cmd.config.Consul != "c:1" {
+		t.Fatalf("unexpected: %v, %+v", err, cmd)
+	}
+}
+
+func TestHelpVersionDryRun(t *testing.T) {
+	t.Parallel()
+	f := func(args string, want string) {
+		t.Helper()
+		code, stdout, stderr := try(t, nil, strings.Fields(args)...)
+		if code != exitOK || stderr != "" || !strings.Contains(stdout, want) {
+			t.Fatalf("unexpected end of %q; got code %d, %q, %q; want %q", args, code, stdout, stderr, want)
+		}
+	}
+	f("--help", "--l4-idle-timeout")
+	f("-h", "Exit codes")
+	f("--bogus --help", "--l4-idle-timeout")
+	f("--version", "sluice "+version)
+	f("--version --bogus", "sluice "+version)
+	f("--dry-run --l4 :5432=db --backend db=h:1", "the configuration is good")
+	if code, stdout, _ := try(t, nil, "--dry-run", "--l4", ":5432=db"); code != exitUsage || stdout != "" {
+		t.Fatalf("unexpected end of a bad dry run; got code %d, %q", code, stdout)
+	}
+}
+
+// TestPortTaken checks that what only the run can tell ends with code 1, with
+// every address that cannot be bound, and that nothing is left half started.
+func TestPortTaken(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	addr := taken.Addr().String()
+	code, _, stderr := try(t, nil, "--l4", free.Addr().String()+"=db", "--l4", addr+"=db", "--backend", "db=127.0.0.1:1", "--admin=127.0.0.1:0", "--drain-delay=0s")
+	if code != exitFailed || !strings.Contains(stderr, `--l4: cannot listen on \"`+addr+`\"`) || strings.Contains(stderr, "listening") {
+		t.Fatalf("unexpected end; got code %d; want %d:\n%s", code, exitFailed, stderr)
+	}
+	again, err := net.Listen("tcp", free.Addr().String())
+	if err != nil {
+		t.Fatalf("a listener was left behind: %v", err)
+	}
+	again.Close()
+	code, _, stderr = try(t, nil, "--l4", "127.0.0.1:0=db", "--backend", "db=127.0.0.1:1", "--admin", addr, "--drain-delay=0s")
+	if code != exitFailed || !strings.Contains(stderr, "--admin: cannot listen on") {
+		t.Fatalf("unexpected end; got code %d; want %d:\n%s", code, exitFailed, stderr)
+	}
+}
+
+// TestEveryFlagIsASetting checks that the configuration file can set whatever
+// a flag can, under the same name.
+func TestEveryFlagIsASetting(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	settings, err := c.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]bool{"config": true, "dry-run": true, "version": true, "help": true}
+	n := 0
+	newReader(c).flags.VisitAll(func(f *pflag.Flag) {
+		n++
+		if _, ok := settings[f.Name]; !ok && !own[f.Name] {
+			t.Errorf("flag --%s is no setting of the file", f.Name)
+		}
+	})
+	if want := len(settings) + len(own); n != want {
+		t.Errorf("unexpected number of flags; got %d; want %d: a setting has no flag", n, want)
+	}
+}

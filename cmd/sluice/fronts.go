@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/l4"
+	"sluice/l7"
+	"sluice/pkg/config"
+	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
+)
+
+// descriptorReserve is how many open files are kept for everything but
+// proxied connections, each of which takes two.
+const descriptorReserve = 256
+
+// front is a listener with the server behind it.
+type front struct {
+	kind     string // l4 or l7
+	listener *listen.Listener
+	server   server
+}
+
+// server is what L4 and L7 have in common.
+type server interface {
+	// Serve accepts until the listener is closed.
+	Serve() error
+	// Shutdown stops accepting and waits for what is open until ctx ends; it
+	// returns how many connections were cut then.
+	Shutdown(ctx context.Context) (cut int)
+}
+
+// fronts are all listeners of the data path.
+type fronts struct {
+	all    []front
+	loops  *reactor.Group // of the epoll driver; nil if nothing uses it
+	logger *slog.Logger
+	wg     sync.WaitGroup
+}
+
+// bindFronts binds every listener or none. All that cannot be bound is in the
+// error.
+func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
+	fs := &fronts{logger: logger}
+	if len(c.L4) > 0 && useEpoll(c.L4Driver) {
+		var err error
+		if fs.loops, err = startLoops(logger); err != nil {
+			return nil, fmt.Errorf("--l4-driver: %w", err)
+		}
+	}
+	var problems []error
+	bind := func(kind, name, addr string, maxConns int, serve func(*listen.Listener) (server, error)) {
+		if maxConns == 0 {
+			maxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
+		}
+		ln, err := listen.Listen(listen.Config{
+			Kind: kind, Name: name, Address: addr, MaxConns: maxConns, Logger: logger, Metrics: set,
+		})
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
+			return
+		}
+		s, err := serve(ln)
+		if err != nil {
+			ln.Close()
+			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
+			return
+		}
+		fs.all = append(fs.all, front{kind, ln, s})
+	}
+	for _, l := range c.L4 {
+		bind("l4", l.Service, l.Addr, l.MaxConns, func(ln *listen.Listener) (server, error) {
+			return l4.New(ln, l4Config(c, services.byName[l.Service], fs.loops, set, logger)), nil
+		})
+	}
+	for _, l := range c.L7 {
+		bind("l7", l.Addr, l.Addr, l.MaxConns, func(ln *listen.Listener) (server, error) {
+			return l7.New(ln, l7Config(c, services, set, logger))
+		})
+	}
+	if len(problems) > 0 {
+		fs.close()
+		return nil, errors.Join(problems...)
+	}
+	return fs, nil
+}
+
+func l4Config(c *config.Config, s *service, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) l4.Config {
+	idle := c.L4IdleTimeout
+	if idle == 0 {
+		idle = -1 // never
+	}
+	return l4.Config{
+		Balancer:        s.balancer,
+		ConnectTimeout:  c.L4ConnectTimeout,
+		ConnectDeadline: c.L4ConnectDeadline,
+		IdleTimeout:     idle,
+		Loops:           loops,
+		ConnectionLog:   c.AccessLog,
+		Logger:          logger,
+		Metrics:         set,
+	}
+}
+
+func l7Config(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) l7.Config {
+	var routes []l7.Route
+	for _, r := range c.Routes {
+		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: services.byName[r.Service].balancer})
+	}
+	var trusted []netip.Prefix
+	for _, p := range c.TrustedProxies {
+		trusted = append(trusted, p.Prefix)
+	}
+	return l7.Config{
+		Routes:          routes,
+		TrustedProxies:  trusted,
+		ConnectTimeout:  c.L7ConnectTimeout,
+		HeadTimeout:     c.L7HeadTimeout,
+		BodyTimeout:     c.L7BodyTimeout,
+		ResponseTimeout: c.L7ResponseTimeout,
+		IdleTimeout:     c.L7IdleTimeout,
+		AccessLog:       c.AccessLog,
+		Logger:          logger,
+		Metrics:         set,
+	}
+}
+
+// serve starts to accept on every listener. A server that ends although its
+// listener was not closed sends why to failed.
+func (fs *fronts) serve(failed chan<- error) {
+	for _, f := range fs.all {
+		fs.logger.Info("listening", "listener", f.kind, "name", f.listener.Name(), "addr", f.listener.Addr().String())
+		fs.wg.Go(func() {
+			if err := f.server.Serve(); err != nil {
+				failed <- fmt.Errorf("%s listener %s ended: %w", f.kind, f.listener.Name(), err)
+			}
+		})
+	}
+}
+
+// drain tells clients that can be told to go elsewhere with their next
+// request.
+func (fs *fronts) drain() {
+	for _, f := range fs.all {
+		if d, ok := f.server.(interface{ Drain() }); ok {
+			d.Drain()
+		}
+	}
+}
+
+// open returns how many connections of clients are open.
+func (fs *fronts) open() (n int) {
+	for _, f := range fs.all {
+		n += f.listener.Open()
+	}
+	return n
+}
+
+// shutdown shuts all servers down at once and returns how many connections
+// were cut when ctx ended.
+func (fs *fronts) shutdown(ctx context.Context) int {
+	var cut atomic.Int64
+	var wg sync.WaitGroup
+	for _, f := range fs.all {
+		wg.Go(func() {
+			start := time.Now()
+			n := f.server.Shutdown(ctx)
+			cut.Add(int64(n))
+			fs.logger.Info("listener closed", "listener", f.kind, "name", f.listener.Name(), "cut", n, "after", time.Since(start))
+		})
+	}
+	wg.Wait()
+	return int(cut.Load())
+}
+
+// close closes every listener and every connection and returns when no server
+// runs any more.
+func (fs *fronts) close() {
+	for _, f := range fs.all {
+		f.listener.Close()
+		f.listener.CloseConns()
+	}
+	fs.wg.Wait()
+	if fs.loops != nil {
+		fs.loops.Close()
+	}
+}
+
+// useEpoll reports whether the driver of that name, or the best there is, is
+// the epoll driver.
+func useEpoll(driver string) bool {
+	return driver == "epoll" || driver == "auto" && runtime.GOOS == "linux"
+}
+
+// startLoops runs one event loop a core. Loops keep their P while they are
+// busy, so there must be some more for everything else: health checks, the
+// control plane, HTTP.
+func startLoops(logger *slog.Logger) (*reactor.Group, error) {
+	cores := runtime.GOMAXPROCS(0)
+	g, err := reactor.NewGroup(cores, logger)
+	if err != nil {
+		return nil, err
+	}
+	runtime.GOMAXPROCS(cores + 2)
+	g.Start()
+	return g, nil
+}
+
+// openFilesLimit returns how many files this process may have open.
+func openFilesLimit() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return int(min(l.Cur, 1<<30))
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/admin"
+	"sluice/pkg/config"
+)
+
+// phase is where a run is between start and stop.
+type phase int32
+
+const (
+	starting phase = iota
+	running
+	draining
+)
+
+// lifecycle is the current phase. Its zero value is starting; it is safe for
+// concurrent use.
+type lifecycle struct{ phase atomic.Int32 }
+
+func (l *lifecycle) set(p phase) { l.phase.Store(int32(p)) }
+func (l *lifecycle) get() phase  { return phase(l.phase.Load()) }
+
+// planeServer is one listener of the control plane.
+type planeServer struct {
+	name   string // admin or health
+	server *admin.Server
+}
+
+// plane is the control plane: everything that is not the data path.
+type plane struct {
+	servers []planeServer
+	logger  *slog.Logger
+	wg      sync.WaitGroup
+}
+
+// bindPlane binds what of the control plane is configured, or nothing.
+func bindPlane(c *config.Config, services *services, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
+	ready := func() admin.Readiness {
+		switch life.get() {
+		case starting:
+			return admin.Readiness{Reasons: []string{"starting"}}
+		case draining:
+			return admin.Readiness{Reasons: []string{"draining"}}
+		}
+		if names := services.unknown(); len(names) > 0 {
+			return admin.Readiness{Reasons: []string{"the members of " + strings.Join(names, ", ") + " are not known yet"}}
+		}
+		return admin.Readiness{Ready: true}
+	}
+	set.NewGauge("sluice_ready", func() float64 {
+		if ready().Ready {
+			return 1
+		}
+		return 0
+	})
+	settings, err := c.Settings()
+	if err != nil {
+		return nil, err
+	}
+	p := &plane{logger: logger}
+	var problems []error
+	bind := func(name, flag string, listen func() (*admin.Server, error)) {
+		s, err := listen()
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--%s: %w", flag, err))
+			return
+		}
+		p.servers = append(p.servers, planeServer{name, s})
+	}
+	if c.Admin != config.Off {
+		var shown []admin.Service
+		for _, s := range services.all {
+			shown = append(shown, admin.Service{Pool: s.pool, Strategy: s.balancer.Strategy})
+		}
+		bind("admin", "admin", func() (*admin.Server, error) {
+			return admin.New(admin.Config{
+				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
+				Services: shown, Settings: settings, Ready: ready, Metrics: set, Logger: logger,
+			})
+		})
+	}
+	if c.HealthAddr != "" {
+		bind("health", "health-addr", func() (*admin.Server, error) { return admin.NewHealth(c.HealthAddr, ready, logger) })
+	}
+	if len(problems) > 0 {
+		p.close()
+		return nil, errors.Join(problems...)
+	}
+	return p, nil
+}
+
+// serve starts to answer. A server that breaks sends why to failed.
+func (p *plane) serve(failed chan<- error) {
+	for _, s := range p.servers {
+		p.logger.Info("listening", "listener", s.name, "name", s.name, "addr", s.server.Addr().String())
+		p.wg.Go(func() {
+			if err := s.server.Serve(); err != nil {
+				failed <- fmt.Errorf("%s listener ended: %w", s.name, err)
+			}
+		})
+	}
+}
+
+// close stops answering at once.
+func (p *plane) close() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range p.servers {
+		_ = s.server.Shutdown(ctx) // what is under way is cut
+	}
+	p.wg.Wait()
+}
+
+// shutdown lets answers under way finish for a second and then stops.
+func (p *plane) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, s := range p.servers {
+		if err := s.server.Shutdown(ctx); err != nil {
+			p.logger.Warn("control plane was cut", "listener", s.name, "err", err)
+		}
+	}
+	p.wg.Wait()
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"sluice/discovery/consul/consultest"
+	"sluice/pkg/config"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// rows returns the first cells of README's table under a heading, by the
+// words in backticks.
+func rows(t *testing.T, heading string, word *regexp.Regexp) []string {
+	t.Helper()
+	_, section, ok := strings.Cut(readme(t), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("README has no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var found []string
+	for _, line := range strings.Split(section, "\n") {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		cell, _, _ := strings.Cut(line[2:], " |")
+		for _, m := range word.FindAllStringSubmatch(cell, -1) {
+			found = append(found, m[1])
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func wantSame(t *testing.T, what string, inReadme, real []string) {
+	t.Helper()
+	for _, x := range real {
+		if !slices.Contains(inReadme, x) {
+			t.Errorf("%s %s is not in README", what, x)
+		}
+	}
+	for _, x := range inReadme {
+		if !slices.Contains(real, x) {
+			t.Errorf("README has %s %s, which there is not", what, x)
+		}
+	}
+}
+
+func TestReadmeFlags(t *testing.T) {
+	t.Parallel()
+	var flags []string
+	newReader(config.Default()).flags.VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+	wantSame(t, "flag", rows(t, "Flags", regexp.MustCompile(`--([a-z0-9-]+)`)), flags)
+
+	// The defaults, too.
+	text := readme(t)
+	newReader(config.Default()).flags.VisitAll(func(f *pflag.Flag) {
+		kind := f.Value.Type()
+		if kind != "duration" && kind != "int" && (kind != "string" || f.DefValue == "") {
+			return
+		}
+		short := strings.TrimSuffix(strings.TrimSuffix(f.DefValue, "0s"), "0m")
+		if short == "" || kind != "duration" || !strings.HasSuffix(f.DefValue, "m0s") {
+			short = f.DefValue
+		}
+		if !strings.Contains(text, "| `--"+f.Name+"` | `"+short+"` |") {
+			t.Errorf("README does not give --%s the default %s", f.Name, short)
+		}
+	})
+}
+
+// TestReadmeMetrics compares README with what a running sluice exposes that
+// uses everything.
+func TestReadmeMetrics(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 1)
+	s := startSluice(t, "--consul="+agent.Addr(), "--l4=127.0.0.1:0=static", "--backend=static="+addrs[0])
+	s.addr("l7")
+	status, body := get("http://" + s.addr("admin") + "/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("unexpected status of /metrics: %d", status)
+	}
+	var real []string
+	for _, m := range regexp.MustCompile(`(?m)^(sluice_[a-z0-9_]+)`).FindAllString(body, -1) {
+		for _, suffix := range []string{"_seconds_bucket", "_seconds_sum", "_seconds_count"} {
+			if base, ok := strings.CutSuffix(m, suffix); ok {
+				m = base + "_seconds"
+			}
+		}
+		if !slices.Contains(real, m) {
+			real = append(real, m)
+		}
+	}
+	wantSame(t, "metric", rows(t, "Metrics", regexp.MustCompile("`(sluice_[a-z0-9_]+)`")), real)
+}
+
+func TestReadmePaths(t *testing.T) {
+	t.Parallel()
+	_, addrs := startEchos(t, 1)
+	s := startSluice(t, backendArgs(addrs)...)
+	s.addr("l7")
+	base := "http://" + s.addr("admin")
+	status, index := get(base + "/")
+	if status != http.StatusOK {
+		t.Fatalf("unexpected status of the index: %d", status)
+	}
+	paths := rows(t, "Control plane", regexp.MustCompile("`(/[a-z/]+)`"))
+	wantSame(t, "path", paths, regexp.MustCompile(`(?m)^/[a-z/]+`).FindAllString(index, -1))
+	for _, path := range paths {
+		eventually(t, path+" answers with 200", func() bool { status, _ := get(base + path); return status == http.StatusOK })
+	}
+}
+
+// TestReadmeExamples checks that the command lines that README shows are good
+// ones, and its YAML too.
+func TestReadmeExamples(t *testing.T) {
+	t.Parallel()
+	text := readme(t)
+	lines := regexp.MustCompile(`(?m)^bin/sluice (.*)$`).FindAllStringSubmatch(text, -1)
+	if len(lines) < 2 {
+		t.Fatalf("unexpected number of command lines in README: %d", len(lines))
+	}
+	for _, l := range lines {
+		if _, err := parseCommand(strings.Fields(l[1]), nil); err != nil {
+			t.Errorf("README's %q: %v", l[0], err)
+		}
+	}
+	_, yaml, ok := strings.Cut(text, "```yaml\n")
+	if !ok {
+		t.Fatal("README has no YAML")
+	}
+	yaml, _, _ = strings.Cut(yaml, "```")
+	path := t.TempDir() + "/sluice.yaml"
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseCommand([]string{"--config", path}, nil); err != nil {
+		t.Errorf("README's YAML: %v", err)
+	}
+}

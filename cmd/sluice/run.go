@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/spf13/pflag"
+
+	"sluice/pkg/config"
+)
+
+// The exit codes, which scripts depend on.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// firstListWait is how long a start waits for the first list of every
+// service's members before it accepts connections that it could not serve.
+const firstListWait = 2 * time.Second
+
+// run is sluice from its arguments to its exit code. The first signal drains
+// it, the second ends it at once.
+func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+	cmd, err := parseCommand(args, environ)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		usage(stdout)
+		return exitOK
+	case cmd != nil && cmd.version:
+		fmt.Fprintf(stdout, "sluice %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return exitOK
+	case err != nil:
+		for _, line := range strings.Split(err.Error(), "\n") {
+			fmt.Fprintf(stderr, "sluice: %s\n", line)
+		}
+		fmt.Fprintln(stderr, "sluice: see sluice --help")
+		return exitUsage
+	case cmd.dryRun:
+		fmt.Fprintln(stdout, "the configuration is good")
+		return exitOK
+	}
+
+	logger := newLogger(&cmd.config, stderr)
+	if err := serve(cmd, logger, stdout, signals); err != nil {
+		for _, line := range strings.Split(err.Error(), "\n") {
+			logger.Error("sluice failed", "err", line)
+		}
+		return exitFailed
+	}
+	return exitOK
+}
+
+// serve wires everything in the order in which data walks through it, runs
+// until a signal, and takes it apart in reverse. It returns nil after a drain.
+func serve(cmd *command, logger *slog.Logger, stdout io.Writer, signals <-chan os.Signal) (err error) {
+	c := &cmd.config
+	start := time.Now()
+	logStart(cmd, logger)
+
+	if c.Demo {
+		demo, err := startDemo(c, cmd.flags.Changed)
+		if err != nil {
+			return err
+		}
+		defer demo.close()
+	}
+
+	set := metrics.NewSet()
+	exposeFlags(cmd, set)
+	services, err := newServices(c, set, logger)
+	if err != nil {
+		return err
+	}
+	fronts, err := bindFronts(c, services, set, logger)
+	if err != nil {
+		return err
+	}
+	life := &lifecycle{}
+	plane, err := bindPlane(c, services, life, set, logger)
+	if err != nil {
+		fronts.close()
+		return err
+	}
+
+	// From here on nothing but a signal or a listener that breaks ends it.
+	failed := make(chan error, len(fronts.all)+len(plane.servers))
+	plane.serve(failed)
+	ctx, stopSources := context.WithCancel(context.Background())
+	services.start(ctx)
+	if missing := services.awaitFirstLists(firstListWait); len(missing) > 0 {
+		logger.Warn("starting without the members of some services", "services", missing)
+	}
+	fronts.serve(failed)
+	life.set(running)
+	if c.Demo {
+		banner(stdout, fronts, plane)
+	}
+	logger.Info("started", "duration", time.Since(start))
+
+	select {
+	case err = <-failed:
+	case sig := <-signals:
+		err = drain(c, sig, life, fronts, logger, signals)
+	}
+	stopSources()
+	services.stop()
+	fronts.close()
+	plane.shutdown()
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
+}
+
+// drain ends a run without losing a connection that could still finish. A
+// second signal cuts it short and is returned as an error.
+func drain(c *config.Config, sig os.Signal, life *lifecycle, fronts *fronts, logger *slog.Logger, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	again := make(chan os.Signal, 1)
+	go func() {
+		select {
+		case s := <-signals:
+			again <- s
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	begin := time.Now()
+	life.set(draining)
+	fronts.drain()
+	logger.Info("draining: not ready, still accepting", "signal", sig.String(), "stage", "delay", "limit", c.DrainDelay)
+	select {
+	case <-time.After(c.DrainDelay):
+	case <-ctx.Done():
+	}
+	delayed := time.Now()
+	logger.Info("draining: closing listeners, connections may finish", "stage", "finish", "limit", c.DrainTimeout,
+		"open", fronts.open(), "after", delayed.Sub(begin))
+	finish, done := context.WithTimeout(ctx, c.DrainTimeout)
+	cut := fronts.shutdown(finish)
+	done()
+	select {
+	case s := <-again:
+		return fmt.Errorf("stopped by a second signal (%v), %d connections cut", s, cut)
+	default:
+	}
+	level := slog.LevelInfo
+	if cut > 0 {
+		level = slog.LevelWarn
+	}
+	logger.Log(ctx, level, "draining: done", "stage", "done", "cut", cut, "after", time.Since(delayed), "total", time.Since(begin))
+	return nil
+}
+
+func newLogger(c *config.Config, w io.Writer) *slog.Logger {
+	level, _ := c.Level() // Validate has checked it
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // in JSON it would be bare nanoseconds
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
+	if c.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// logStart says what runs, with which settings that are not the defaults.
+func logStart(cmd *command, logger *slog.Logger) {
+	attrs := []any{"version", version, "go", runtime.Version(), "gomaxprocs", runtime.GOMAXPROCS(0), "open_files", openFilesLimit()}
+	cmd.flags.Visit(func(f *pflag.Flag) { attrs = append(attrs, "--"+f.Name, flagValue(f)) })
+	logger.Info("starting", attrs...)
+	if len(cmd.unknown) > 0 {
+		logger.Warn("environment variables that name no flag are ignored", "names", cmd.unknown)
+	}
+	if sum := cmd.config.DrainDelay + cmd.config.DrainTimeout; sum >= 30*time.Second {
+		logger.Warn("--drain-delay and --drain-timeout together are not below 30s; raise the supervisor's stop timeout above them", "sum", sum)
+	}
+}
+
+// exposeFlags writes every flag as a metric, as a way to see what runs where.
+func exposeFlags(cmd *command, set *metrics.Set) {
+	one := func() float64 { return 1 }
+	cmd.flags.VisitAll(func(f *pflag.Flag) {
+		set.NewGauge(fmt.Sprintf("sluice_flag{name=%q,value=%q,is_set=\"%t\"}", f.Name, flagValue(f), f.Changed), one)
+	})
+	set.NewGauge(fmt.Sprintf("sluice_build_info{version=%q,go=%q}", version, runtime.Version()), one)
+}
+
+// flagValue returns the value of f, masked if it is a secret.
+func flagValue(f *pflag.Flag) string {
+	if f.Name == "admin-token" {
+		return config.Secret(f.Value.String()).String()
+	}
+	return f.Value.String()
+}
