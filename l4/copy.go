@@ -53,6 +53,7 @@ func (s *Server) handle(client *listen.Conn) {
 
 	res := relay.Copy(client.TCPConn, server, relay.Config{
 		Idle: s.cfg.IdleTimeout,
+		FIN:  s.cfg.FINTimeout,
 		Progress: func(in, out int64) {
 			b.Counters.BytesIn.Add(uint64(in))
 			b.Counters.BytesOut.Add(uint64(out))

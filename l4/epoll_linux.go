@@ -106,11 +106,11 @@ type session struct {
 	prev, next *session
 	rec        record
 
-	client, server *reactor.Socket
-	b              *backend.Backend // whose slot is held, or nil
-	tried          balance.Tried
-	begun          int64 // of the first attempt, in the loop's time
-	attempted      int64 // of the current one
+	client, server *reactor.Socket  // server is nil until established
+	b              *backend.Backend // of server, whose slot is held
+	attempts       [balance.MaxTries]attempt
+	begun          int // attempts
+	running        int // of them
 	established    bool
 	ended          bool
 
@@ -145,11 +145,11 @@ func (s *Server) accept(l *reactor.Loop, fd int, peer netip.AddrPort) {
 	}
 	x := &session{s: s, l: l, list: s.listOf(l), client: client}
 	x.rec = record{client: peer, start: time.Now()}
-	x.onTimer, x.onFlush = x.timeUp, x.count
+	x.onTimer, x.onFlush = x.timeUp, x.flushed
 	x.list.add(x)
 	s.metrics.active.Inc()
 	client.Handle(x)
-	x.begun = l.Now()
+	l.After(&x.timer, s.cfg.ConnectDeadline, x.onTimer)
 	x.dial()
 }
 
@@ -195,105 +195,158 @@ func (s *Server) cutSessions() (n int) {
 	return n
 }
 
-// dial tries backends until an attempt is under way or none is left.
+// attempt is one attempt to connect to a backend, and the handler of its
+// socket.
+type attempt struct {
+	x      *session
+	b      *backend.Backend // whose slot is held; nil when the attempt is over
+	server *reactor.Socket  // nil while a name is resolved
+	begun  int64            // in the loop's time
+	timer  reactor.Timer
+}
+
+// dial begins attempts until one is under way or no backend is left.
 func (x *session) dial() {
-	s := x.s
-	for {
-		left := s.cfg.ConnectDeadline - time.Duration(x.l.Now()-x.begun)
-		if left <= 0 || x.tried.Len() == balance.MaxTries {
-			break
-		}
-		b := s.cfg.Balancer.Pick(x.tried)
-		if b == nil {
-			break
-		}
-		if x.tried.Len() > 0 {
-			s.metrics.retries.Inc()
-		}
-		x.b = b
-		x.attempted = x.l.Now()
-		x.l.After(&x.timer, min(left, s.cfg.ConnectTimeout), x.onTimer)
-		if !b.AddrPort().IsValid() {
-			x.resolve(b)
+	for !x.ended && x.running == 0 {
+		if !x.attempt() {
+			x.end(x.rec.unserved(), nil)
 			return
 		}
-		err := x.connect(b.AddrPort())
-		if err == nil {
-			return
-		}
-		x.giveUp(err)
 	}
-	if x.tried.Len() == 0 {
-		x.end(NoBackend, nil)
-	} else {
-		x.end(DialFailed, nil)
+	if x.running > 0 {
+		x.l.After(&x.flush, x.s.cfg.HedgeAfter, x.onFlush)
 	}
 }
 
-// connect begins an attempt.
-func (x *session) connect(addr netip.AddrPort) error {
-	server, err := x.l.Connect(addr)
+// attempt begins an attempt, which may fail at once; false means that there is
+// no backend for it.
+func (x *session) attempt() bool {
+	b := x.s.pick(&x.rec)
+	if b == nil {
+		return false
+	}
+	a := &x.attempts[x.begun]
+	x.begun++
+	x.running++
+	a.x, a.b, a.begun = x, b, x.l.Now()
+	x.l.After(&a.timer, x.s.cfg.ConnectTimeout, func() { a.failed(errConnectTimeout); x.dial() })
+	if !b.AddrPort().IsValid() {
+		a.resolve()
+	} else if err := a.connect(b.AddrPort()); err != nil {
+		a.failed(err)
+	}
+	return true
+}
+
+func (a *attempt) connect(addr netip.AddrPort) error {
+	server, err := a.x.l.Connect(addr)
 	if err != nil {
 		return err
 	}
-	x.server = server
-	server.Handle(x)
+	a.server = server
+	server.Handle(a)
 	return nil
 }
 
 // resolve looks a backend's name up, outside the loop, and then connects.
-func (x *session) resolve(b *backend.Backend) {
-	attempt := x.attempted
+func (a *attempt) resolve() {
+	x, addr := a.x, a.b.Addr()
 	ctx, cancel := context.WithTimeout(x.s.closing, x.s.cfg.ConnectTimeout)
 	go func() {
 		defer cancel()
-		a, err := (&net.Resolver{}).LookupNetIP(ctx, "ip", hostOf(b.Addr()))
-		port, portErr := net.DefaultResolver.LookupPort(ctx, "tcp", portOf(b.Addr()))
+		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", hostOf(addr))
+		port, portErr := net.DefaultResolver.LookupPort(ctx, "tcp", portOf(addr))
 		err = errors.Join(err, portErr)
-		if err == nil && len(a) == 0 {
-			err = errors.New("the name has no address")
-		}
 		x.l.Post(func() {
-			if x.ended || x.b != b || x.attempted != attempt || x.server != nil {
-				return // time was up meanwhile
+			if a.b == nil {
+				return // it is over
 			}
 			if err == nil {
-				err = x.connect(netip.AddrPortFrom(a[0].Unmap(), uint16(port)))
+				err = a.connect(netip.AddrPortFrom(ips[0].Unmap(), uint16(port)))
 			}
 			if err != nil {
-				x.giveUp(err)
+				a.failed(err)
 				x.dial()
 			}
 		})
 	}()
 }
 
+// Ready is told of the outcome of the connect.
+func (a *attempt) Ready(reactor.Stream) {
+	switch err := a.server.Connected(); {
+	case errors.Is(err, reactor.ErrAgain):
+	case err != nil:
+		a.failed(err)
+		a.x.dial()
+	default:
+		a.x.connected(a)
+	}
+}
+
+// Panicked ends the session after a defect of ours.
+func (a *attempt) Panicked() { a.x.Panicked() }
+
+// over ends the attempt, whatever came of it, and returns its backend.
+func (a *attempt) over() *backend.Backend {
+	b := a.b
+	a.b = nil
+	a.x.running--
+	a.x.l.Stop(&a.timer)
+	return b
+}
+
+// drop gives back what the attempt holds.
+func (a *attempt) drop() *backend.Backend {
+	b := a.over()
+	if a.server != nil {
+		a.server.Close()
+	}
+	b.Release()
+	return b
+}
+
+func (a *attempt) failed(err error) {
+	a.x.rec.connect = time.Duration(a.x.l.Now() - a.begun)
+	a.x.s.dialFailed(&a.x.rec, a.drop(), err)
+}
+
+// abandon ends the attempts that are under way. Their backends were slow to
+// answer, which is for health to look into.
+func (x *session) abandon() {
+	for i := range x.attempts[:x.begun] {
+		if a := &x.attempts[i]; a.b != nil {
+			a.drop().Suspect()
+		}
+	}
+}
+
+// flushed is called by the timer of that name.
+func (x *session) flushed() {
+	if x.established {
+		x.count()
+	} else if x.running == 1 && x.attempt() {
+		x.s.metrics.hedges.Inc()
+		x.dial() // should the hedge and the first attempt both have failed
+	}
+}
+
 func hostOf(addr string) string { host, _, _ := net.SplitHostPort(addr); return host }
 func portOf(addr string) string { _, port, _ := net.SplitHostPort(addr); return port }
 
-// giveUp ends an attempt that failed.
-func (x *session) giveUp(err error) {
-	x.l.Stop(&x.timer)
-	if x.server != nil {
-		x.server.Close()
-		x.server = nil
-	}
-	x.rec.connect = time.Duration(x.l.Now() - x.attempted)
-	b := x.b
-	x.b = nil
-	b.Release()
-	x.s.dialFailed(&x.rec, &x.tried, b, err)
-}
-
-// timeUp is called by the timer: an attempt took too long, or no byte may have
-// moved for the idle time.
+// timeUp is called by the timer: connecting took too long altogether, or no
+// byte may have moved for the idle time.
 func (x *session) timeUp() {
 	if !x.established {
-		x.giveUp(errConnectTimeout)
-		x.dial()
+		for i := range x.attempts[:x.begun] {
+			if a := &x.attempts[i]; a.b != nil {
+				a.failed(errConnectTimeout)
+			}
+		}
+		x.end(DialFailed, nil)
 		return
 	}
-	idle := x.s.cfg.IdleTimeout
+	idle := x.idleTimeout()
 	if quiet := time.Duration(x.l.Now() - x.active); quiet < idle {
 		x.l.After(&x.timer, idle-quiet, x.onTimer)
 		return
@@ -301,40 +354,48 @@ func (x *session) timeUp() {
 	x.end(IdleTimeout, nil)
 }
 
-// Ready is the handler of both sockets.
-func (x *session) Ready(s reactor.Stream) {
-	if x.ended {
-		return
+// idleTimeout returns how long no byte may move now; 0 means for ever.
+func (x *session) idleTimeout() time.Duration {
+	idle, fin := max(x.s.cfg.IdleTimeout, 0), x.s.cfg.FINTimeout
+	if (x.up.done || x.down.done) && fin > 0 && (fin < idle || idle == 0) {
+		return fin
 	}
-	if !x.established {
-		if s != reactor.Stream(x.server) {
-			return // the client must wait; its bytes stay in the kernel
-		}
-		switch err := x.server.Connected(); {
-		case errors.Is(err, reactor.ErrAgain):
-			return
-		case err != nil:
-			x.giveUp(err)
-			x.dial()
-			return
-		}
-		x.connected()
-	}
-	if x.pump(&x.up, x.client, x.server, ClientEOF) {
-		x.pump(&x.down, x.server, x.client, BackendEOF)
+	return idle
+}
+
+// watchIdle sets the timer for the idle time from now on.
+func (x *session) watchIdle() {
+	x.active = x.l.Now()
+	if idle := x.idleTimeout(); idle > 0 {
+		x.l.After(&x.timer, idle, x.onTimer)
+	} else {
+		x.l.Stop(&x.timer)
 	}
 }
 
-func (x *session) connected() {
+// connected goes on with the attempt that won.
+func (x *session) connected(a *attempt) {
+	x.rec.connect = time.Duration(x.l.Now() - a.begun)
+	x.server, x.b = a.server, a.over()
+	x.abandon()
+	x.l.Stop(&x.flush)
 	x.established = true
 	x.rec.backend = x.b
-	x.rec.connect = time.Duration(x.l.Now() - x.attempted)
 	x.s.metrics.connectSeconds.Update(x.rec.connect.Seconds())
 	x.b.Counters.Connections.Add(1)
-	x.active = x.l.Now()
-	x.l.Stop(&x.timer)
-	if idle := x.s.cfg.IdleTimeout; idle > 0 {
-		x.l.After(&x.timer, idle, x.onTimer)
+	x.server.Handle(x)
+	x.watchIdle()
+	x.Ready(x.server)
+}
+
+// Ready is the handler of both sockets. Until there are both, the client's
+// bytes stay in the kernel.
+func (x *session) Ready(reactor.Stream) {
+	if x.ended || !x.established {
+		return
+	}
+	if x.pump(&x.up, x.client, x.server, ClientEOF) {
+		x.pump(&x.down, x.server, x.client, BackendEOF)
 	}
 }
 
@@ -441,6 +502,7 @@ func (x *session) finish(f *flow, dst *reactor.Socket, eof Reason) bool {
 	if !x.up.done || !x.down.done {
 		x.endedBy = eof
 		_ = dst.CloseWrite() // fails only if dst broke, which a read of it tells
+		x.watchIdle()
 		return true
 	}
 	_ = dst.CloseWrite()
@@ -468,7 +530,9 @@ func (x *session) end(reason Reason, reset *reactor.Socket) {
 		return
 	}
 	x.ended = true
+	x.abandon()
 	x.l.Stop(&x.timer)
+	x.l.Stop(&x.flush)
 	if x.b != nil {
 		x.count()
 		x.b.Release()

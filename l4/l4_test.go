@@ -20,6 +20,7 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
 )
@@ -230,7 +231,7 @@ func TestManyAtOnce(t *testing.T) { eachDriver(t, testManyAtOnce) }
 func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 descriptors
 	const n = 3000
 	before := runtime.NumGoroutine()
-	f := newFixture(t, nil, serveEcho(t), serveEcho(t), serveEcho(t))
+	f := newFixture(t, func(c *Config) { c.HedgeAfter = -1 }, serveEcho(t), serveEcho(t), serveEcho(t))
 	conns := make([]*net.TCPConn, n)
 	var wg sync.WaitGroup
 	for i := range conns {
@@ -350,7 +351,7 @@ func TestBlackHole(t *testing.T) { eachDriver(t, testBlackHole) }
 
 func testBlackHole(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.ConnectTimeout = 500 * time.Millisecond }, blackHole(t), serveEcho(t))
+	f := newFixture(t, func(c *Config) { c.ConnectTimeout, c.HedgeAfter = 500*time.Millisecond, -1 }, blackHole(t), serveEcho(t))
 	for i := range 4 {
 		if err := exchange(f.dial(), 100, byte(i)); err != nil {
 			t.Fatal(err)
@@ -358,6 +359,92 @@ func testBlackHole(t *testing.T) {
 	}
 	f.shutdown()
 	f.wantEnds(map[Reason]int{ClientEOF: 4})
+}
+
+// TestHedge checks that a backend which does not answer costs the hedge time
+// and no more, that the loser is looked into and its slot given back.
+func TestHedge(t *testing.T) { eachDriver(t, testHedge) }
+
+func testHedge(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) {
+		c.ConnectTimeout, c.ConnectDeadline, c.HedgeAfter = time.Hour, time.Hour, 10*time.Millisecond
+	}, blackHole(t), serveEcho(t))
+	const n = 6 // the round robin leads into the hole at least every other time
+	for i := range n {
+		if err := exchange(f.dial(), 100, byte(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.shutdown()
+	hole := f.pool.Snapshot().All[0]
+	for hole.Active() != 0 { // the copy driver gives back a moment later
+		time.Sleep(time.Millisecond)
+	}
+	f.wantEnds(map[Reason]int{ClientEOF: n})
+	if got := f.server.metrics.hedges.Get(); got == 0 {
+		t.Fatal("unexpected: nothing was hedged")
+	}
+	if hole.Counters.Connections.Load() != 0 || hole.Counters.ConnectFailures.Load() != 0 {
+		t.Fatal("unexpected connections or failures of a backend that was only slow")
+	}
+	select {
+	case <-hole.Suspected():
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody was asked to check the slow backend")
+	}
+}
+
+// TestRetryBudget checks that retries end with the budget.
+func TestRetryBudget(t *testing.T) { eachDriver(t, testRetryBudget) }
+
+func testRetryBudget(t *testing.T) {
+	t.Parallel()
+	budget := limit.NewBudget(0, 0, time.Now())
+	for budget.Retry(time.Now()) {
+	}
+	f := newFixture(t, func(c *Config) { c.RetryBudget = budget }, serveNothing(t), serveEcho(t))
+	var served, refused int
+	for range 10 {
+		c, err := net.Dial("tcp", f.addr)
+		if err == nil {
+			err = exchange(c.(*net.TCPConn), 10, 1)
+			c.Close()
+		}
+		if err == nil {
+			served++
+		} else {
+			refused++
+		}
+	}
+	f.shutdown()
+	if served != 5 || refused != 5 {
+		t.Fatalf("unexpected outcome; got %d served, %d refused; want 5 each", served, refused)
+	}
+	f.wantEnds(map[Reason]int{ClientEOF: 5, DialFailed: 5})
+	if got := f.server.metrics.retriesDenied.Get(); got != 5 {
+		t.Fatalf("unexpected retries denied; got %d; want 5", got)
+	}
+}
+
+// TestFINTimeout checks that a half-closed connection does not wait for ever.
+func TestFINTimeout(t *testing.T) { eachDriver(t, testFINTimeout) }
+
+func testFINTimeout(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	f := newFixture(t, func(c *Config) { c.FINTimeout = 50 * time.Millisecond },
+		serveTCP(t, func(c *net.TCPConn) { <-hold }))
+	t.Cleanup(func() { close(hold) })
+	c := f.dial()
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || len(got) != 0 {
+		t.Fatalf("unexpected end: %q, %v", got, err)
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{IdleTimeout: 1})
 }
 
 // blackHole returns an address whose accept queue is full, so that further

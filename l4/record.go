@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/balance"
 	"sluice/pkg/relay"
 	"sluice/pkg/throttle"
 )
@@ -81,6 +82,7 @@ type record struct {
 	client  netip.AddrPort
 	start   time.Time
 	connect time.Duration    // of the last attempt
+	tried   balance.Tried    // begun with, successful or not
 	backend *backend.Backend // nil if none was reached
 	in, out int64
 	reason  Reason
@@ -96,6 +98,8 @@ type serviceMetrics struct {
 	bytesOut        *metrics.Counter
 	connectFailures *metrics.Counter
 	retries         *metrics.Counter
+	retriesDenied   *metrics.Counter
+	hedges          *metrics.Counter
 	connectSeconds  *metrics.PrometheusHistogram
 	seconds         *metrics.PrometheusHistogram
 
@@ -123,6 +127,8 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		bytesOut:        set.GetOrCreateCounter(label("sluice_l4_bytes_total", `,direction="out"`)),
 		connectFailures: set.GetOrCreateCounter(label("sluice_l4_connect_failures_total", "")),
 		retries:         set.GetOrCreateCounter(label("sluice_l4_connect_retries_total", "")),
+		retriesDenied:   set.GetOrCreateCounter(label("sluice_l4_connect_retries_denied_total", "")),
+		hedges:          set.GetOrCreateCounter(label("sluice_l4_connect_hedges_total", "")),
 		connectSeconds:  set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connect_duration_seconds", ""), connectBuckets()),
 		seconds:         set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connection_duration_seconds", ""), durationBuckets()),
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
 )
@@ -22,9 +23,19 @@ type Config struct {
 	// ConnectDeadline bounds all attempts of one connection together. 0 means
 	// 5 s.
 	ConnectDeadline time.Duration
+	// HedgeAfter is how long a backend may take to answer a connect before a
+	// second one is tried beside it; the first to answer wins. 0 means 200 ms,
+	// negative never.
+	HedgeAfter time.Duration
+	// RetryBudget is asked before a connection tries a second or third
+	// backend. nil means a budget of a fifth, and at least 10 a second.
+	RetryBudget *limit.Budget
 	// IdleTimeout ends a connection that moved no byte in either direction for
 	// so long. 0 means an hour, negative never.
 	IdleTimeout time.Duration
+	// FINTimeout takes IdleTimeout's place, if it is shorter, once one side has
+	// closed its direction. 0 means a minute, negative never.
+	FINTimeout time.Duration
 	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
 	// goroutines a connection.
 	Loops *reactor.Group
@@ -42,6 +53,18 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConnectDeadline == 0 {
 		c.ConnectDeadline = 5 * time.Second
+	}
+	switch {
+	case c.HedgeAfter == 0:
+		c.HedgeAfter = 200 * time.Millisecond
+	case c.HedgeAfter < 0 || c.HedgeAfter > c.ConnectDeadline:
+		c.HedgeAfter = c.ConnectDeadline // by when all is over
+	}
+	if c.RetryBudget == nil {
+		c.RetryBudget = limit.NewBudget(0.2, 10, time.Now())
+	}
+	if c.FINTimeout == 0 {
+		c.FINTimeout = time.Minute
 	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = time.Hour

@@ -136,7 +136,11 @@ func (r *reader) define() {
 	f.StringVar(&c.L4Driver, "l4-driver", c.L4Driver, "what moves the bytes of TCP connections: epoll (event loops, Linux), copy (two goroutines a connection) or auto, epoll where there is one")
 	f.DurationVar(&c.L4ConnectTimeout, "l4-connect-timeout", c.L4ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
 	f.DurationVar(&c.L4ConnectDeadline, "l4-connect-deadline", c.L4ConnectDeadline, "time that all attempts of one connection may take together")
+	f.DurationVar(&c.L4HedgeAfter, "l4-hedge-after", c.L4HedgeAfter, "time that a backend may take to answer a connect before a second one is tried beside it; the first to answer wins. 0 means never")
 	f.DurationVar(&c.L4IdleTimeout, "l4-idle-timeout", c.L4IdleTimeout, "end a TCP connection after so long without a byte in either direction; 0 means never. A load balancer in front has a limit of its own, such as 350s for an NLB")
+
+	f.DurationVar(&c.L4FINTimeout, "l4-fin-timeout", c.L4FINTimeout, "the same once one side has closed its direction; 0 means as --l4-idle-timeout")
+	f.IntVar(&c.RetryBudget, "retry-budget", c.RetryBudget, "retries and hedged connects that a service may make, in percent of first attempts; 10 a second are always allowed")
 
 	f.DurationVar(&c.L7ConnectTimeout, "l7-connect-timeout", c.L7ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
 	f.DurationVar(&c.L7HeadTimeout, "l7-head-timeout", c.L7HeadTimeout, "time in which the whole head of a request must arrive, else 408")

@@ -97,20 +97,28 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 }
 
 func l4Config(c *config.Config, s *service, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) l4.Config {
-	idle := c.L4IdleTimeout
-	if idle == 0 {
-		idle = -1 // never
-	}
 	return l4.Config{
 		Balancer:        s.balancer,
 		ConnectTimeout:  c.L4ConnectTimeout,
 		ConnectDeadline: c.L4ConnectDeadline,
-		IdleTimeout:     idle,
+		HedgeAfter:      orNever(c.L4HedgeAfter),
+		RetryBudget:     s.budget,
+		IdleTimeout:     orNever(c.L4IdleTimeout),
+		FINTimeout:      orNever(c.L4FINTimeout),
 		Loops:           loops,
 		ConnectionLog:   c.AccessLog,
 		Logger:          logger,
 		Metrics:         set,
 	}
+}
+
+// orNever returns a duration as servers take it: 0 is never for an operator,
+// and the default for them.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 func l7Config(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) l7.Config {

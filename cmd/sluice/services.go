@@ -15,7 +15,11 @@ import (
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
 	"sluice/pkg/health"
+	"sluice/pkg/limit"
 )
+
+// retryFloor is how many retries a second a service may always make.
+const retryFloor = 10
 
 // service is one service from its source to its balancer.
 type service struct {
@@ -24,6 +28,7 @@ type service struct {
 	pool     *backend.Pool
 	monitor  *health.Monitor
 	balancer *balance.Balancer
+	budget   *limit.Budget
 	known    chan struct{} // closed when the first list of members has come
 }
 
@@ -51,6 +56,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 			return nil, fmt.Errorf("--service: %w", err)
 		}
 		s := &service{name: name, pool: backend.NewPool(name), known: make(chan struct{})}
+		s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 		s.monitor = health.NewMonitor(health.Config{
 			Check:        check,
 			Interval:     c.HealthInterval,

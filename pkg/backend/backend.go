@@ -211,12 +211,17 @@ func (b *Backend) Active() int64 { return b.active.Load() }
 // failed and asks health to check the backend at once. It never blocks.
 func (b *Backend) ReportConnectFailure() {
 	b.Counters.ConnectFailures.Add(1)
+	b.Suspect()
+}
+
+// Suspect asks health to check the backend at once. It never blocks.
+func (b *Backend) Suspect() {
 	select {
 	case b.suspected <- struct{}{}:
 	default: // a check has been asked for already
 	}
 }
 
-// Suspected yields a token after a ReportConnectFailure; tokens do not queue.
+// Suspected yields a token after a ReportConnectFailure or Suspect; tokens do not queue.
 // It is for the backend's check loop alone.
 func (b *Backend) Suspected() <-chan struct{} { return b.suspected }

@@ -53,8 +53,12 @@ type Config struct {
 	L4Driver          string        `yaml:"l4-driver"`
 	L4ConnectTimeout  time.Duration `yaml:"l4-connect-timeout"`
 	L4ConnectDeadline time.Duration `yaml:"l4-connect-deadline"`
+	// L4HedgeAfter of 0 means never.
+	L4HedgeAfter time.Duration `yaml:"l4-hedge-after"`
 	// L4IdleTimeout of 0 means never.
 	L4IdleTimeout time.Duration `yaml:"l4-idle-timeout"`
+	// L4FINTimeout of 0 means never.
+	L4FINTimeout time.Duration `yaml:"l4-fin-timeout"`
 
 	L7ConnectTimeout  time.Duration `yaml:"l7-connect-timeout"`
 	L7HeadTimeout     time.Duration `yaml:"l7-head-timeout"`
@@ -64,6 +68,10 @@ type Config struct {
 	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
 	// are believed.
 	TrustedProxies []CIDR `yaml:"trusted-proxy"`
+
+	// RetryBudget is how many retries there may be, in percent of first
+	// attempts, for each service.
+	RetryBudget int `yaml:"retry-budget"`
 
 	DrainDelay   time.Duration `yaml:"drain-delay"`
 	DrainTimeout time.Duration `yaml:"drain-timeout"`
@@ -79,7 +87,7 @@ func Default() Config {
 		Strategy:           "p2c",
 		Admin:              "127.0.0.1:9900",
 		HealthInterval:     2 * time.Second,
-		HealthFastInterval: 100 * time.Millisecond,
+		HealthFastInterval: 30 * time.Millisecond,
 		HealthDownInterval: time.Second,
 		HealthTimeout:      time.Second,
 		HealthRise:         2,
@@ -87,12 +95,15 @@ func Default() Config {
 		L4Driver:           "auto",
 		L4ConnectTimeout:   2 * time.Second,
 		L4ConnectDeadline:  5 * time.Second,
+		L4HedgeAfter:       200 * time.Millisecond,
 		L4IdleTimeout:      time.Hour,
+		L4FINTimeout:       time.Minute,
 		L7ConnectTimeout:   2 * time.Second,
 		L7HeadTimeout:      10 * time.Second,
 		L7BodyTimeout:      time.Minute,
 		L7ResponseTimeout:  time.Minute,
 		L7IdleTimeout:      75 * time.Second,
+		RetryBudget:        20,
 		DrainDelay:         5 * time.Second,
 		DrainTimeout:       20 * time.Second,
 		LogFormat:          "json",

@@ -165,7 +165,9 @@ func (v *validation) behaviour() {
 			v.add(setting, "%v is below 0", d)
 		}
 	}
+	notNegative("l4-hedge-after", c.L4HedgeAfter)
 	notNegative("l4-idle-timeout", c.L4IdleTimeout)
+	notNegative("l4-fin-timeout", c.L4FINTimeout)
 	notNegative("drain-delay", c.DrainDelay)
 	notNegative("drain-timeout", c.DrainTimeout)
 	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {
@@ -173,6 +175,9 @@ func (v *validation) behaviour() {
 	}
 	if c.HealthFastInterval > c.HealthInterval && c.HealthInterval > 0 {
 		v.add("health-fast-interval", "%v is more than --health-interval %v", c.HealthFastInterval, c.HealthInterval)
+	}
+	if c.RetryBudget < 0 {
+		v.add("retry-budget", "%d is below 0", c.RetryBudget)
 	}
 	if c.HealthRise < 1 {
 		v.add("health-rise", "%d is below 1", c.HealthRise)

@@ -19,7 +19,7 @@ type Config struct {
 	// with its state. 0 means 2 s.
 	Interval time.Duration
 	// FastInterval is the time between checks while results contradict the
-	// state, and between checks that failed connects ask for. 0 means 100 ms;
+	// state, and between checks that failed connects ask for. 0 means 30 ms;
 	// it is never more than Interval.
 	FastInterval time.Duration
 	// DownInterval is the time between checks of a backend that is down and
@@ -40,7 +40,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	def(&c.Interval, 2*time.Second)
-	def(&c.FastInterval, 100*time.Millisecond)
+	def(&c.FastInterval, 30*time.Millisecond)
 	def(&c.DownInterval, c.Interval)
 	def(&c.Timeout, time.Second)
 	c.FastInterval = min(c.FastInterval, c.Interval)

@@ -63,7 +63,7 @@ func TestMonitorWalk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := &script{}
-		b, _, log := follow(t, Config{Check: check})
+		b, _, log := follow(t, Config{Check: check, FastInterval: 100 * time.Millisecond})
 		state := func(after time.Duration, want backend.State) {
 			t.Helper()
 			time.Sleep(after)
@@ -110,7 +110,7 @@ func TestMonitorConnectFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		check := &script{}
-		b, _, _ := follow(t, Config{Check: check, Interval: time.Hour, Fall: 3})
+		b, _, _ := follow(t, Config{Check: check, Interval: time.Hour, FastInterval: 100 * time.Millisecond, Fall: 3})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if b.State() != backend.Up {

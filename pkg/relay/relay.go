@@ -64,6 +64,9 @@ type Config struct {
 	// Idle is how long no byte may move in either direction before the pair
 	// ends; it ends at most a quarter later. 0 or less means for ever.
 	Idle time.Duration
+	// FIN takes Idle's place, if it is shorter, once one side has ended its
+	// direction. 0 or less means never.
+	FIN time.Duration
 	// Progress, if not nil, is told of bytes moved from the client (in) and to
 	// the client (out) since it was last told, from two goroutines at once and
 	// at least every MiB.
@@ -83,10 +86,8 @@ func Copy(client, backend *net.TCPConn, cfg Config) Result {
 	p := &pair{progress: cfg.Progress}
 	p.up = direction{pair: p, src: client, dst: backend, eof: ClientEOF}
 	p.down = direction{pair: p, src: backend, dst: client, eof: BackendEOF}
-	if cfg.Idle > 0 {
-		w := newIdleWatch(p, cfg.Idle)
-		defer w.stop()
-	}
+	p.watch = newIdleWatch(p, cfg.Idle, cfg.FIN)
+	defer p.watch.stop()
 	done := make(chan struct{}) // closed when copyUp has returned
 	go func() {
 		defer close(done)
@@ -101,7 +102,8 @@ func Copy(client, backend *net.TCPConn, cfg Config) Result {
 type pair struct {
 	up, down direction
 	progress func(in, out int64) // may be nil
-	aborted  atomic.Bool         // set before the deadlines that unblock both directions
+	watch    *idleWatch
+	aborted  atomic.Bool // set before the deadlines that unblock both directions
 
 	// mu protects the fields below.
 	mu      sync.Mutex
@@ -202,6 +204,7 @@ func (p *pair) finish(eof End) {
 		p.endedBy = eof
 	}
 	p.ended = true
+	p.watch.halfClosed()
 }
 
 // fail ends the pair because of an error in d.

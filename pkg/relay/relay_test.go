@@ -241,6 +241,26 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// TestFIN checks that the FIN timeout holds only once a side has ended.
+func TestFIN(t *testing.T) {
+	t.Parallel()
+	for _, idle := range []time.Duration{0, time.Hour} {
+		client, backend, result := start(t, Config{Idle: idle, FIN: 100 * time.Millisecond})
+		select {
+		case r := <-result:
+			t.Fatalf("unexpected end before a half-close: %v", r.End)
+		case <-time.After(300 * time.Millisecond):
+		}
+		_ = backend.CloseWrite()
+		if n, _ := receive(t, client); n != 0 {
+			t.Fatalf("unexpected bytes: %d", n)
+		}
+		if r := await(t, result); r.End != IdleTimeout {
+			t.Fatalf("unexpected end; got %v; want %v", r.End, IdleTimeout)
+		}
+	}
+}
+
 // TestTrickleIsNotIdle sends single bytes, far fewer than a buffer, for several
 // idle times; both ways each byte counts.
 func TestTrickleIsNotIdle(t *testing.T) {

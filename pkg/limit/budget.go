@@ -1,0 +1,82 @@
+package limit
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Budget says whether a retry may be made. Retries are a fraction of what is
+// asked for: a backend that fails is retried elsewhere, but a service that
+// fails altogether is not given a multiple of its load. Each first attempt
+// pays a fraction of a retry into an account that is bounded, and each retry
+// takes one out; a floor is paid in with time, so that little traffic can be
+// retried too. It follows Finagle's RetryBudget and Envoy's retry budget.
+//
+// All methods are safe for concurrent use and do not block.
+type Budget struct {
+	deposit int64 // thousandths of a retry for each first attempt
+	floor   int64 // thousandths of a retry for each second
+	limit   int64 // most that the account holds
+
+	account atomic.Int64 // thousandths of a retry
+	paid    atomic.Int64 // until when the floor was paid, unix nanoseconds
+}
+
+const (
+	oneRetry = 1000
+	// initialRetries is what an account begins with, so that a backend that
+	// died before the start costs nobody a connection.
+	initialRetries = 100
+	// maxRetries bounds what quiet times save up.
+	maxRetries = 1000
+)
+
+// NewBudget returns a budget of ratio retries for each first attempt, 0.2 for
+// a fifth, and at least perSecond retries a second. A negative ratio means
+// that every retry may be made.
+func NewBudget(ratio, perSecond float64, now time.Time) *Budget {
+	b := &Budget{deposit: int64(ratio * oneRetry), floor: int64(perSecond * oneRetry), limit: maxRetries * oneRetry}
+	if ratio < 0 {
+		b.deposit = -1
+	}
+	b.account.Store(initialRetries * oneRetry)
+	b.paid.Store(now.UnixNano())
+	return b
+}
+
+// Attempt notes a first attempt.
+func (b *Budget) Attempt() {
+	if b.account.Load() < b.limit {
+		b.account.Add(b.deposit)
+	}
+}
+
+// Retry reports whether a retry may be made now, and takes it from the
+// account.
+func (b *Budget) Retry(now time.Time) bool {
+	if b.deposit < 0 {
+		return true
+	}
+	b.payFloor(now.UnixNano())
+	for {
+		have := b.account.Load()
+		if have < oneRetry {
+			return false
+		}
+		if b.account.CompareAndSwap(have, have-oneRetry) {
+			return true
+		}
+	}
+}
+
+// payFloor pays the floor for the time since it was last paid.
+func (b *Budget) payFloor(now int64) {
+	paid := b.paid.Load()
+	due := (now - paid) / int64(time.Millisecond) * b.floor / 1000
+	if due <= 0 || !b.paid.CompareAndSwap(paid, now) {
+		return
+	}
+	if room := b.limit - b.account.Load(); room > 0 {
+		b.account.Add(min(due, room))
+	}
+}
