@@ -6,6 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 20s
+BENCHFLAGS ?=
 
 # Consul is what the tests talk to; it is built once from tools/, a module of
 # its own.
@@ -13,10 +14,10 @@ CONSUL      := $(CURDIR)/bin/consul
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz check clean
+.PHONY: help build run test race lint fuzz check bench bench-quick microbench pgo clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/sluice and bin/echo, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluice ./cmd/echo
@@ -26,15 +27,17 @@ run: build ## run the demo: HTTP on 8080, TCP on 8081, admin on 9900
 
 test: $(CONSUL) ## run all tests, with the race detector where it can run
 	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test $(RACE) -shuffle=on -timeout 5m ./...
+	cd bench && $(GO) test -timeout 5m ./...
 
 race: $(CONSUL) ## run all tests three times with the race detector; needs a C compiler
 	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test -race -shuffle=on -count=3 -timeout 20m ./...
 
 lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
-	@unformatted=$$(gofmt -l cmd pkg l4 l7 discovery); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd pkg l4 l7 discovery bench); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	$(STATICCHECK) ./...
+	cd bench && $(GO) vet ./... && $(STATICCHECK) ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
@@ -44,8 +47,25 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 
 check: lint test ## what CI runs
 
+bench: build bin/bench ## compare with HAProxy and nginx in full; options in BENCHFLAGS, see bench/README.md
+	bin/bench $(BENCHFLAGS)
+
+bench-quick: build bin/bench ## the same in about two minutes
+	bin/bench --quick $(BENCHFLAGS)
+
+microbench: bin/bench ## run the Go benchmarks and compare with the last committed result
+	bin/bench microbench $(BENCHFLAGS)
+
+pgo: build bin/bench ## refresh the profile that the compiler optimises for
+	bin/bench pgo --to cmd/sluice/default.pgo
+
 clean: ## remove what was built
 	rm -rf bin
+
+bin/bench: FORCE
+	$(GO) -C bench build -o ../bin/bench .
+
+FORCE:
 
 $(CONSUL): tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o $@ github.com/hashicorp/consul
