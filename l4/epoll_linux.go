@@ -96,6 +96,7 @@ func (b *backoff) reset() {
 type sessionList struct {
 	first *session
 	n     int
+	free  []*dialing // for sessions to come
 }
 
 // session is one connection on its walk.
@@ -108,10 +109,7 @@ type session struct {
 
 	client, server *reactor.Socket  // server is nil until established
 	b              *backend.Backend // of server, whose slot is held
-	attempts       [balance.MaxTries]attempt
-	begun          int // attempts
-	running        int // of them
-	established    bool
+	dialing        *dialing         // nil once established or ended
 	ended          bool
 
 	up, down flow
@@ -145,11 +143,11 @@ func (s *Server) accept(l *reactor.Loop, fd int, peer netip.AddrPort) {
 	}
 	x := &session{s: s, l: l, list: s.listOf(l), client: client}
 	x.rec = record{client: peer, start: time.Now()}
-	x.onTimer, x.onFlush = x.timeUp, x.flushed
+	x.dialing = x.list.newDialing(x)
 	x.list.add(x)
 	s.metrics.active.Inc()
 	client.Handle(x)
-	l.After(&x.timer, s.cfg.ConnectDeadline, x.onTimer)
+	l.After(&x.timer, s.cfg.ConnectDeadline, x)
 	x.dial()
 }
 
@@ -195,26 +193,72 @@ func (s *Server) cutSessions() (n int) {
 	return n
 }
 
+// dialing is what a session needs until it has a backend. It is used again, so
+// that an established session holds nothing of it.
+type dialing struct {
+	attempts [balance.MaxTries]attempt
+	begun    int // attempts
+	running  int // of them
+}
+
+// freeDialings is how many are kept for sessions to come.
+const freeDialings = 64
+
+func (q *sessionList) newDialing(x *session) *dialing {
+	d := &dialing{}
+	if n := len(q.free); n > 0 {
+		d = q.free[n-1]
+		q.free = q.free[:n-1]
+	}
+	for i := range d.attempts {
+		d.attempts[i].x = x
+	}
+	return d
+}
+
+// stopDialing ends the attempts that are under way. Their backends were slow
+// to answer, which is for health to look into.
+func (x *session) stopDialing() {
+	d := x.dialing
+	if d == nil {
+		return
+	}
+	resolving := false
+	for i := range d.attempts[:d.begun] {
+		a := &d.attempts[i]
+		resolving = resolving || a.resolving
+		if a.b != nil {
+			a.drop().Suspect()
+		}
+	}
+	x.dialing = nil
+	if !resolving && len(x.list.free) < freeDialings { // a resolver still holds its attempt
+		*d = dialing{}
+		x.list.free = append(x.list.free, d)
+	}
+}
+
 // attempt is one attempt to connect to a backend, and the handler of its
 // socket.
 type attempt struct {
-	x      *session
-	b      *backend.Backend // whose slot is held; nil when the attempt is over
-	server *reactor.Socket  // nil while a name is resolved
-	begun  int64            // in the loop's time
-	timer  reactor.Timer
+	x         *session
+	b         *backend.Backend // whose slot is held; nil when the attempt is over
+	server    *reactor.Socket  // nil while a name is resolved
+	begun     int64            // in the loop's time
+	timer     reactor.Timer
+	resolving bool
 }
 
 // dial begins attempts until one is under way or no backend is left.
 func (x *session) dial() {
-	for !x.ended && x.running == 0 {
+	for !x.ended && x.dialing.running == 0 {
 		if !x.attempt() {
 			x.end(x.rec.unserved(), nil)
 			return
 		}
 	}
-	if x.running > 0 {
-		x.l.After(&x.flush, x.s.cfg.HedgeAfter, x.onFlush)
+	if !x.ended {
+		x.l.After(&x.flush, x.s.cfg.HedgeAfter, x)
 	}
 }
 
@@ -225,17 +269,25 @@ func (x *session) attempt() bool {
 	if b == nil {
 		return false
 	}
-	a := &x.attempts[x.begun]
-	x.begun++
-	x.running++
-	a.x, a.b, a.begun = x, b, x.l.Now()
-	x.l.After(&a.timer, x.s.cfg.ConnectTimeout, func() { a.failed(errConnectTimeout); x.dial() })
+	d := x.dialing
+	a := &d.attempts[d.begun]
+	d.begun++
+	d.running++
+	a.b, a.begun = b, x.l.Now()
+	x.l.After(&a.timer, x.s.cfg.ConnectTimeout, a)
 	if !b.AddrPort().IsValid() {
 		a.resolve()
 	} else if err := a.connect(b.AddrPort()); err != nil {
 		a.failed(err)
 	}
 	return true
+}
+
+// Expired is told that the attempt took too long.
+func (a *attempt) Expired(*reactor.Timer) {
+	x := a.x
+	a.failed(errConnectTimeout)
+	x.dial()
 }
 
 func (a *attempt) connect(addr netip.AddrPort) error {
@@ -251,6 +303,7 @@ func (a *attempt) connect(addr netip.AddrPort) error {
 // resolve looks a backend's name up, outside the loop, and then connects.
 func (a *attempt) resolve() {
 	x, addr := a.x, a.b.Addr()
+	a.resolving = true
 	ctx, cancel := context.WithTimeout(x.s.closing, x.s.cfg.ConnectTimeout)
 	go func() {
 		defer cancel()
@@ -258,6 +311,7 @@ func (a *attempt) resolve() {
 		port, portErr := net.DefaultResolver.LookupPort(ctx, "tcp", portOf(addr))
 		err = errors.Join(err, portErr)
 		x.l.Post(func() {
+			a.resolving = false
 			if a.b == nil {
 				return // it is over
 			}
@@ -291,7 +345,7 @@ func (a *attempt) Panicked() { a.x.Panicked() }
 func (a *attempt) over() *backend.Backend {
 	b := a.b
 	a.b = nil
-	a.x.running--
+	a.x.dialing.running--
 	a.x.l.Stop(&a.timer)
 	return b
 }
@@ -311,44 +365,39 @@ func (a *attempt) failed(err error) {
 	a.x.s.dialFailed(&a.x.rec, a.drop(), err)
 }
 
-// abandon ends the attempts that are under way. Their backends were slow to
-// answer, which is for health to look into.
-func (x *session) abandon() {
-	for i := range x.attempts[:x.begun] {
-		if a := &x.attempts[i]; a.b != nil {
-			a.drop().Suspect()
-		}
-	}
-}
+func hostOf(addr string) string { host, _, _ := net.SplitHostPort(addr); return host }
+func portOf(addr string) string { _, port, _ := net.SplitHostPort(addr); return port }
 
-// flushed is called by the timer of that name.
-func (x *session) flushed() {
-	if x.established {
+// Expired is the alarm of both timers.
+func (x *session) Expired(t *reactor.Timer) {
+	switch d := x.dialing; {
+	case t == &x.timer && d != nil:
+		x.deadlineOver()
+	case t == &x.timer:
+		x.checkIdle()
+	case d == nil:
 		x.count()
-	} else if x.running == 1 && x.attempt() {
+	case d.running == 1 && x.attempt():
 		x.s.metrics.hedges.Inc()
 		x.dial() // should the hedge and the first attempt both have failed
 	}
 }
 
-func hostOf(addr string) string { host, _, _ := net.SplitHostPort(addr); return host }
-func portOf(addr string) string { _, port, _ := net.SplitHostPort(addr); return port }
-
-// timeUp is called by the timer: connecting took too long altogether, or no
-// byte may have moved for the idle time.
-func (x *session) timeUp() {
-	if !x.established {
-		for i := range x.attempts[:x.begun] {
-			if a := &x.attempts[i]; a.b != nil {
-				a.failed(errConnectTimeout)
-			}
+// deadlineOver ends a session for which connecting took too long altogether.
+func (x *session) deadlineOver() {
+	for i := range x.dialing.attempts[:x.dialing.begun] {
+		if a := &x.dialing.attempts[i]; a.b != nil {
+			a.failed(errConnectTimeout)
 		}
-		x.end(DialFailed, nil)
-		return
 	}
+	x.end(DialFailed, nil)
+}
+
+// checkIdle ends a session in which no byte moved for the idle time.
+func (x *session) checkIdle() {
 	idle := x.idleTimeout()
 	if quiet := time.Duration(x.l.Now() - x.active); quiet < idle {
-		x.l.After(&x.timer, idle-quiet, x.onTimer)
+		x.l.After(&x.timer, idle-quiet, x)
 		return
 	}
 	x.end(IdleTimeout, nil)
@@ -367,7 +416,7 @@ func (x *session) idleTimeout() time.Duration {
 func (x *session) watchIdle() {
 	x.active = x.l.Now()
 	if idle := x.idleTimeout(); idle > 0 {
-		x.l.After(&x.timer, idle, x.onTimer)
+		x.l.After(&x.timer, idle, x)
 	} else {
 		x.l.Stop(&x.timer)
 	}
@@ -377,9 +426,8 @@ func (x *session) watchIdle() {
 func (x *session) connected(a *attempt) {
 	x.rec.connect = time.Duration(x.l.Now() - a.begun)
 	x.server, x.b = a.server, a.over()
-	x.abandon()
+	x.stopDialing()
 	x.l.Stop(&x.flush)
-	x.established = true
 	x.rec.backend = x.b
 	x.s.metrics.connectSeconds.Update(x.rec.connect.Seconds())
 	x.b.Counters.Connections.Add(1)
@@ -391,7 +439,7 @@ func (x *session) connected(a *attempt) {
 // Ready is the handler of both sockets. Until there are both, the client's
 // bytes stay in the kernel.
 func (x *session) Ready(reactor.Stream) {
-	if x.ended || !x.established {
+	if x.ended || x.dialing != nil {
 		return
 	}
 	if x.pump(&x.up, x.client, x.server, ClientEOF) {
@@ -474,7 +522,7 @@ func (x *session) progress(f *flow, n int) {
 	f.moved += int64(n)
 	x.active = x.l.Now()
 	if !x.flush.Set() {
-		x.l.After(&x.flush, flushEvery, x.onFlush)
+		x.l.After(&x.flush, flushEvery, x)
 	}
 }
 
@@ -530,7 +578,7 @@ func (x *session) end(reason Reason, reset *reactor.Socket) {
 		return
 	}
 	x.ended = true
-	x.abandon()
+	x.stopDialing()
 	x.l.Stop(&x.timer)
 	x.l.Stop(&x.flush)
 	if x.b != nil {

@@ -403,7 +403,7 @@ func testRetryBudget(t *testing.T) {
 	budget := limit.NewBudget(0, 0, time.Now())
 	for budget.Retry(time.Now()) {
 	}
-	f := newFixture(t, func(c *Config) { c.RetryBudget = budget }, serveNothing(t), serveEcho(t))
+	f := newFixture(t, func(c *Config) { c.RetryBudget, c.HedgeAfter = budget, -1 }, serveNothing(t), serveEcho(t))
 	var served, refused int
 	for range 10 {
 		c, err := net.Dial("tcp", f.addr)

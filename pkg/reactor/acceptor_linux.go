@@ -131,11 +131,11 @@ func (a *acceptor) accepted(fd int, peer netip.AddrPort) {
 func (a *acceptor) failed(err error) {
 	delete(a.loop.acceptors, a.fd)
 	_ = a.loop.poller.remove(a.fd)
-	a.loop.After(&a.wait, a.to.Failed(err), func() {
+	a.loop.After(&a.wait, a.to.Failed(err), AlarmFunc(func() {
 		if err := a.start(); err != nil {
 			a.failed(err)
 		}
-	})
+	}))
 }
 
 // addrPort returns the address in sa.

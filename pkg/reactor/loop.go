@@ -80,10 +80,10 @@ func (l *Loop) Post(f func()) bool {
 // durations.
 func (l *Loop) Now() int64 { return l.now }
 
-// After makes t call f when d has passed since this turn began; if t is set
+// After makes t tell a when d has passed since this turn began; if t is set
 // already it is moved.
-func (l *Loop) After(t *Timer, d time.Duration, f func()) {
-	l.wheel.set(t, l.now+int64(d), f)
+func (l *Loop) After(t *Timer, d time.Duration, a Alarm) {
+	l.wheel.set(t, l.now+int64(d), a)
 }
 
 // Stop unsets t.

@@ -276,7 +276,7 @@ func TestPostAndTimers(t *testing.T) {
 			for range n {
 				l.Post(func() {
 					var timer Timer
-					l.After(&timer, time.Millisecond, func() { done <- struct{}{} })
+					l.After(&timer, time.Millisecond, AlarmFunc(func() { done <- struct{}{} }))
 				})
 			}
 		}()
@@ -302,7 +302,7 @@ func TestIdleLoopRests(t *testing.T) {
 	l := g.Loops()[0]
 	var timer Timer
 	armed := make(chan struct{})
-	l.Post(func() { l.After(&timer, time.Hour, func() {}); close(armed) })
+	l.Post(func() { l.After(&timer, time.Hour, AlarmFunc(func() {})); close(armed) })
 	<-armed
 	time.Sleep(20 * time.Millisecond)
 	before := l.Turns()

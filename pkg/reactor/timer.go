@@ -16,12 +16,23 @@ const (
 	maxTickGap = 1<<(slotBits*levels) - 1 // about 19 hours; longer timers are set again on the way
 )
 
-// Timer calls a function in its loop at a set time. Its zero value is not set.
-// A Timer is part of what it times, and must not be copied while it is set.
+// Alarm is told of a timer that has expired, in the timer's loop.
+type Alarm interface {
+	Expired(t *Timer)
+}
+
+// AlarmFunc is a function as an Alarm.
+type AlarmFunc func()
+
+// Expired calls f.
+func (f AlarmFunc) Expired(*Timer) { f() }
+
+// Timer tells an Alarm when its time has come. Its zero value is not set. A
+// Timer is part of what it times, and must not be copied while it is set.
 type Timer struct {
 	prev, next *Timer
 	when       int64 // ticks
-	fire       func()
+	alarm      Alarm
 }
 
 // Set reports whether the timer is set.
@@ -45,10 +56,10 @@ func newWheel(now int64) *wheel {
 	return w
 }
 
-// set makes t call fire at when, in ns; t may be set already.
-func (w *wheel) set(t *Timer, when int64, fire func()) {
+// set makes t tell a at when, in ns; t may be set already.
+func (w *wheel) set(t *Timer, when int64, a Alarm) {
 	w.stop(t)
-	t.fire = fire
+	t.alarm = a
 	t.when = max((when>>tickBits)+1, w.tick+1)
 	w.insert(t)
 	w.count++
@@ -104,7 +115,7 @@ func (w *wheel) advance(now int64) {
 				continue
 			}
 			w.count--
-			t.fire()
+			t.alarm.Expired(t)
 		}
 	}
 }

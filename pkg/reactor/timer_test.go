@@ -26,12 +26,12 @@ func TestWheel(t *testing.T) {
 		var last int64 // when the loop last looked
 		add := func(e *entry) {
 			e.when = now + r.Int64N(int64(time.Millisecond)<<r.IntN(29))
-			w.set(&e.timer, e.when, func() {
+			w.set(&e.timer, e.when, AlarmFunc(func() {
 				e.fired++
 				if now < e.when || last > e.when+1<<tickBits {
 					t.Errorf("unexpected time of a timer for %d; fired at %d, after a look at %d", e.when, now, last)
 				}
-			})
+			}))
 		}
 		for range 200 {
 			e := &entry{}
@@ -78,10 +78,10 @@ func TestWheelSetWithinFire(t *testing.T) {
 	var fire func()
 	fire = func() {
 		if n++; n < 5 {
-			w.set(&timer, now, fire)
+			w.set(&timer, now, AlarmFunc(fire))
 		}
 	}
-	w.set(&timer, 1, fire)
+	w.set(&timer, 1, AlarmFunc(fire))
 	for range 10 {
 		now += 1 << tickBits
 		w.advance(now)
