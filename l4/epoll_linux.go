@@ -553,8 +553,7 @@ func (x *session) finish(f *flow, dst *reactor.Socket, eof Reason) bool {
 		x.watchIdle()
 		return true
 	}
-	_ = dst.CloseWrite()
-	x.end(x.endedBy, nil)
+	x.end(x.endedBy, nil) // whose close sends the other FIN
 	return false
 }
 

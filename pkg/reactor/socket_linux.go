@@ -123,6 +123,9 @@ func (s *Socket) Connected() error {
 	if !s.writable {
 		return ErrAgain
 	}
+	if !s.ending {
+		return nil // a failure would have come as an error event
+	}
 	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
@@ -204,17 +207,6 @@ func (s *Socket) Reset() {
 	if !s.closed {
 		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
-}
-
-// Broken reports whether the connection was reset or timed out, as opposed to
-// ended: its socket has left every other TCP state although no FIN of ours was
-// acknowledged. The caller knows that it sent none.
-func (s *Socket) Broken() bool {
-	if s.closed {
-		return false
-	}
-	info, err := unix.GetsockoptTCPInfo(s.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	return err == nil && info.State == unix.BPF_TCP_CLOSE
 }
 
 // Close closes the socket at the end of the turn. It is idempotent.
