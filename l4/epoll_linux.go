@@ -12,6 +12,7 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
 )
 
@@ -106,6 +107,7 @@ type session struct {
 	list       *sessionList
 	prev, next *session
 	rec        record
+	place      listen.Place
 
 	client, server *reactor.Socket  // server is nil until established
 	b              *backend.Backend // of server, whose slot is held
@@ -132,16 +134,17 @@ type flow struct {
 
 // accept begins the walk of a connection; it runs in l.
 func (s *Server) accept(l *reactor.Loop, fd int, peer netip.AddrPort) {
-	if !s.ln.Admit() {
+	place, ok := s.ln.Admit(peer.Addr())
+	if !ok {
 		_ = syscall.Close(fd)
 		return
 	}
 	client, err := l.Adopt(fd)
 	if err != nil {
-		s.ln.Leave()
+		s.ln.Leave(place)
 		return
 	}
-	x := &session{s: s, l: l, list: s.listOf(l), client: client}
+	x := &session{s: s, l: l, list: s.listOf(l), place: place, client: client}
 	x.rec = record{client: peer, start: time.Now()}
 	x.dialing = x.list.newDialing(x)
 	x.list.add(x)
@@ -606,5 +609,5 @@ func (x *session) end(reason Reason, reset *reactor.Socket) {
 	if x.server != nil {
 		x.server.Close()
 	}
-	x.s.ln.Leave()
+	x.s.ln.Leave(x.place)
 }

@@ -113,8 +113,8 @@ func newReader(c config.Config) *reader {
 func (r *reader) define() {
 	c, f := r.config, r.flags
 	f.BoolVar(&c.Demo, "demo", c.Demo, "balance over three echo backends in the process: HTTP on 127.0.0.1:8080, TCP on 127.0.0.1:8081; needs nothing else")
-	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,max-conns=N]", "TCP listener for a service, such as :5432=postgres; repeatable. max-conns: connections open at once, those beyond are closed; 0 means half of the open files limit")
-	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,max-conns=N]", "HTTP listener, such as :80; repeatable. Needs --route")
+	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Keys: max-conns, connections open at once (default half of the open files limit); max-conns-per-client, the same for one client address; max-rate-per-client, new connections a second for one client address. Connections beyond are closed as they come")
+	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route. Keys as for --l4")
 	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,strip=PATH]", "HTTP route: the requests that lead to a service, by exact host (empty: any) and longest path; repeatable. /=web is the default route. strip: prefix taken off the path before forwarding")
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable. weight: share relative to others, 0 to 65535, 0 means no new connections (default 1)")
 	list(f, &c.Services, config.ParseService, "service", "SERVICE[,strategy=S,consul=NAME,tag=T,check=C]", "settings of one service; repeatable. consul: its name in Consul if that differs; tag: only instances with this tag; check: tcp, http:/PATH or none (default tcp)")

@@ -60,12 +60,14 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 		}
 	}
 	var problems []error
-	bind := func(kind, name, addr string, maxConns int, serve func(*listen.Listener) (server, error)) {
-		if maxConns == 0 {
-			maxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
+	bind := func(kind, name, addr string, limits config.ConnLimits, serve func(*listen.Listener) (server, error)) {
+		if limits.MaxConns == 0 {
+			limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
 		}
 		ln, err := listen.Listen(listen.Config{
-			Kind: kind, Name: name, Address: addr, MaxConns: maxConns, Logger: logger, Metrics: set,
+			Kind: kind, Name: name, Address: addr,
+			MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+			Logger: logger, Metrics: set,
 		})
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
@@ -80,12 +82,12 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 		fs.all = append(fs.all, front{kind, ln, s})
 	}
 	for _, l := range c.L4 {
-		bind("l4", l.Service, l.Addr, l.MaxConns, func(ln *listen.Listener) (server, error) {
+		bind("l4", l.Service, l.Addr, l.ConnLimits, func(ln *listen.Listener) (server, error) {
 			return l4.New(ln, l4Config(c, services.byName[l.Service], fs.loops, set, logger)), nil
 		})
 	}
 	for _, l := range c.L7 {
-		bind("l7", l.Addr, l.Addr, l.MaxConns, func(ln *listen.Listener) (server, error) {
+		bind("l7", l.Addr, l.Addr, l.ConnLimits, func(ln *listen.Listener) (server, error) {
 			return l7.New(ln, l7Config(c, services, set, logger))
 		})
 	}

@@ -113,15 +113,23 @@ func Default() Config {
 
 // L4 is a TCP listener for a service.
 type L4 struct {
-	Addr     string
-	Service  string
-	MaxConns int // 0: as many as the open files limit allows
+	Addr    string
+	Service string
+	ConnLimits
 }
 
 // L7 is an HTTP listener; the routes are common to all.
 type L7 struct {
-	Addr     string
-	MaxConns int // 0: as many as the open files limit allows
+	Addr string
+	ConnLimits
+}
+
+// ConnLimits bounds the connections of a listener. Those beyond are closed as
+// they come.
+type ConnLimits struct {
+	MaxConns          int // open at once; 0: as many as the open files limit allows
+	MaxConnsPerClient int // open at once from one address; 0: no limit
+	MaxRatePerClient  int // new ones a second from one address; 0: no limit
 }
 
 // Route leads HTTP requests to a service.

@@ -25,7 +25,7 @@ func TestParseSuccess(t *testing.T) {
 	l4 := func(s string) { t.Helper(); v, err := ParseL4(s); f(v, err, s) }
 	l4(":5432=postgres")
 	l4("[::1]:0=a.b-c_d")
-	l4("127.0.0.1:80=web,max-conns=10")
+	l4("127.0.0.1:80=web,max-conns=10,max-conns-per-client=3,max-rate-per-client=2")
 	l7 := func(s string) { t.Helper(); v, err := ParseL7(s); f(v, err, s) }
 	l7(":80")
 	l7("0.0.0.0:8080,max-conns=3")
@@ -111,8 +111,8 @@ admin-token: s3cret
 		t.Fatal(err)
 	}
 	want := Default()
-	want.L4 = []L4{{":5432", "postgres", 0}, {":6379", "redis", 7}}
-	want.L7 = []L7{{":80", 0}}
+	want.L4 = []L4{{Addr: ":5432", Service: "postgres"}, {Addr: ":6379", Service: "redis", ConnLimits: ConnLimits{MaxConns: 7}}}
+	want.L7 = []L7{{Addr: ":80"}}
 	want.Routes = []Route{{"", "/", "web", ""}, {"example.com", "/api", "api", "/api"}}
 	want.Backends = []Backend{{"web", "10.0.0.1:80", 1, ""}, {"api", "10.0.0.2:80", 3, ""}}
 	want.L4IdleTimeout = 90 * time.Second

@@ -10,7 +10,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ParseL4 reads ADDR=SERVICE[,max-conns=N].
+func (c *ConnLimits) keys() []string {
+	return []string{"max-conns", "max-conns-per-client", "max-rate-per-client"}
+}
+
+func (c *ConnLimits) set(key, value string) (err error) {
+	switch key {
+	case "max-conns":
+		c.MaxConns, err = count(key, value)
+	case "max-conns-per-client":
+		c.MaxConnsPerClient, err = count(key, value)
+	case "max-rate-per-client":
+		c.MaxRatePerClient, err = count(key, value)
+	}
+	return err
+}
+
+func (c *ConnLimits) pairs() []pair {
+	return []pair{
+		{"max-conns", nonzero(c.MaxConns)},
+		{"max-conns-per-client", nonzero(c.MaxConnsPerClient)},
+		{"max-rate-per-client", nonzero(c.MaxRatePerClient)},
+	}
+}
+
+// ParseL4 reads ADDR=SERVICE and the keys of ConnLimits.
 func ParseL4(spec string) (L4, error) {
 	var l L4
 	head, options, err := cutSpec(spec)
@@ -28,7 +52,7 @@ func ParseL4(spec string) (L4, error) {
 	return l, l.check()
 }
 
-func (l *L4) keys() []string { return []string{"addr", "service", "max-conns"} }
+func (l *L4) keys() []string { return append([]string{"addr", "service"}, l.ConnLimits.keys()...) }
 
 func (l *L4) set(key, value string) (err error) {
 	switch key {
@@ -36,8 +60,8 @@ func (l *L4) set(key, value string) (err error) {
 		l.Addr = value
 	case "service":
 		l.Service = value
-	case "max-conns":
-		l.MaxConns, err = count(key, value)
+	default:
+		err = l.ConnLimits.set(key, value)
 	}
 	return err
 }
@@ -55,13 +79,13 @@ func (l *L4) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL4)
 
 // String returns the line that ParseL4 reads.
 func (l L4) String() string {
-	return line(l.Addr+"="+l.Service, pair{"max-conns", nonzero(l.MaxConns)})
+	return line(l.Addr+"="+l.Service, l.ConnLimits.pairs()...)
 }
 
 // MarshalText is String.
 func (l L4) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// ParseL7 reads ADDR[,max-conns=N].
+// ParseL7 reads ADDR and the keys of ConnLimits.
 func ParseL7(spec string) (L7, error) {
 	var l L7
 	head, options, err := cutSpec(spec)
@@ -75,14 +99,14 @@ func ParseL7(spec string) (L7, error) {
 	return l, l.check()
 }
 
-func (l *L7) keys() []string { return []string{"addr", "max-conns"} }
+func (l *L7) keys() []string { return append([]string{"addr"}, l.ConnLimits.keys()...) }
 
 func (l *L7) set(key, value string) (err error) {
 	switch key {
 	case "addr":
 		l.Addr = value
-	case "max-conns":
-		l.MaxConns, err = count(key, value)
+	default:
+		err = l.ConnLimits.set(key, value)
 	}
 	return err
 }
@@ -93,7 +117,7 @@ func (l *L7) check() error { return listenAddr(l.Addr) }
 func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7) }
 
 // String returns the line that ParseL7 reads.
-func (l L7) String() string { return line(l.Addr, pair{"max-conns", nonzero(l.MaxConns)}) }
+func (l L7) String() string { return line(l.Addr, l.ConnLimits.pairs()...) }
 
 // MarshalText is String.
 func (l L7) MarshalText() ([]byte, error) { return []byte(l.String()), nil }

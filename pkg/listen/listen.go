@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/limit"
 	"sluice/pkg/throttle"
 )
 
@@ -38,6 +41,12 @@ type Config struct {
 	// MaxConns is how many connections may be open at once. Those beyond are
 	// closed as they come. 0 means no limit.
 	MaxConns int
+	// MaxConnsPerClient is how many connections one client address may have
+	// open. Those beyond are closed as they come. 0 means no limit.
+	MaxConnsPerClient int
+	// MaxRatePerClient is how many connections one client address may open a
+	// second; a second's worth may come at once. 0 means no limit.
+	MaxRatePerClient int
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the listener's counters. It must not be nil.
@@ -56,8 +65,12 @@ type Listener struct {
 	drainUntil atomic.Int64  // unix nanoseconds; 0 while not draining
 	arrived    atomic.Uint64 // connections that came, admitted or not
 
-	accepted, rejected, failed *metrics.Counter
-	overCap, trouble           throttle.Throttle
+	clients  *limit.Clients // nil without limits for each client
+	accepted *metrics.Counter
+	rejected [rejections]*metrics.Counter
+	failed   *metrics.Counter
+	refusals [rejections]throttle.Throttle
+	trouble  throttle.Throttle
 
 	// mu protects the fields below.
 	mu       sync.Mutex
@@ -84,7 +97,12 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
 	l.accepted = cfg.Metrics.NewCounter("sluice_listener_accepted_total" + labels)
-	l.rejected = cfg.Metrics.NewCounter("sluice_listener_rejected_total" + labels)
+	for r := range rejections {
+		l.rejected[r] = cfg.Metrics.NewCounter("sluice_listener_rejected_total" + strings.TrimSuffix(labels, "}") + fmt.Sprintf(",reason=%q}", r))
+	}
+	if cfg.MaxConnsPerClient > 0 || cfg.MaxRatePerClient > 0 {
+		l.clients = limit.NewClients(cfg.MaxConnsPerClient, float64(cfg.MaxRatePerClient))
+	}
 	l.failed = cfg.Metrics.NewCounter("sluice_listener_accept_errors_total" + labels)
 	cfg.Metrics.NewGauge("sluice_listener_connections"+labels, func() float64 { return float64(l.Open()) })
 	return l, nil
@@ -99,11 +117,32 @@ func unwrapOp(err error) error {
 	return err
 }
 
+// rejection is why a connection was closed as it came.
+type rejection uint8
+
+const (
+	maxConns rejection = iota
+	clientConns
+	clientRate
+	rejections
+)
+
+// String returns the rejection as metrics and logs show it.
+func (r rejection) String() string {
+	return [rejections]string{"max_conns", "client_conns", "client_rate"}[r]
+}
+
+// knob returns the setting that a rejection obeys.
+func (r rejection) knob() string {
+	return [rejections]string{"max-conns=", "max-conns-per-client=", "max-rate-per-client="}[r]
+}
+
 // Conn is an accepted connection. Its TCPConn may be used directly for
 // reading and writing; Close must be called on the Conn.
 type Conn struct {
 	*net.TCPConn
 	l      *Listener
+	place  Place
 	closed atomic.Bool
 }
 
@@ -172,10 +211,15 @@ func (l *Listener) AcceptFailed(err error, waited time.Duration) time.Duration {
 	return wait
 }
 
-// Admit counts a new connection in, or reports false if it exceeds the cap;
-// it must then be closed. Leave counts it out. AcceptConn and Conn.Close call
-// both themselves.
-func (l *Listener) Admit() bool {
+// Place is a connection's place under the limits of its listener.
+type Place struct {
+	client netip.Addr // not valid if the client is not tracked
+}
+
+// Admit gives a new connection a place, or reports false if that exceeds a
+// limit; the connection must then be closed. Leave gives the place back.
+// AcceptConn and Conn.Close call both themselves.
+func (l *Listener) Admit(client netip.Addr) (p Place, ok bool) {
 	l.arrived.Add(1)
 	l.mu.Lock()
 	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
@@ -183,33 +227,59 @@ func (l *Listener) Admit() bool {
 		l.open++
 	}
 	l.mu.Unlock()
-	if !full {
-		l.accepted.Inc()
-		return true
+	if full {
+		l.reject(maxConns, client)
+		return p, false
 	}
-	l.rejected.Inc()
-	if ok, dropped := l.overCap.Allow(time.Now()); ok {
-		l.cfg.Logger.Warn("too many connections; closing new ones (raise max-conns= of this listener, and the open files limit)",
-			"listener", l.cfg.Kind, "name", l.cfg.Name, "max_conns", l.cfg.MaxConns, "more", dropped)
+	if l.clients != nil {
+		switch l.clients.Enter(client, time.Now()) {
+		case limit.ClientAdmitted:
+			p.client = client
+		case limit.ClientTooMany:
+			l.Leave(p)
+			l.reject(clientConns, client)
+			return p, false
+		case limit.ClientTooFast:
+			l.Leave(p)
+			l.reject(clientRate, client)
+			return p, false
+		}
 	}
-	return false
+	l.accepted.Inc()
+	return p, true
+}
+
+func (l *Listener) reject(r rejection, client netip.Addr) {
+	l.rejected[r].Inc()
+	if ok, dropped := l.refusals[r].Allow(time.Now()); ok {
+		l.cfg.Logger.Warn("too many connections; closing new ones (the limit is this listener's "+r.knob()+")",
+			"listener", l.cfg.Kind, "name", l.cfg.Name, "reason", r.String(), "client", client, "more", dropped)
+	}
 }
 
 // Leave gives back the place of a connection that was admitted.
-func (l *Listener) Leave() {
+func (l *Listener) Leave(p Place) {
+	if p.client.IsValid() {
+		l.clients.Leave(p.client)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
 	l.signalEmpty()
 }
 
-// admit counts tc in, or closes it and returns nil if that exceeds the cap.
+// admit counts tc in, or closes it and returns nil if that exceeds a limit.
 func (l *Listener) admit(tc *net.TCPConn) *Conn {
-	if !l.Admit() {
+	var client netip.Addr
+	if a, ok := tc.RemoteAddr().(*net.TCPAddr); ok {
+		client = a.AddrPort().Addr().Unmap()
+	}
+	place, ok := l.Admit(client)
+	if !ok {
 		tc.Close()
 		return nil
 	}
-	c := &Conn{TCPConn: tc, l: l}
+	c := &Conn{TCPConn: tc, l: l, place: place}
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
@@ -220,7 +290,7 @@ func (l *Listener) forget(c *Conn) {
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.mu.Unlock()
-	l.Leave()
+	l.Leave(c.place)
 }
 
 // signalEmpty wakes Wait once nothing is open and nothing can come; l.mu is

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,10 +81,51 @@ func TestCap(t *testing.T) {
 	}
 	var sb strings.Builder
 	set.WritePrometheus(&sb)
-	for _, want := range []string{"accepted_total", "rejected_total"} {
-		if !strings.Contains(sb.String(), "sluice_listener_"+want+`{listener="l4",name="web",addr="`+l.Addr().String()+`"} `+map[string]string{"accepted_total": "3", "rejected_total": "1"}[want]) {
+	addr := `{listener="l4",name="web",addr="` + l.Addr().String() + `"`
+	for _, want := range []string{
+		"sluice_listener_accepted_total" + addr + "} 3",
+		"sluice_listener_rejected_total" + addr + `,reason="max_conns"} 1`,
+	} {
+		if !strings.Contains(sb.String(), want) {
 			t.Fatalf("unexpected metrics, no %s:\n%s", want, sb.String())
 		}
+	}
+}
+
+// TestClientLimits checks that a client's limits hold for it alone and end
+// with its connections.
+func TestClientLimits(t *testing.T) {
+	t.Parallel()
+	l, err := Listen(Config{
+		Kind: "l4", Name: "web", Address: "127.0.0.1:0", MaxConnsPerClient: 2, MaxRatePerClient: 3,
+		Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	var places []Place
+	f := func(client netip.Addr, want bool) {
+		t.Helper()
+		p, ok := l.Admit(client)
+		if ok != want {
+			t.Fatalf("unexpected admission of %v; got %v; want %v", client, ok, want)
+		}
+		if ok {
+			places = append(places, p)
+		}
+	}
+	f(a, true)
+	f(a, true)
+	f(a, false) // two are open
+	f(b, true)
+	l.Leave(places[0])
+	f(a, true)
+	l.Leave(places[1])
+	f(a, false) // three came in this second
+	if l.Open() != 2 || l.rejected[clientConns].Get() != 1 || l.rejected[clientRate].Get() != 1 {
+		t.Fatalf("unexpected: %d open", l.Open())
 	}
 }
 
