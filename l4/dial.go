@@ -25,7 +25,7 @@ func (s *Server) pick(rec *record) *backend.Backend {
 		s.metrics.retriesDenied.Inc()
 		return nil
 	}
-	b := s.cfg.Balancer.Pick(rec.tried)
+	b := s.cfg.Balancer.Pick(balance.Request{Tried: rec.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
 	if b == nil {
 		return nil
 	}
@@ -85,13 +85,14 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 			running--
 			rec.connect = o.took
 			if o.err == nil {
-				go abandon(outcomes, running)
+				go s.abandon(outcomes, running)
 				s.metrics.connectSeconds.Update(o.took.Seconds())
+				o.b.Observe(o.took, true)
 				return o.conn, o.b, 0
 			}
 			o.b.Release()
 			if s.closing.Err() != nil {
-				go abandon(outcomes, running)
+				go s.abandon(outcomes, running)
 				return nil, nil, Draining
 			}
 			s.dialFailed(rec, o.b, o.err)
@@ -109,14 +110,23 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 
 // abandon gives back what n attempts that lost still hold. Their backends were
 // slow to answer, which is for health to look into.
-func abandon(outcomes <-chan dialed, n int) {
+func (s *Server) abandon(outcomes <-chan dialed, n int) {
 	for range n {
 		o := <-outcomes
 		o.b.Release()
 		o.b.Suspect()
+		s.lost(o.b, o.took)
 		if o.conn != nil {
 			o.conn.Close()
 		}
+	}
+}
+
+// lost tells b's balancer of an attempt that was given up after a while. It
+// is to blame only if it was the one that others were tried beside.
+func (s *Server) lost(b *backend.Backend, after time.Duration) {
+	if after >= s.cfg.HedgeAfter {
+		b.Observe(after, false)
 	}
 }
 

@@ -118,9 +118,8 @@ type session struct {
 	endedBy  Reason // by the first direction that ended
 	active   int64  // when a byte last moved
 
-	timer            reactor.Timer // the attempt's, then the idle time's
-	flush            reactor.Timer // set while there are bytes not counted yet
-	onTimer, onFlush func()
+	timer reactor.Timer // the attempt's, then the idle time's
+	flush reactor.Timer // set while there are bytes not counted yet
 }
 
 // flow is one direction of a session.
@@ -231,7 +230,9 @@ func (x *session) stopDialing() {
 		a := &d.attempts[i]
 		resolving = resolving || a.resolving
 		if a.b != nil {
-			a.drop().Suspect()
+			b := a.drop()
+			b.Suspect()
+			x.s.lost(b, time.Duration(x.l.Now()-a.begun))
 		}
 	}
 	x.dialing = nil
@@ -433,6 +434,7 @@ func (x *session) connected(a *attempt) {
 	x.l.Stop(&x.flush)
 	x.rec.backend = x.b
 	x.s.metrics.connectSeconds.Update(x.rec.connect.Seconds())
+	x.b.Observe(x.rec.connect, true)
 	x.b.Counters.Connections.Add(1)
 	x.server.Handle(x)
 	x.watchIdle()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/pkg/balance"
 	"sluice/pkg/listen"
 )
 
@@ -47,7 +48,7 @@ func (a acceptor) Accept() (net.Conn, error) {
 	c := &client{Conn: lc, s: a.s, waiting: true}
 	if addr, err := netip.ParseAddrPort(lc.RemoteAddr().String()); err == nil {
 		peer := addr.Addr().Unmap()
-		c.peer = peer.String()
+		c.peer, c.key = peer.String(), balance.HashAddr(peer)
 		for _, p := range a.s.cfg.TrustedProxies {
 			c.trusted = c.trusted || p.Contains(peer)
 		}
@@ -65,6 +66,7 @@ type client struct {
 	*listen.Conn
 	s       *Server
 	peer    string // address without port
+	key     uint64 // of peer, for strategies that hash
 	trusted bool
 
 	// These are used by whoever serves the connection: fasthttp's goroutine,

@@ -32,7 +32,7 @@ func (x *exchange) forward() {
 	var stale *backend.Backend // whose idle connection had died
 	f := failure{replayable: !x.streams(), idempotent: x.req.idempotent()}
 	for {
-		b := svc.balancer.Pick(tried)
+		b := svc.balancer.Pick(balance.Request{Tried: tried, Key: x.client.key, HasKey: true})
 		if b == nil && stale != nil {
 			b = stale
 			b.Acquire()
@@ -95,16 +95,34 @@ func (x *exchange) attempt(f *failure, idle bool) bool {
 		return false
 	}
 	f.connected, f.reused = true, up.reused
+	sent := time.Now()
 	written, err := x.send()
 	f.written = written
 	if err == nil {
 		err = x.readHead(f)
 	}
 	if err == nil {
+		x.observe(time.Since(sent), x.resp.status < 500)
 		return true
 	}
 	x.blame(err, f)
+	// Of an idle connection that had died, the backend is not to blame.
+	if x.s.closing.Err() == nil && !x.clientBroke() && (!f.reused || f.timeout || f.answered) {
+		x.observe(time.Since(sent), false)
+	}
 	return false
+}
+
+// clientBroke reports whether the client failed to complete its request.
+func (x *exchange) clientBroke() bool { return x.upload != nil && x.upload.broken.Load() }
+
+// observe tells x.backend's balancer how an attempt went. The time to answer
+// a body that streams is the client's doing as well, and is left out.
+func (x *exchange) observe(latency time.Duration, ok bool) {
+	if x.streams() {
+		latency = 0
+	}
+	x.backend.Observe(latency, ok)
 }
 
 // connect returns a connection to x.backend, which x then owns.
@@ -217,7 +235,7 @@ func (x *exchange) blame(err error, f *failure) {
 	x.err = fmt.Errorf("cannot get a response from backend %q: %w", x.backend.Addr(), err)
 	var bad badResponse
 	switch {
-	case x.upload != nil && x.upload.broken.Load():
+	case x.clientBroke():
 		x.reason, x.err = clientReason(x.upload.clientErr), x.upload.clientErr
 		f.answered = true // nothing can be tried again
 	case errors.As(err, &bad):

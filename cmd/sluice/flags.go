@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sluice/pkg/balance"
 	"sluice/pkg/config"
 )
 
@@ -118,7 +119,7 @@ func (r *reader) define() {
 	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,strip=PATH]", "HTTP route: the requests that lead to a service, by exact host (empty: any) and longest path; repeatable. /=web is the default route. strip: prefix taken off the path before forwarding")
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable. weight: share relative to others, 0 to 65535, 0 means no new connections (default 1)")
 	list(f, &c.Services, config.ParseService, "service", "SERVICE[,strategy=S,consul=NAME,tag=T,check=C]", "settings of one service; repeatable. consul: its name in Consul if that differs; tag: only instances with this tag; check: tcp, http:/PATH or none (default tcp)")
-	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: round_robin, weighted_round_robin (the same), least_conn, p2c, random. It honours weights")
+	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 
 	f.StringVar(&c.Admin, "admin", c.Admin, `address of the control plane (metrics, health, backends, pprof); "off" turns it off. An address that is not loopback needs --admin-token or --admin-insecure`)

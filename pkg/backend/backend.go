@@ -122,9 +122,10 @@ type Backend struct {
 	target    atomic.Pointer[Target]
 	condition atomic.Pointer[Condition]
 
-	_      [64]byte // keeps active, written at every pick, off the lines above
-	active atomic.Int64
-	_      [56]byte
+	_        [64]byte // keeps active, written at every pick, off the lines above
+	active   atomic.Int64
+	outcomes outcomes // beside active: who compares backends reads both
+	_        [32]byte
 }
 
 func newBackend(p *Pool, t Target) *Backend {
@@ -162,7 +163,8 @@ func (b *Backend) State() State { return b.condition.Load().State }
 
 // SetCondition publishes a new condition and, if the state changed, counts
 // the transition and makes the pool offer or withhold the backend before it
-// returns. It is for pkg/health alone.
+// returns. Failures from before b went Up are forgotten. It is for pkg/health
+// alone.
 func (b *Backend) SetCondition(c Condition) {
 	old := b.condition.Swap(&c)
 	if old.State == c.State {
@@ -170,6 +172,7 @@ func (b *Backend) SetCondition(c Condition) {
 	}
 	switch c.State {
 	case Up:
+		b.forgive()
 		b.Counters.WentUp.Add(1)
 	case Down:
 		b.Counters.WentDown.Add(1)
@@ -208,9 +211,11 @@ func (b *Backend) Release() {
 func (b *Backend) Active() int64 { return b.active.Load() }
 
 // ReportConnectFailure counts a connection attempt of the data path that
-// failed and asks health to check the backend at once. It never blocks.
+// failed, observes it as a failure and asks health to check the backend at
+// once. It never blocks.
 func (b *Backend) ReportConnectFailure() {
 	b.Counters.ConnectFailures.Add(1)
+	b.Observe(0, false)
 	b.Suspect()
 }
 

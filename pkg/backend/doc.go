@@ -23,4 +23,8 @@
 // "Unknown" is eligible: a member that its source calls healthy is used until
 // a check of our own says otherwise, so a start never waits for a check.
 // Established connections are never touched by any of this.
+//
+// Beside that, [Backend.Observe] remembers for some seconds how the latest
+// connections or requests went. It makes nobody ineligible; it is what
+// pkg/balance compares backends by.
 package backend

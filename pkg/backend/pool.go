@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Snapshot is the state of a pool at one moment. It never changes: readers
@@ -25,6 +26,7 @@ type Snapshot struct {
 // serialised, and every write publishes a new Snapshot.
 type Pool struct {
 	service  string
+	epoch    time.Time // when moments begin
 	snapshot atomic.Pointer[Snapshot]
 
 	// mu protects the fields below and the order of published snapshots.
@@ -36,7 +38,7 @@ type Pool struct {
 
 // NewPool returns an empty pool for the named service.
 func NewPool(service string) *Pool {
-	p := &Pool{service: service, members: make(map[string]*Backend)}
+	p := &Pool{service: service, epoch: time.Now(), members: make(map[string]*Backend)}
 	p.snapshot.Store(&Snapshot{})
 	return p
 }

@@ -42,12 +42,26 @@ func (t *Tried) Has(b *backend.Backend) bool {
 	return false
 }
 
+// Request says for whom a backend is wanted. It is passed by value, which
+// costs no allocation.
+type Request struct {
+	// Tried are backends that must not be picked.
+	Tried Tried
+	// Key says who belongs together: ip_hash, consistent_hash and maglev send
+	// equal keys to the same backend, the others ignore it. Keys are to be
+	// spread evenly over 64 bits, as HashAddr and HashString spread them.
+	Key uint64
+	// HasKey says that Key is set. Without a key, strategies that want one
+	// pick as p2c does.
+	HasKey bool
+}
+
 // Picker chooses among the backends of one snapshot. It is immutable but for
 // counters and safe for concurrent use.
 type Picker interface {
-	// Pick returns an eligible backend that is not in tried, or nil if there
-	// is none. It does not take the slot; Balancer.Pick does.
-	Pick(tried Tried) *backend.Backend
+	// Pick returns an eligible backend that is not in req.Tried, or nil if
+	// there is none. It does not take the slot; Balancer.Pick does.
+	Pick(req Request) *backend.Backend
 }
 
 // Strategy makes a Picker for a snapshot. One Strategy serves one pool; what
@@ -58,7 +72,10 @@ type Strategy interface {
 
 // Names lists the strategies by the names that New and SetStrategy accept.
 func Names() []string {
-	return []string{"round_robin", "weighted_round_robin", "least_conn", "p2c", "random"}
+	return []string{
+		"round_robin", "weighted_round_robin", "least_conn", "p2c", "p2c_ewma", "adaptive",
+		"ip_hash", "consistent_hash", "maglev", "random",
+	}
 }
 
 // Valid reports whether name is a strategy.
@@ -72,6 +89,14 @@ func newStrategy(name string) (Strategy, error) {
 		return leastConn{}, nil
 	case "p2c":
 		return p2c{}, nil
+	case "p2c_ewma":
+		return ewma{}, nil
+	case "adaptive":
+		return ewma{errorCost: adaptiveErrorCost}, nil
+	case "ip_hash", "consistent_hash":
+		return consistentHash{}, nil
+	case "maglev":
+		return maglev{}, nil
 	case "random":
 		return random{}, nil
 	}
@@ -98,13 +123,20 @@ func New(pool *backend.Pool, strategy string) (*Balancer, error) {
 		return nil, err
 	}
 	b := &Balancer{pool: pool, name: strategy, strategy: s}
-	pool.OnChange(func(s *backend.Snapshot) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.snapshot = s
-		b.plan()
-	})
+	pool.OnChange(b.follow)
 	return b, nil
+}
+
+// follow plans for s, unless it offers what the last one did: as when a
+// backend that was used on trust passes its first check.
+func (b *Balancer) follow(s *backend.Snapshot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.snapshot
+	b.snapshot = s
+	if old == nil || !slices.Equal(old.Eligible, s.Eligible) || !slices.Equal(old.Weights, s.Weights) {
+		b.plan()
+	}
 }
 
 // plan publishes a picker for the current snapshot; b.mu is held.
@@ -136,11 +168,11 @@ func (b *Balancer) SetStrategy(name string) error {
 	return nil
 }
 
-// Pick chooses an eligible backend that is not in tried and takes its slot;
-// the caller must Release it exactly once. It returns nil if there is none.
-// It does not block or allocate.
-func (b *Balancer) Pick(tried Tried) *backend.Backend {
-	chosen := (*b.picker.Load()).Pick(tried)
+// Pick chooses an eligible backend that is not in req.Tried and takes its
+// slot; the caller must Release it exactly once. It returns nil if there is
+// none. It does not block or allocate.
+func (b *Balancer) Pick(req Request) *backend.Backend {
+	chosen := (*b.picker.Load()).Pick(req)
 	if chosen != nil {
 		chosen.Acquire()
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/pkg/backend"
 )
@@ -26,6 +27,14 @@ func newBalancer(t testing.TB, strategy string, weights ...int) *Balancer {
 	return b
 }
 
+func weightsOf123(n int) []int {
+	weights := make([]int, n)
+	for i := range weights {
+		weights[i] = 1 + i%3
+	}
+	return weights
+}
+
 func TestRoundRobinIsSmooth(t *testing.T) {
 	t.Parallel()
 	f := func(want string, weights ...int) {
@@ -34,7 +43,7 @@ func TestRoundRobinIsSmooth(t *testing.T) {
 		for range 2 { // the cycle repeats
 			got := ""
 			for range len(want) {
-				chosen := b.Pick(Tried{})
+				chosen := b.Pick(Request{})
 				got += string('a' + chosen.ID()[3] - '0')
 				chosen.Release()
 			}
@@ -59,7 +68,7 @@ func TestRoundRobinSurvivesChanges(t *testing.T) {
 	b := newBalancer(t, "round_robin", 1, 1, 1)
 	seen := ""
 	for range 3 {
-		seen += b.Pick(Tried{}).ID()[3:]
+		seen += b.Pick(Request{}).ID()[3:]
 		b.Pool().Snapshot().All[0].SetCondition(backend.Condition{State: backend.Up})
 	}
 	if seen != "012" {
@@ -88,7 +97,7 @@ func draw(b *Balancer, n int) []int {
 	}
 	counts := make([]int, len(all))
 	for range n {
-		x := b.Pick(Tried{})
+		x := b.Pick(Request{})
 		counts[index[x]]++
 		x.Release()
 	}
@@ -114,7 +123,10 @@ func TestShares(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"round_robin", "weighted_round_robin", "p2c", "random"} {
+	for _, s := range Names() { // those that hash pick by p2c without a key
+		if s == "least_conn" { // of idle backends it takes any
+			continue
+		}
 		f(s, 1)
 		f(s, 1, 1)
 		f(s, 1, 1, 1)
@@ -138,7 +150,7 @@ func TestLoadAware(t *testing.T) {
 		}
 		n := 100 * sum
 		for range n {
-			b.Pick(Tried{})
+			b.Pick(Request{})
 		}
 		for i, x := range b.Pool().Snapshot().All {
 			want := float64(n * weights[i] / sum)
@@ -149,8 +161,10 @@ func TestLoadAware(t *testing.T) {
 	}
 	f("least_conn", 0.02, 1, 1, 1)
 	f("least_conn", 0.02, 4, 2, 1)
-	f("p2c", 0.1, 1, 1, 1)
-	f("p2c", 0.2, 4, 2, 1)
+	for _, s := range []string{"p2c", "p2c_ewma", "adaptive"} {
+		f(s, 0.1, 1, 1, 1)
+		f(s, 0.2, 4, 2, 1)
+	}
 }
 
 func TestP2CAvoidsTheBusy(t *testing.T) {
@@ -161,7 +175,7 @@ func TestP2CAvoidsTheBusy(t *testing.T) {
 		busy.Acquire()
 	}
 	for range 9 { // below the busy one's load, both draws always lead to the other
-		if b.Pick(Tried{}) == busy {
+		if b.Pick(Request{}) == busy {
 			t.Fatal("unexpected pick of the busier of two backends")
 		}
 	}
@@ -173,15 +187,15 @@ func TestTriedIsAvoided(t *testing.T) {
 		b := newBalancer(t, strategy, 5, 1, 1)
 		for range 100 {
 			var tried Tried
-			for range 3 {
-				x := b.Pick(tried)
+			for n := range 3 {
+				x := b.Pick(Request{Tried: tried, Key: mix(uint64(n)), HasKey: n != 1})
 				if x == nil || tried.Has(x) {
 					t.Fatalf("unexpected pick %v by %s with %d tried", x, strategy, tried.Len())
 				}
 				x.Release()
 				tried.Add(x)
 			}
-			if x := b.Pick(tried); x != nil {
+			if x := b.Pick(Request{Tried: tried}); x != nil {
 				t.Fatalf("unexpected pick by %s though all were tried", strategy)
 			}
 		}
@@ -192,7 +206,7 @@ func TestEmptyAndSwitch(t *testing.T) {
 	t.Parallel()
 	for _, strategy := range Names() {
 		b := newBalancer(t, strategy)
-		if x := b.Pick(Tried{}); x != nil {
+		if x := b.Pick(Request{}); x != nil {
 			t.Fatalf("unexpected pick by %s from an empty pool", strategy)
 		}
 		b.Pool().Set([]backend.Target{{ID: "1", Address: "h:1", Weight: 1}, {ID: "2", Address: "h:2", Weight: 1}})
@@ -200,14 +214,14 @@ func TestEmptyAndSwitch(t *testing.T) {
 			if err := b.SetStrategy(next); err != nil {
 				t.Fatal(err)
 			}
-			if x := b.Pick(Tried{}); x == nil || b.Strategy() != next {
+			if x := b.Pick(Request{}); x == nil || b.Strategy() != next {
 				t.Fatalf("unexpected pick %v after a switch to %s", x, next)
 			}
 		}
 		for _, x := range b.Pool().Snapshot().All {
 			x.SetCondition(backend.Condition{State: backend.Down})
 		}
-		if x := b.Pick(Tried{}); x != nil {
+		if x := b.Pick(Request{}); x != nil {
 			t.Fatalf("unexpected pick of a backend that is down by %s", strategy)
 		}
 	}
@@ -228,8 +242,9 @@ func TestConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for range 2000 {
-				if x := b.Pick(Tried{}); x != nil {
+			for i := range uint64(2000) {
+				if x := b.Pick(Request{Key: mix(i), HasKey: i%2 == 0}); x != nil {
+					x.Observe(time.Millisecond, i%3 > 0)
 					x.Release()
 				}
 			}

@@ -1,9 +1,9 @@
 // Package balance chooses the backend for a connection or a request and takes
 // its slot in the same call.
 //
-// A [Strategy] turns each new [backend.Snapshot] into an immutable [Picker];
-// this happens when membership, weights or health change, off the data path.
-// [Balancer.Pick] loads the current picker and asks it: no lock, no
+// A [Strategy] turns a [backend.Snapshot] into a [Picker]; this happens when
+// the eligible backends or their weights change, off the data path.
+// [Balancer.Pick] loads the current picker and asks it: no lock and no
 // allocation, whatever the number of backends.
 //
 // The strategies, all honouring weights:
@@ -14,5 +14,33 @@
 //   - p2c: two random choices, the one with fewer active slots per weight
 //     (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 //     1996); the default.
+//   - p2c_ewma: two random choices, the one with the lower product of latency
+//     and active slots per weight (Finagle's peak EWMA).
+//   - adaptive: the same, times 1 + 10 × the rate of errors.
+//   - ip_hash (also consistent_hash): a client's address chooses a place on a
+//     ring of hashes (Karger et al., 1997; ketama).
+//   - maglev: or in Maglev's table (Eisenbud et al., 2016).
 //   - random: by weight.
+//
+// The two that hash bound the load: whoever has 1.25 times its part of all
+// active slots is passed over to the next place (Mirrokni et al., 2016). So
+// clients stay together as far as that goes, and in a pool with fewer slots
+// active than backends, a client's second connection at the same time goes
+// elsewhere. How they compare:
+//
+//	                          ring              maglev
+//	shares off by             6 to 9 %          1 % or less
+//	keys moved if one of      only its own      and of others', 0.02/N
+//	N backends goes                             for N = 10, 0.6/N for 100
+//	memory for 10, 1,000      42 KB, 1.8 MB     140 KB, 190 KB
+//	plan for 10, 1,000        0.05 ms, 4 ms     1.5 ms, 2.5 ms
+//
+// The placement depends on the IDs and weights of the eligible backends and on
+// nothing else: all processes agree on it.
+//
+// A backend that fails must not look fast, or idle. What backends are compared
+// by comes from [backend.Backend.Observe]: a failure never lowers a latency,
+// and makes all strategies that compare (least_conn, p2c, p2c_ewma, adaptive)
+// pass the backend over by lot, the more often the more failures there were
+// without a success (see [backend.Backend.Distrust]). A retry is not choosy.
 package balance

@@ -18,23 +18,31 @@ func (leastConn) Plan(s *backend.Snapshot) Picker {
 }
 
 // Pick looks at every backend, beginning at a random one, so that ties do not
-// all fall to the same backend. Its cost grows with the pool; see p2c.
-func (p *leastConnPicker) Pick(tried Tried) *backend.Backend {
+// all fall to the same backend; one that failed lately may be passed over.
+// Its cost grows with the pool; see p2c.
+func (p *leastConnPicker) Pick(req Request) *backend.Backend {
 	n := len(p.backends)
 	if n == 0 {
 		return nil
 	}
-	best := -1
+	best, spare := -1, -1
 	i := rand.IntN(n)
 	for range n {
-		if tried.Len() == 0 || !tried.Has(p.backends[i]) {
-			if best < 0 || lessLoaded(p.backends[i], p.weights[i], p.backends[best], p.weights[best]) {
-				best = i
-			}
+		b := p.backends[i]
+		switch {
+		case req.Tried.Len() > 0 && req.Tried.Has(b):
+		case best >= 0 && !lessLoaded(b, p.weights[i], p.backends[best], p.weights[best]):
+		case shunned(b):
+			spare = i
+		default:
+			best = i
 		}
 		if i++; i == n {
 			i = 0
 		}
+	}
+	if best < 0 {
+		best = spare
 	}
 	if best < 0 {
 		return nil

@@ -25,15 +25,15 @@ func (r *roundRobin) Plan(s *backend.Snapshot) Picker {
 	return &roundRobinPicker{next: &r.next, cycle: smoothCycle(s.Eligible, s.Weights)}
 }
 
-func (p *roundRobinPicker) Pick(tried Tried) *backend.Backend {
+func (p *roundRobinPicker) Pick(req Request) *backend.Backend {
 	if len(p.cycle) == 0 {
 		return nil
 	}
 	i := int((p.next.Add(1) - 1) % uint64(len(p.cycle)))
-	if b := p.cycle[i]; tried.Len() == 0 || !tried.Has(b) {
+	if b := p.cycle[i]; req.Tried.Len() == 0 || !req.Tried.Has(b) {
 		return b
 	}
-	return untried(p.cycle, i, tried)
+	return untried(p.cycle, i, req.Tried)
 }
 
 // smoothCycle unrolls nginx's smooth weighted round robin

@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"strconv"
 )
@@ -14,7 +15,7 @@ const (
 func parseV1(b []byte) (Header, int, error) {
 	s := scanner{b: b[:min(len(b), maxV1)]}
 	src, dst := s.line()
-	if s.err == ErrShort && len(b) >= maxV1 {
+	if errors.Is(s.err, ErrShort) && len(b) >= maxV1 {
 		s.err = errV1Long
 	}
 	return Header{Version: 1, Command: Proxy, Source: src, Destination: dst}, s.i, s.err
@@ -99,23 +100,15 @@ func (s *scanner) line() (src, dst netip.AddrPort) {
 		return src, dst
 	}
 	s.literal("TCP", errV1Family)
-	var addr func(*scanner) netip.Addr
-	switch c, ok := s.peek(); {
-	case !ok:
-		return src, dst
-	case c == '4':
-		addr = (*scanner).ipv4
-	case c == '6':
-		addr = (*scanner).ipv6
-	default:
-		s.fail(errV1Family)
-		return src, dst
+	c, _ := s.peek()
+	if c == '6' {
+		s.literal("6 ", errV1Family)
+	} else {
+		s.literal("4 ", errV1Family)
 	}
-	s.i++
-	s.literal(" ", errV1Family)
-	from := addr(s)
+	from := s.addr(c == '6')
 	s.literal(" ", errV1Space)
-	to := addr(s)
+	to := s.addr(c == '6')
 	s.literal(" ", errV1Space)
 	fromPort := s.number(65535, errV1Port)
 	s.literal(" ", errV1Space)
@@ -166,6 +159,13 @@ func (s *scanner) number(limit int, err error) int {
 	return n
 }
 
+func (s *scanner) addr(v6 bool) netip.Addr {
+	if v6 {
+		return s.ipv6()
+	}
+	return s.ipv4()
+}
+
 func (s *scanner) ipv4() netip.Addr {
 	var raw [4]byte
 	for k := range raw {
@@ -194,6 +194,10 @@ func (s *scanner) ipv6() netip.Addr {
 		if c == ' ' && gap >= 0 && gap == groups {
 			break // it ends with the double colon
 		}
+		if groups == most {
+			s.fail(errV1Address)
+			return netip.Addr{}
+		}
 		start := s.i
 		group := s.hex()
 		c, ok = s.peek()
@@ -206,10 +210,6 @@ func (s *scanner) ipv6() netip.Addr {
 			copy(raw[2*groups:], last[:])
 			groups += 2
 			break
-		}
-		if groups == most {
-			s.fail(errV1Address)
-			return netip.Addr{}
 		}
 		binary.BigEndian.PutUint16(raw[2*groups:], group)
 		groups++

@@ -133,10 +133,13 @@ func walkTLVs(b []byte, i, end int) (crc int, err error) {
 // verifyCRC reports whether the checksum at i is that of the header with
 // zeros in its place (section 2.2.3).
 func verifyCRC(header []byte, i int) bool {
-	var zeros [crc32.Size]byte
 	table := crc32.MakeTable(crc32.Castagnoli)
 	sum := crc32.Update(0, table, header[:i])
-	sum = crc32.Update(sum, table, zeros[:])
+	sum = ^sum // the zeros by hand: a slice of them would be allocated
+	for range crc32.Size {
+		sum = table[byte(sum)] ^ sum>>8
+	}
+	sum = ^sum
 	sum = crc32.Update(sum, table, header[i+crc32.Size:])
 	return sum == binary.BigEndian.Uint32(header[i:])
 }

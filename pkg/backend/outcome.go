@@ -1,0 +1,171 @@
+package backend
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// decayTime is the time constant of all that is remembered of outcomes:
+	// after it, 37 % is left. Finagle and Linkerd use the same.
+	decayTime = 10_000 // ms
+	// forgetTime is after how long without an outcome nothing is left, so that
+	// an old estimate, which has all but decayed, does not look like a very
+	// good one.
+	forgetTime = 5 * decayTime
+	// clockSlack is by how much a stamp may seem to lie in the future, because
+	// another goroutine read the clock later and was faster.
+	clockSlack = 1000 // ms
+
+	// errorShare is the share of one outcome in the error rate.
+	errorShare = 1.0 / 32
+	// trustGain is what a success leaves of the distrust.
+	trustGain = 0.75
+	// maxDistrust bounds Backend.Distrust: a pick out of 128 remains, which
+	// finds out that a backend works again.
+	maxDistrust = 127
+)
+
+// Moment is a point in time of a pool, in ms since it was made, for what
+// decays. It wraps after 49 days.
+type Moment uint32
+
+// Now returns the current moment of b's pool. It costs one reading of the
+// clock.
+func (b *Backend) Now() Moment { return Moment(time.Since(b.pool.epoch).Milliseconds()) }
+
+// decaying is a value, never negative, and the moment it was set, in one word.
+// It can be read and replaced as one, without a lock. The zero value is 0.
+type decaying struct{ word atomic.Uint64 }
+
+func pack(v float64, at Moment) uint64 {
+	return uint64(math.Float32bits(float32(v)))<<32 | uint64(at)
+}
+
+// unpack returns the value of word as of now, and undecayed.
+func unpack(word uint64, now Moment) (v, set float64) {
+	set = float64(math.Float32frombits(uint32(word >> 32)))
+	switch age := now - Moment(word); {
+	case -age <= clockSlack: // 0, too
+		return set, set
+	case age > forgetTime:
+		return 0, set
+	default:
+		return set * math.Exp(-float64(age)/decayTime), set
+	}
+}
+
+// at returns the value as of now.
+func (d *decaying) at(now Moment) float64 {
+	word := d.word.Load()
+	if word == 0 {
+		return 0
+	}
+	v, _ := unpack(word, now)
+	return v
+}
+
+// outcomes is what a backend's latest connections or requests say of it.
+type outcomes struct {
+	latency  decaying // in ns; 0 if unknown
+	errors   decaying
+	distrust decaying
+}
+
+// Observe notes how one attempt at using b ended. In layer 4 latency is the
+// time to connect, in layer 7 the time to a response's head; 0 or less means
+// that it is not known.
+//
+// What fails does not look fast: a failure never lowers [Backend.Latency], and
+// raises [Backend.Distrust] and [Backend.ErrorRate]. Observe does not block or
+// allocate.
+func (b *Backend) Observe(latency time.Duration, ok bool) {
+	now, o := b.Now(), &b.outcomes
+	if latency > 0 {
+		o.latency.peak(float64(latency), ok, now)
+	}
+	if ok {
+		o.errors.scale(1-errorShare, 1e-4, now)
+		o.distrust.scale(trustGain, 0.1, now)
+		return
+	}
+	o.errors.grow(1-errorShare, errorShare, 1, now)
+	o.distrust.grow(2, 1, maxDistrust, now)
+}
+
+// peak moves an average towards sample. It is Finagle's peak EWMA: a sample
+// above the average replaces it, one below moves it by as much as the time
+// since the last one is worth. If fall is false, only the former happens.
+func (d *decaying) peak(sample float64, fall bool, now Moment) {
+	for {
+		word := d.word.Load()
+		v, set := unpack(word, now)
+		next := sample
+		if sample <= v {
+			if !fall || v == set { // no time has passed
+				return
+			}
+			next = v + sample*(1-v/set)
+		}
+		if d.word.CompareAndSwap(word, pack(next, now)) {
+			return
+		}
+	}
+}
+
+// scale multiplies the value by f; what falls below least becomes 0.
+func (d *decaying) scale(f, least float64, now Moment) {
+	for {
+		word := d.word.Load()
+		if word == 0 {
+			return
+		}
+		v, _ := unpack(word, now)
+		next := uint64(0)
+		if v *= f; v >= least {
+			next = pack(v, now)
+		}
+		if d.word.CompareAndSwap(word, next) {
+			return
+		}
+	}
+}
+
+// grow multiplies the value by f and adds more, up to most.
+func (d *decaying) grow(f, more, most float64, now Moment) {
+	for {
+		word := d.word.Load()
+		v, _ := unpack(word, now)
+		if d.word.CompareAndSwap(word, pack(min(v*f+more, most), now)) {
+			return
+		}
+	}
+}
+
+// Latency returns the peak EWMA of the latency as of now; 0 means that it is
+// not known. It falls slowly, so that whoever was slow is tried again.
+func (b *Backend) Latency(now Moment) time.Duration {
+	return time.Duration(b.outcomes.latency.at(now))
+}
+
+// ErrorRate returns the part of the latest attempts that failed, 0 to 1: an
+// average over some 32 attempts that also decays with time.
+func (b *Backend) ErrorRate(now Moment) float64 { return b.outcomes.errors.at(now) }
+
+// Distrust returns how much reason there is to avoid b as of now: 0 is none,
+// and d means that b should get about 1 in 1+d of the picks that it would get
+// otherwise. A failure takes d to 2d+1, a success to 0.75d, and time lets it
+// decay; so a backend that only fails is tried once in 7 s or so, or once in
+// 128 picks, and one failure among many successes costs next to nothing.
+func (b *Backend) Distrust(now Moment) float64 { return b.outcomes.distrust.at(now) }
+
+// Distrusted reports whether Distrust can be other than 0. It does not read
+// the clock.
+func (b *Backend) Distrusted() bool { return b.outcomes.distrust.word.Load() != 0 }
+
+// forgive forgets all failures.
+func (b *Backend) forgive() {
+	b.outcomes.errors.word.Store(0)
+	b.outcomes.distrust.word.Store(0)
+}
