@@ -23,6 +23,9 @@ import (
 const (
 	// share is how many bytes a direction moves before others get their turn.
 	share = 4 * reactor.ScratchSize
+	// bulk is from how many bytes in one read on the next ones are spliced.
+	// Below it, a copy costs less than the second system call.
+	bulk = 32 << 10
 	// flushEvery is how long at most bytes that were moved are not counted yet.
 	flushEvery = time.Second
 )
@@ -38,7 +41,6 @@ func (errTimeout) Temporary() bool { return true }
 
 // serveLoops lets the loops accept until the listener is closed.
 func (s *Server) serveLoops() error {
-	s.lists = make([]sessionList, len(s.cfg.Loops.Loops()))
 	backoff := newBackoff(s.ln.AcceptFailed)
 	var stop func()
 	started := make(chan struct{})
@@ -124,9 +126,11 @@ type session struct {
 
 // flow is one direction of a session.
 type flow struct {
-	pending []byte // read, and not taken by the peer yet; borrowed from the loop
-	eof     bool   // the source has ended
-	done    bool   // which the destination was told
+	pending []byte        // read, and not taken by the peer yet; borrowed from the loop
+	pipe    *reactor.Pipe // the same of a bulk; borrowed while there is something in it
+	bulk    bool          // reads are large: splice the next ones
+	eof     bool          // the source has ended
+	done    bool          // which the destination was told
 	moved   int64
 	counted int64 // part of moved that was counted
 }
@@ -151,6 +155,14 @@ func (s *Server) accept(l *reactor.Loop, fd int, peer netip.AddrPort) {
 	client.Handle(x)
 	l.After(&x.timer, s.cfg.ConnectDeadline, x)
 	x.dial()
+}
+
+// newSessionLists returns a list for each loop of g, which may be nil.
+func newSessionLists(g *reactor.Group) []sessionList {
+	if g == nil {
+		return nil
+	}
+	return make([]sessionList, len(g.Loops()))
 }
 
 func (s *Server) listOf(l *reactor.Loop) *sessionList { return &s.lists[l.Index()] }
@@ -456,7 +468,7 @@ func (x *session) Ready(reactor.Stream) {
 // session has ended.
 func (x *session) pump(f *flow, src, dst *reactor.Socket, eof Reason) bool {
 	for moved := 0; ; {
-		if f.pending != nil && !x.deliver(f, dst) {
+		if f.pending != nil && !x.deliver(f, dst) || f.pipe != nil && !x.empty(f, dst) {
 			return !x.ended
 		}
 		if f.eof {
@@ -468,6 +480,22 @@ func (x *session) pump(f *flow, src, dst *reactor.Socket, eof Reason) bool {
 		if moved >= share {
 			x.l.Again(src)
 			return true
+		}
+		if f.bulk {
+			n, err := x.fill(f, src)
+			moved += n
+			switch {
+			case err == nil:
+				continue
+			case errors.Is(err, reactor.ErrAgain):
+				return true
+			case errors.Is(err, io.EOF):
+				f.eof = true
+				continue
+			case f.bulk:
+				x.broke(src)
+				return false
+			}
 		}
 		buf := x.l.Scratch()
 		n, err := src.Read(buf)
@@ -491,8 +519,50 @@ func (x *session) pump(f *flow, src, dst *reactor.Socket, eof Reason) bool {
 			f.pending = x.l.Borrow(buf[w:n])
 		}
 		moved += n
+		f.bulk = n >= bulk
 		x.progress(f, w)
 	}
+}
+
+// fill splices what there is to read into a pipe. It ends the bulk if that
+// cannot be had.
+func (x *session) fill(f *flow, src *reactor.Socket) (int, error) {
+	p, err := x.l.BorrowPipe()
+	if err != nil {
+		f.bulk = false
+		return 0, err
+	}
+	n, err := src.Fill(p)
+	if n == 0 {
+		x.l.ReturnPipe(p)
+		if errors.Is(err, syscall.EINVAL) { // these two cannot be spliced
+			f.bulk = false
+		}
+		return 0, err
+	}
+	f.pipe = p
+	f.bulk = n >= bulk
+	return n, nil
+}
+
+// empty splices what is in the pipe to dst and reports whether all of it was
+// taken.
+func (x *session) empty(f *flow, dst *reactor.Socket) bool {
+	if !dst.Writable() {
+		return false
+	}
+	n, err := dst.Empty(f.pipe)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.broke(dst)
+		return false
+	}
+	x.progress(f, n)
+	if f.pipe.Held() > 0 {
+		return false
+	}
+	x.l.ReturnPipe(f.pipe)
+	f.pipe = nil
+	return true
 }
 
 // deliver writes what is pending and reports whether all of it was taken.
@@ -601,6 +671,10 @@ func (x *session) end(reason Reason, reset *reactor.Socket) {
 		if f.pending != nil {
 			x.l.Return(f.pending)
 			f.pending = nil
+		}
+		if f.pipe != nil {
+			x.l.ReturnPipe(f.pipe)
+			f.pipe = nil
 		}
 	}
 	x.rec.in, x.rec.out, x.rec.reason = x.up.moved, x.down.moved, reason

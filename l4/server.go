@@ -91,6 +91,7 @@ type Server struct {
 func New(ln *listen.Listener, cfg Config) *Server {
 	s := &Server{cfg: cfg.withDefaults(), service: cfg.Balancer.Pool().Service(), ln: ln}
 	s.metrics = newServiceMetrics(cfg.Metrics, s.service)
+	s.lists = newSessionLists(cfg.Loops)
 	s.closing, s.cut = context.WithCancel(context.Background())
 	return s
 }

@@ -71,6 +71,9 @@ func TestParseFailure(t *testing.T) {
 	route("a=b/", "want [HOST]/PATH=SERVICE")
 	route("host:80/=web", "has a port")
 	route("/api=web,strip=/x", "is not a prefix of the path")
+	route("/apix=web,strip=/api", "is not a prefix of the path")
+	route("/a/../b=web", "dot segment")
+	route("ex*mple/=web", "is not a host name")
 	route("/a?b=web", "is not a path")
 	backend := func(s, want string) { t.Helper(); _, err := ParseBackend(s); f(err, want) }
 	backend("web", "want SERVICE=HOST:PORT")

@@ -158,19 +158,29 @@ func (r *Route) set(key, value string) error {
 }
 
 func (r *Route) check() error {
-	if strings.ContainsAny(r.Host, "/ \t,=@") {
-		return fmt.Errorf("host %q is not a host name", r.Host)
-	}
 	if _, _, err := net.SplitHostPort(r.Host); err == nil {
 		return fmt.Errorf("host %q has a port; routes match a host on any port", r.Host)
+	}
+	if strings.ContainsFunc(r.Host, notInHost) {
+		return fmt.Errorf("host %q is not a host name", r.Host)
 	}
 	if !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t?#") {
 		return fmt.Errorf("path %q is not a path that begins with /", r.Path)
 	}
-	if r.Strip != "" && !strings.HasPrefix(r.Path, r.Strip) {
-		return fmt.Errorf("strip %q is not a prefix of the path %q", r.Strip, r.Path)
+	for _, segment := range strings.Split(r.Path, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("path %q has a dot segment, which no request may have", r.Path)
+		}
+	}
+	if rest, ok := strings.CutPrefix(r.Path, r.Strip); !ok || r.Strip != "" && rest != "" && rest[0] != '/' && !strings.HasSuffix(r.Strip, "/") {
+		return fmt.Errorf("strip %q is not a prefix of the path %q, by whole segments", r.Strip, r.Path)
 	}
 	return serviceName(r.Service)
+}
+
+// notInHost reports whether r is in no host name and no IPv6 address.
+func notInHost(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_[]:", r)
 }
 
 // UnmarshalYAML reads the line of ParseRoute or a mapping with host, path,

@@ -30,12 +30,13 @@ type Loop struct {
 	wheel   *wheel
 	scratch []byte
 	free    [][]byte
+	pipes   []*Pipe // empty ones
 
 	sockets   []*Socket         // by descriptor
 	acceptors map[int]*acceptor // by descriptor
 
-	again   []Stream  // handlers to call once more, in the next turn
-	spare   []Stream  // the memory of again's previous turn
+	again   []*Socket // whose handlers to call once more, in the next turn
+	spare   []*Socket // the memory of again's previous turn
 	closing []*Socket // closed in this turn
 	current Stream    // whose handler runs
 	telling Handler   // that handler
@@ -88,10 +89,6 @@ func (l *Loop) After(t *Timer, d time.Duration, a Alarm) {
 
 // Stop unsets t.
 func (l *Loop) Stop(t *Timer) { l.wheel.stop(t) }
-
-// Again makes the handler of s be called in the next turn, for work that it
-// has left so that others get their share.
-func (l *Loop) Again(s Stream) { l.again = append(l.again, s) }
 
 // Streams returns how many streams the loop has. It may be called from any
 // goroutine.

@@ -122,6 +122,15 @@ func (l *Loop) dispatchFrom(next *int, n int) {
 	}
 }
 
+// Again makes the handler of s be called in the next turn, for work that it
+// has left so that others get their share. Asking twice counts once.
+func (l *Loop) Again(s Stream) {
+	if x := s.(*Socket); !x.again {
+		x.again = true
+		l.again = append(l.again, x)
+	}
+}
+
 // runAgain calls the handlers that asked for it in the last turn or in this.
 func (l *Loop) runAgain() {
 	again := l.again
@@ -133,15 +142,16 @@ func (l *Loop) runAgain() {
 	clear(again)
 }
 
-func (l *Loop) runAgainFrom(again []Stream, next *int) {
+func (l *Loop) runAgainFrom(again []*Socket, next *int) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.panicked(p)
 		}
 	}()
 	for *next < len(again) {
-		s := again[*next].(*Socket)
+		s := again[*next]
 		*next++
+		s.again = false
 		if !s.closed {
 			l.tell(s, s.handler)
 		}

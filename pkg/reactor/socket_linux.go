@@ -21,6 +21,7 @@ type Socket struct {
 	writable bool
 	ending   bool // the peer has ended or broken the connection: reads must go on to find out
 	closed   bool
+	again    bool // is in the loop's list of that name
 }
 
 var _ Stream = (*Socket)(nil)
@@ -237,5 +238,8 @@ func (l *Loop) closeAll() {
 		}
 	}
 	l.closeClosed()
+	for _, p := range l.pipes {
+		p.close()
+	}
 	l.poller.close()
 }

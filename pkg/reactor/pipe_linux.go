@@ -1,0 +1,108 @@
+package reactor
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// PipeSize is how many bytes a pipe is asked to hold, the most that Linux
+	// grants by default. It may hold less.
+	PipeSize = 1 << 20
+	// freePipes is how many empty pipes a loop keeps for the next borrower.
+	freePipes = 16
+)
+
+// Pipe holds bytes on their way from one socket to another in the kernel, by
+// splice(2).
+type Pipe struct {
+	r, w int
+	held int
+}
+
+// Held returns how many bytes are in the pipe.
+func (p *Pipe) Held() int { return p.held }
+
+// BorrowPipe returns an empty pipe. ReturnPipe gives it back.
+func (l *Loop) BorrowPipe() (*Pipe, error) {
+	if n := len(l.pipes); n > 0 {
+		p := l.pipes[n-1]
+		l.pipes = l.pipes[:n-1]
+		return p, nil
+	}
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("cannot create a pipe: %w", err)
+	}
+	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, PipeSize) // it works with less
+	return &Pipe{r: fds[0], w: fds[1]}, nil
+}
+
+// ReturnPipe takes a pipe from BorrowPipe back. What is still in it is lost.
+func (l *Loop) ReturnPipe(p *Pipe) {
+	if p.held == 0 && len(l.pipes) < freePipes {
+		l.pipes = append(l.pipes, p)
+		return
+	}
+	p.close()
+}
+
+func (p *Pipe) close() {
+	_ = unix.Close(p.r)
+	_ = unix.Close(p.w)
+}
+
+// Fill moves what there is to read into p, which must be empty: then ErrAgain
+// means that there is nothing. It is Stream.Read otherwise.
+func (s *Socket) Fill(p *Pipe) (int, error) {
+	if s.closed {
+		return 0, net.ErrClosed
+	}
+	n, errno := splice(s.fd, p.w, PipeSize)
+	switch {
+	case errno == unix.EAGAIN:
+		s.readable = false
+		return 0, ErrAgain
+	case errno != 0:
+		s.readable = false
+		return 0, errno
+	case n == 0:
+		s.readable = false
+		return 0, io.EOF
+	}
+	p.held += n
+	return n, nil
+}
+
+// Empty moves what is in p to the socket, as much as it takes. It is
+// Stream.Write otherwise.
+func (s *Socket) Empty(p *Pipe) (int, error) {
+	if s.closed {
+		return 0, net.ErrClosed
+	}
+	n, errno := splice(p.r, s.fd, p.held)
+	switch {
+	case errno == unix.EAGAIN:
+		s.writable = false
+		return 0, ErrAgain
+	case errno != 0:
+		return 0, errno
+	}
+	if p.held -= n; p.held > 0 {
+		s.writable = false
+	}
+	return n, nil
+}
+
+func splice(from, to, limit int) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(limit), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
