@@ -3,7 +3,6 @@ package l4
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 
 	"sluice/pkg/listen"
@@ -30,10 +29,7 @@ func (s *Server) serveCopy() error {
 // handle walks one connection from accept to record.
 func (s *Server) handle(client *listen.Conn) {
 	defer client.Close()
-	rec := record{start: time.Now()}
-	if a, ok := client.RemoteAddr().(*net.TCPAddr); ok {
-		rec.client = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
-	}
+	rec := record{client: client.Client(), start: time.Now()}
 	s.metrics.active.Inc()
 	defer s.metrics.active.Dec()
 	defer s.record(&rec)

@@ -85,14 +85,18 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 			running--
 			rec.connect = o.took
 			if o.err == nil {
-				go s.abandon(outcomes, running)
+				if running > 0 {
+					go s.abandon(outcomes, running)
+				}
 				s.metrics.connectSeconds.Update(o.took.Seconds())
 				o.b.Observe(o.took, true)
 				return o.conn, o.b, 0
 			}
 			o.b.Release()
 			if s.closing.Err() != nil {
-				go s.abandon(outcomes, running)
+				if running > 0 {
+					go s.abandon(outcomes, running)
+				}
 				return nil, nil, Draining
 			}
 			s.dialFailed(rec, o.b, o.err)

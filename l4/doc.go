@@ -2,19 +2,25 @@
 //
 // The walk of a connection, one file a step:
 //
-//  1. accept (pkg/listen): temporary errors and the connection cap are dealt
-//     with there; server.go starts a goroutine for each connection.
-//  2. pick (pkg/balance): the strategy chooses an eligible backend that this
-//     connection has not tried, and takes its slot in the same call.
-//  3. dial (dial.go): a failure releases the slot, is reported to health, and
-//     another backend is picked, inside one deadline. Nothing of the client's
-//     has been read yet, so this is always safe.
-//  4. splice (pkg/relay): both ways, with half-close, reset and idle timeout.
+//  1. accept (pkg/listen): temporary errors and the limits of the listener are
+//     dealt with there.
+//  2. pick (dial.go, pkg/balance): the strategy chooses an eligible backend
+//     that this connection has not tried, and takes its slot in the same call;
+//     the retry budget is asked before a second one.
+//  3. dial: a failure releases the slot, is reported to health, and another
+//     backend is picked, inside one deadline; a backend that does not answer
+//     in time gets a rival. Nothing of the client's has been read yet, so this
+//     is always safe.
+//  4. splice: both ways, with half-close, reset, idle and FIN timeout.
 //  5. record (record.go): the one place where counters move, with exactly one
 //     [Reason] per connection.
 //
-// Who owns what: the goroutine of a connection owns both sockets and the
-// backend's slot from accept to record, and gives each back exactly once.
-// Package l4 decides nothing about health: it reports failed dials to the
-// backend and picks from what the pool offers.
+// Two drivers walk it: epoll (epoll_linux.go), sessions in the event loops of
+// pkg/reactor, and copy (copy.go), a goroutine for each connection and
+// pkg/relay. They share the steps' decisions and pass one suite of tests.
+//
+// Who owns what: a session, or the goroutine of a connection, owns both
+// sockets and the backend's slot from accept to record, and gives each back
+// exactly once. Package l4 decides nothing about health: it reports how
+// connects went to the backend and picks from what the pool offers.
 package l4

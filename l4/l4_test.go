@@ -159,15 +159,23 @@ func serveEcho(t *testing.T) (addr string) {
 	return serveTCP(t, func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 }
 
-// serveNothing returns an address that refuses connections.
+// serveNothing returns an address that refuses connections: a socket has it
+// and does not listen, so that no other test's listener can get it.
 func serveNothing(t *testing.T) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
 }
 
 // exchange sends n pseudo-random bytes through c, half-closes, and expects

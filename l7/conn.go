@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +45,7 @@ func (a acceptor) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &client{Conn: lc, s: a.s, waiting: true}
-	if addr, err := netip.ParseAddrPort(lc.RemoteAddr().String()); err == nil {
-		peer := addr.Addr().Unmap()
+	if peer := lc.Client().Addr(); peer.IsValid() {
 		c.peer, c.key = peer.String(), balance.HashAddr(peer)
 		for _, p := range a.s.cfg.TrustedProxies {
 			c.trusted = c.trusted || p.Contains(peer)

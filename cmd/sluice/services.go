@@ -110,13 +110,11 @@ func (ss *services) awaitFirstLists(limit time.Duration) (missing []string) {
 	for _, s := range ss.all {
 		select {
 		case <-s.known:
-			continue
 		case <-timer.C:
-			timer.Reset(0)
+			return ss.unknown()
 		}
-		missing = append(missing, s.name)
 	}
-	return missing
+	return nil
 }
 
 // unknown returns the names of the services whose members are not known yet.

@@ -142,9 +142,13 @@ func (r rejection) knob() string {
 type Conn struct {
 	*net.TCPConn
 	l      *Listener
+	client netip.AddrPort
 	place  Place
 	closed atomic.Bool
 }
+
+// Client returns the client's address, an IPv4 one as such.
+func (c *Conn) Client() netip.AddrPort { return c.client }
 
 // Close closes the connection and gives its place under the cap back. Only
 // the first call counts.
@@ -270,16 +274,16 @@ func (l *Listener) Leave(p Place) {
 
 // admit counts tc in, or closes it and returns nil if that exceeds a limit.
 func (l *Listener) admit(tc *net.TCPConn) *Conn {
-	var client netip.Addr
+	var client netip.AddrPort
 	if a, ok := tc.RemoteAddr().(*net.TCPAddr); ok {
-		client = a.AddrPort().Addr().Unmap()
+		client = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
 	}
-	place, ok := l.Admit(client)
+	place, ok := l.Admit(client.Addr())
 	if !ok {
 		tc.Close()
 		return nil
 	}
-	c := &Conn{TCPConn: tc, l: l, place: place}
+	c := &Conn{TCPConn: tc, l: l, client: client, place: place}
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
