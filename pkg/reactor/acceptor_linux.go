@@ -1,3 +1,5 @@
+//go:build !portable
+
 package reactor
 
 import (
@@ -14,10 +16,6 @@ const (
 	// acceptsPerTurn is how many connections a loop accepts before it turns to
 	// its streams again.
 	acceptsPerTurn = 16
-	// imbalance is how many streams more than another loop, and an eighth of
-	// those, a loop may have before it hands over what it accepts. Handing over
-	// costs some microseconds, which short connections feel.
-	imbalance = 8
 )
 
 // Accepting is what a listening socket's owner does with its connections.
@@ -78,13 +76,13 @@ func (a *acceptor) start() error {
 	if err := a.loop.poller.add(a.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
 		return fmt.Errorf("cannot watch a listening socket: %w", err)
 	}
-	a.loop.acceptors[a.fd] = a
+	a.loop.poller.acceptors[a.fd] = a
 	return nil
 }
 
 func (a *acceptor) stop() {
-	if a.loop.acceptors[a.fd] == a {
-		delete(a.loop.acceptors, a.fd)
+	if a.loop.poller.acceptors[a.fd] == a {
+		delete(a.loop.poller.acceptors, a.fd)
 		_ = a.loop.poller.remove(a.fd)
 	}
 	a.loop.Stop(&a.wait)
@@ -111,12 +109,7 @@ func (a *acceptor) ready() {
 }
 
 func (a *acceptor) accepted(fd int, peer netip.AddrPort) {
-	to := a.loop
-	for _, l := range a.loop.group.loops {
-		if n := l.Streams(); n+n/8+imbalance < to.Streams() {
-			to = l
-		}
-	}
+	to := a.loop.group.quieter(a.loop)
 	if to == a.loop {
 		a.to.Accept(to, fd, peer)
 		return
@@ -130,7 +123,7 @@ func (a *acceptor) accepted(fd int, peer netip.AddrPort) {
 // failed stops listening for a while; a level-triggered event would come back
 // at once.
 func (a *acceptor) failed(err error) {
-	delete(a.loop.acceptors, a.fd)
+	delete(a.loop.poller.acceptors, a.fd)
 	_ = a.loop.poller.remove(a.fd)
 	a.loop.After(&a.wait, a.to.Failed(err), AlarmFunc(func() {
 		if err := a.start(); err != nil {

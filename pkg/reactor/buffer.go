@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 // ScratchSize is the size of Loop.Scratch in bytes.

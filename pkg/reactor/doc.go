@@ -27,6 +27,9 @@
 //     P: giving it away at each wait costs some 3 µs. One that is idle waits in
 //     an ordinary one. GOMAXPROCS must therefore leave room beside the loops.
 //   - Clock reads are one a turn; [Loop.Now] is that reading.
+//   - A [Socket] is driven by the loop itself, and on Linux alone. A [Conn] is a
+//     net.Conn with goroutines that read ahead and write behind it, within
+//     bounds: TLS is carried so, and on other systems everything.
 //   - Memory for bytes belongs to the loop ([Loop.Scratch]) or is borrowed
 //     ([Loop.Borrow]) while a peer cannot take what was read.
 package reactor

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import (
@@ -24,7 +22,7 @@ const (
 type Loop struct {
 	group   *Group
 	index   int
-	poller  poller
+	poller  poller // of the system's sockets; it also is what wakes the loop
 	start   time.Time
 	now     int64 // ns since start, read once a turn
 	wheel   *wheel
@@ -32,14 +30,11 @@ type Loop struct {
 	free    [][]byte
 	pipes   []*Pipe // empty ones
 
-	sockets   []*Socket         // by descriptor
-	acceptors map[int]*acceptor // by descriptor
-
-	again   []*Socket // whose handlers to call once more, in the next turn
-	spare   []*Socket // the memory of again's previous turn
-	closing []*Socket // closed in this turn
-	current Stream    // whose handler runs
-	telling Handler   // that handler
+	conns   map[*Conn]struct{}
+	again   []member // whose handlers to call once more, in the next turn
+	spare   []member // the memory of again's previous turn
+	current Stream   // whose handler runs
+	telling Handler  // that handler
 
 	turns   atomic.Uint64
 	streams atomic.Int64
@@ -53,7 +48,7 @@ type Loop struct {
 func newLoop(g *Group, index int) (*Loop, error) {
 	l := &Loop{
 		group: g, index: index, start: time.Now(), scratch: make([]byte, ScratchSize),
-		acceptors: make(map[int]*acceptor),
+		conns: make(map[*Conn]struct{}),
 	}
 	l.wheel = newWheel(0)
 	return l, l.poller.open()
@@ -164,6 +159,57 @@ func (l *Loop) tell(s Stream, h Handler) {
 	l.current, l.telling = s, h
 	h.Ready(s)
 	l.current, l.telling = nil, nil
+}
+
+// closeAll closes everything when the loop has ended.
+func (l *Loop) closeAll() {
+	for c := range l.conns {
+		c.abandon()
+	}
+	l.closeSockets()
+	for _, p := range l.pipes {
+		p.close()
+	}
+	l.poller.close()
+}
+
+// Again makes the handler of s, a stream of this loop, be called in the next
+// turn, for work that it has left so that others get their share. Asking twice
+// counts once.
+func (l *Loop) Again(s Stream) {
+	m := s.(member)
+	if b := m.core(); !b.again {
+		b.again = true
+		l.again = append(l.again, m)
+	}
+}
+
+// runAgain calls the handlers that asked for it in the last turn or in this.
+func (l *Loop) runAgain() {
+	again := l.again
+	l.again = l.spare[:0]
+	l.spare = again
+	for next := 0; next < len(again); {
+		l.runAgainFrom(again, &next)
+	}
+	clear(again)
+}
+
+func (l *Loop) runAgainFrom(again []member, next *int) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p)
+		}
+	}()
+	for *next < len(again) {
+		m := again[*next]
+		*next++
+		b := m.core()
+		b.again = false
+		if !b.closed {
+			l.tell(m, b.handler)
+		}
+	}
 }
 
 func (l *Loop) runPosted() {

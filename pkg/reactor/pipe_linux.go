@@ -1,3 +1,5 @@
+//go:build !portable
+
 package reactor
 
 import (
@@ -62,7 +64,7 @@ func (s *Socket) Fill(p *Pipe) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
-	n, errno := splice(s.fd, p.w, PipeSize)
+	n, errno := splice(int(s.fd), p.w, PipeSize)
 	switch {
 	case errno == unix.EAGAIN:
 		s.readable = false
@@ -84,7 +86,7 @@ func (s *Socket) Empty(p *Pipe) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
-	n, errno := splice(p.r, s.fd, p.held)
+	n, errno := splice(p.r, int(s.fd), p.held)
 	switch {
 	case errno == unix.EAGAIN:
 		s.writable = false

@@ -1,3 +1,5 @@
+//go:build !portable
+
 package reactor
 
 import (
@@ -19,10 +21,15 @@ type poller struct {
 	waker  int         // eventfd(2)
 	awake  atomic.Bool // waker was written and not read yet
 	events [maxEvents]unix.EpollEvent
+
+	sockets   []*Socket         // by descriptor
+	acceptors map[int]*acceptor // by descriptor
+	closing   []*Socket         // closed in this turn
 }
 
 func (p *poller) open() (err error) {
 	p.epoll, p.waker = -1, -1
+	p.acceptors = make(map[int]*acceptor)
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot create an epoll instance: %w", err)
 	}
@@ -105,8 +112,8 @@ func (l *Loop) dispatchFrom(next *int, n int) {
 		e := &l.poller.events[*next]
 		*next++
 		fd := int(e.Fd)
-		if fd < len(l.sockets) {
-			if s := l.sockets[fd]; s != nil {
+		if fd < len(l.poller.sockets) {
+			if s := l.poller.sockets[fd]; s != nil {
 				if !s.closed {
 					s.event(e.Events)
 					l.tell(s, s.handler)
@@ -116,44 +123,8 @@ func (l *Loop) dispatchFrom(next *int, n int) {
 		}
 		if fd == l.poller.waker {
 			l.poller.woken()
-		} else if a := l.acceptors[fd]; a != nil {
+		} else if a := l.poller.acceptors[fd]; a != nil {
 			a.ready()
-		}
-	}
-}
-
-// Again makes the handler of s be called in the next turn, for work that it
-// has left so that others get their share. Asking twice counts once.
-func (l *Loop) Again(s Stream) {
-	if x := s.(*Socket); !x.again {
-		x.again = true
-		l.again = append(l.again, x)
-	}
-}
-
-// runAgain calls the handlers that asked for it in the last turn or in this.
-func (l *Loop) runAgain() {
-	again := l.again
-	l.again = l.spare[:0]
-	l.spare = again
-	for next := 0; next < len(again); {
-		l.runAgainFrom(again, &next)
-	}
-	clear(again)
-}
-
-func (l *Loop) runAgainFrom(again []*Socket, next *int) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.panicked(p)
-		}
-	}()
-	for *next < len(again) {
-		s := again[*next]
-		*next++
-		s.again = false
-		if !s.closed {
-			l.tell(s, s.handler)
 		}
 	}
 }

@@ -1,3 +1,5 @@
+//go:build !portable
+
 package reactor
 
 import (
@@ -14,14 +16,9 @@ import (
 
 // Socket is a TCP socket as a Stream.
 type Socket struct {
-	loop     *Loop
-	handler  Handler
-	fd       int
-	readable bool
-	writable bool
-	ending   bool // the peer has ended or broken the connection: reads must go on to find out
-	closed   bool
-	again    bool // is in the loop's list of that name
+	base
+	ending bool // the peer has ended or broken the connection: reads must go on to find out
+	fd     int32
 }
 
 var _ Stream = (*Socket)(nil)
@@ -36,11 +33,11 @@ func (l *Loop) Adopt(fd int) (*Socket, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("cannot watch a socket: %w", err)
 	}
-	for fd >= len(l.sockets) {
-		l.sockets = append(l.sockets, make([]*Socket, 1024)...)
+	for fd >= len(l.poller.sockets) {
+		l.poller.sockets = append(l.poller.sockets, make([]*Socket, 1024)...)
 	}
-	s := &Socket{loop: l, fd: fd}
-	l.sockets[fd] = s
+	s := &Socket{base: base{loop: l}, fd: int32(fd)}
+	l.poller.sockets[fd] = s
 	l.streams.Add(1)
 	return s, nil
 }
@@ -106,18 +103,6 @@ func (s *Socket) event(events uint32) {
 	}
 }
 
-// Loop returns the loop that the socket belongs to.
-func (s *Socket) Loop() *Loop { return s.loop }
-
-// Handle makes h the socket's handler.
-func (s *Socket) Handle(h Handler) { s.handler = h }
-
-// Readable reports whether a read is worth trying.
-func (s *Socket) Readable() bool { return s.readable }
-
-// Writable reports whether a write is worth trying.
-func (s *Socket) Writable() bool { return s.writable }
-
 // Connected returns nil when a connect has succeeded, ErrAgain while its
 // outcome is not known, and otherwise why it failed.
 func (s *Socket) Connected() error {
@@ -127,7 +112,7 @@ func (s *Socket) Connected() error {
 	if !s.ending {
 		return nil // a failure would have come as an error event
 	}
-	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	errno, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
 	}
@@ -200,13 +185,13 @@ func (s *Socket) CloseWrite() error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	return unix.Shutdown(s.fd, unix.SHUT_WR)
+	return unix.Shutdown(int(s.fd), unix.SHUT_WR)
 }
 
 // Reset makes Close send RST.
 func (s *Socket) Reset() {
 	if !s.closed {
-		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 }
 
@@ -215,31 +200,28 @@ func (s *Socket) Close() {
 	if !s.closed {
 		s.closed = true
 		s.handler = nil
-		s.loop.closing = append(s.loop.closing, s)
+		s.loop.poller.closing = append(s.loop.poller.closing, s)
 	}
 }
 
 // closeClosed closes the sockets that Close was called for in this turn.
 func (l *Loop) closeClosed() {
-	for i, s := range l.closing {
-		l.sockets[s.fd] = nil
-		_ = unix.Close(s.fd)
-		l.closing[i] = nil
+	p := &l.poller
+	for i, s := range p.closing {
+		p.sockets[s.fd] = nil
+		_ = unix.Close(int(s.fd))
+		p.closing[i] = nil
 	}
-	l.streams.Add(-int64(len(l.closing)))
-	l.closing = l.closing[:0]
+	l.streams.Add(-int64(len(p.closing)))
+	p.closing = p.closing[:0]
 }
 
-// closeAll closes everything when the loop has ended.
-func (l *Loop) closeAll() {
-	for _, s := range l.sockets {
+// closeSockets closes all of them.
+func (l *Loop) closeSockets() {
+	for _, s := range l.poller.sockets {
 		if s != nil {
 			s.Close()
 		}
 	}
 	l.closeClosed()
-	for _, p := range l.pipes {
-		p.close()
-	}
-	l.poller.close()
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import "errors"
@@ -47,3 +45,33 @@ type Stream interface {
 	// Close closes the stream. Its handler is not called again.
 	Close()
 }
+
+// member is a stream as its loop sees it.
+type member interface {
+	Stream
+	core() *base
+}
+
+// base is what all streams have.
+type base struct {
+	loop     *Loop
+	handler  Handler
+	readable bool
+	writable bool
+	closed   bool
+	again    bool // is in the loop's list of that name
+}
+
+func (b *base) core() *base { return b }
+
+// Loop returns the loop that the stream belongs to.
+func (b *base) Loop() *Loop { return b.loop }
+
+// Handle makes h the stream's handler.
+func (b *base) Handle(h Handler) { b.handler = h }
+
+// Readable reports whether a read is worth trying.
+func (b *base) Readable() bool { return b.readable }
+
+// Writable reports whether a write is worth trying.
+func (b *base) Writable() bool { return b.writable }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package reactor
 
 import "time"

@@ -1,0 +1,318 @@
+package reactor
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// connChunk is how much of a Conn is read ahead at most: a record of TLS.
+	connChunk = 16 << 10
+	// connPeek is the read of a Conn that was quiet, so that those which stay
+	// quiet hold no chunk.
+	connPeek = 512
+	// connBehind is how much of a Conn is written behind at most.
+	connBehind = 64 << 10
+	// connLinger bounds how long a Conn that was closed may take to send what
+	// was written before.
+	connLinger = 30 * time.Second
+)
+
+// Conn is a net.Conn as a Stream: for TLS, whose library knows no other, and
+// for systems without a poller of ours. A goroutine reads one buffer ahead,
+// and another one exists while there is something to write, so what a Conn
+// holds is bounded.
+type Conn struct {
+	base
+	self member        // what handlers are told of: c, or what embeds it
+	took chan struct{} // the reader may go on; has room for one
+	done chan struct{} // closed by Close
+
+	// mu protects the fields below. It is held for moments only.
+	mu      sync.Mutex
+	nc      net.Conn // set once; nil while it is being connected
+	posted  bool     // the loop is about to look
+	in      []byte   // read and not taken yet
+	inErr   error    // how reading ended
+	out     []byte   // taken and not written yet
+	outErr  error    // how writing failed
+	writing bool     // the writer runs
+	finish  bool     // CloseWrite was called
+	shut    bool     // Close was called
+}
+
+var _ Stream = (*Conn)(nil)
+
+// AdoptConn makes nc a stream of the loop, which then owns nc. If nc has a
+// CloseWrite, that ends our direction, and if it has a NetConn, as tls.Conn
+// has, then that one's as well.
+func (l *Loop) AdoptConn(nc net.Conn) *Conn {
+	c := &Conn{nc: nc}
+	c.join(l, c)
+	c.writable = true
+	go c.readAhead(nc)
+	return c
+}
+
+// join makes c, or self that embeds it, one of the streams of l.
+func (c *Conn) join(l *Loop, self member) {
+	c.loop, c.self = l, self
+	c.took, c.done = make(chan struct{}, 1), make(chan struct{})
+	l.conns[c] = struct{}{}
+	l.streams.Add(1)
+}
+
+// NetConn returns the connection, for its addresses and its state, or nil
+// while it is being connected.
+func (c *Conn) NetConn() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nc
+}
+
+// readAhead is the reader.
+func (c *Conn) readAhead(nc net.Conn) {
+	peek := make([]byte, connPeek)
+	var chunk []byte // nil while the connection is quiet
+	for {
+		p := peek
+		if chunk != nil {
+			p = chunk
+		}
+		n, err := nc.Read(p)
+		c.mu.Lock()
+		c.in, c.inErr = p[:n], err
+		c.mu.Unlock()
+		c.post()
+		if err != nil {
+			return
+		}
+		if n > 0 {
+			select {
+			case <-c.took:
+			case <-c.done:
+				return
+			}
+		}
+		switch {
+		case n < connPeek:
+			chunk = nil
+		case chunk == nil:
+			chunk = make([]byte, connChunk)
+		}
+	}
+}
+
+// post makes the loop look at what has changed.
+func (c *Conn) post() {
+	c.mu.Lock()
+	already := c.posted
+	c.posted = true
+	c.mu.Unlock()
+	if !already {
+		c.loop.Post(c.look)
+	}
+}
+
+// look tells the handler of what has changed; it runs in the loop.
+func (c *Conn) look() {
+	c.mu.Lock()
+	c.posted = false
+	c.readable = len(c.in) > 0 || c.inErr != nil
+	c.writable = len(c.out) < connBehind || c.outErr != nil
+	c.mu.Unlock()
+	if !c.closed {
+		c.loop.tell(c.self, c.handler)
+	}
+}
+
+// Read reads what there is; see Stream.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := copy(p, c.in)
+	if c.in = c.in[n:]; len(c.in) > 0 {
+		return n, nil
+	}
+	c.readable = n > 0 && c.inErr != nil // the end is still to be read
+	if n > 0 {
+		select {
+		case c.took <- struct{}{}:
+		default:
+		}
+		return n, nil
+	}
+	if c.inErr != nil {
+		return 0, c.inErr
+	}
+	return 0, ErrAgain
+}
+
+// Write takes what there is room for; see Stream. That it succeeded does not
+// mean that the bytes were sent: an error may come later, by Read.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outErr != nil {
+		return 0, c.outErr
+	}
+	if c.finish {
+		return 0, net.ErrClosed
+	}
+	n := min(len(p), connBehind-len(c.out))
+	if n < len(p) {
+		c.writable = false
+	}
+	if n == 0 {
+		return 0, ErrAgain
+	}
+	c.out = append(c.out, p[:n]...)
+	c.write()
+	return n, nil
+}
+
+// write sees to it that the writer runs; c.mu is held.
+func (c *Conn) write() {
+	if !c.writing && c.nc != nil {
+		c.writing = true
+		go c.writeBehind(c.nc)
+	}
+}
+
+// writeBehind is the writer: it ends when there is nothing left to do.
+func (c *Conn) writeBehind(nc net.Conn) {
+	var spare []byte
+	finished := false
+	for {
+		c.mu.Lock()
+		p := c.out
+		c.out = spare[:0]
+		finish := c.finish && !finished
+		if len(p) == 0 && !finish {
+			c.out = nil
+			c.writing = false
+			shut := c.shut
+			c.mu.Unlock()
+			if shut {
+				nc.Close()
+			}
+			return
+		}
+		c.mu.Unlock()
+		if len(p) == 0 {
+			finished = true
+			c.fail(closeWrite(nc))
+			continue
+		}
+		_, err := nc.Write(p)
+		spare = p
+		c.fail(err)
+		if len(p) >= connBehind || err != nil {
+			c.post() // there is room again
+		}
+	}
+}
+
+// fail notes that writing ended by err, if it is not nil.
+func (c *Conn) fail(err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	c.outErr = err
+	c.out = nil
+	c.mu.Unlock()
+}
+
+// closeWrite ends our direction of nc, and of what it wraps.
+func closeWrite(nc net.Conn) error {
+	var err error
+	if w, ok := nc.(interface{ CloseWrite() error }); ok {
+		err = w.CloseWrite()
+	}
+	if w, ok := nc.(interface{ NetConn() net.Conn }); ok && err == nil {
+		err = closeWrite(w.NetConn())
+	}
+	return err
+}
+
+// CloseWrite ends our direction after what was written.
+func (c *Conn) CloseWrite() error {
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.finish {
+		c.finish = true
+		c.write()
+	}
+	return c.outErr
+}
+
+// Reset makes Close send RST.
+func (c *Conn) Reset() {
+	if c.closed {
+		return
+	}
+	c.mu.Lock()
+	c.out = nil
+	c.outErr = net.ErrClosed
+	nc := c.nc
+	c.mu.Unlock()
+	if nc == nil {
+		return
+	}
+	for {
+		w, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = w.NetConn()
+	}
+	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	nc.Close() // not what wraps it, which would say goodbye first
+}
+
+// Close closes the connection once what was written before is sent. It is
+// idempotent.
+func (c *Conn) Close() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.handler = nil
+	delete(c.loop.conns, c)
+	c.loop.streams.Add(-1)
+	close(c.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut = true
+	if c.nc != nil {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(connLinger))
+		c.write() // which may have to wait
+	}
+}
+
+// abandon closes the connection at once, for a loop that ends.
+func (c *Conn) abandon() {
+	if nc := c.NetConn(); nc != nil {
+		nc.Close()
+	}
+	c.self.Close()
+}
