@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/limit"
+	"sluice/pkg/proxyproto"
 	"sluice/pkg/throttle"
 )
 
@@ -47,6 +49,14 @@ type Config struct {
 	// MaxRatePerClient is how many connections one client address may open a
 	// second; a second's worth may come at once. 0 means no limit.
 	MaxRatePerClient int
+	// Proxy says which connections begin with a header of the PROXY protocol.
+	// The limits for clients then count who the header names.
+	Proxy proxyproto.Policy
+	// TLS, if not nil, is spoken with clients; see Conn.Handshake.
+	TLS *tls.Config
+	// HandshakeTimeout bounds what comes before a connection can be served:
+	// the PROXY header, the TLS handshake. 0 means 10 s.
+	HandshakeTimeout time.Duration
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the listener's counters. It must not be nil.
@@ -82,6 +92,9 @@ type Listener struct {
 
 // Listen binds cfg.Address. The caller closes the listener.
 func Listen(cfg Config) (*Listener, error) {
+	if cfg.HandshakeTimeout == 0 {
+		cfg.HandshakeTimeout = 10 * time.Second
+	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // Go's default; an MPTCP socket takes no filter, see holdOff, and costs more
 	ln, err := lc.Listen(context.Background(), "tcp", cfg.Address)
@@ -115,26 +128,6 @@ func unwrapOp(err error) error {
 		return oe.Err
 	}
 	return err
-}
-
-// rejection is why a connection was closed as it came.
-type rejection uint8
-
-const (
-	maxConns rejection = iota
-	clientConns
-	clientRate
-	rejections
-)
-
-// String returns the rejection as metrics and logs show it.
-func (r rejection) String() string {
-	return [rejections]string{"max_conns", "client_conns", "client_rate"}[r]
-}
-
-// knob returns the setting that a rejection obeys.
-func (r rejection) knob() string {
-	return [rejections]string{"max-conns=", "max-conns-per-client=", "max-rate-per-client="}[r]
 }
 
 // Conn is an accepted connection. Its TCPConn may be used directly for
@@ -220,10 +213,11 @@ type Place struct {
 	client netip.Addr // not valid if the client is not tracked
 }
 
-// Admit gives a new connection a place, or reports false if that exceeds a
-// limit; the connection must then be closed. Leave gives the place back.
-// AcceptConn and Conn.Close call both themselves.
-func (l *Listener) Admit(client netip.Addr) (p Place, ok bool) {
+// Admit gives a new connection from peer a place, or reports false if that
+// exceeds a limit; the connection must then be closed. Leave gives the place
+// back. If ExpectsHeader, the limits for clients are left to AdmitClient.
+// AcceptConn, Conn.Handshake and Conn.Close call all of them themselves.
+func (l *Listener) Admit(peer netip.Addr) (p Place, ok bool) {
 	l.arrived.Add(1)
 	l.mu.Lock()
 	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
@@ -232,33 +226,37 @@ func (l *Listener) Admit(client netip.Addr) (p Place, ok bool) {
 	}
 	l.mu.Unlock()
 	if full {
-		l.reject(maxConns, client)
+		l.Reject(MaxConns, peer, nil)
 		return p, false
 	}
-	if l.clients != nil {
-		switch l.clients.Enter(client, time.Now()) {
-		case limit.ClientAdmitted:
-			p.client = client
-		case limit.ClientTooMany:
-			l.Leave(p)
-			l.reject(clientConns, client)
-			return p, false
-		case limit.ClientTooFast:
-			l.Leave(p)
-			l.reject(clientRate, client)
-			return p, false
-		}
+	if !l.ExpectsHeader(peer) && !l.AdmitClient(&p, peer) {
+		l.Leave(p)
+		return p, false
 	}
 	l.accepted.Inc()
 	return p, true
 }
 
-func (l *Listener) reject(r rejection, client netip.Addr) {
-	l.rejected[r].Inc()
-	if ok, dropped := l.refusals[r].Allow(time.Now()); ok {
-		l.cfg.Logger.Warn("too many connections; closing new ones (the limit is this listener's "+r.knob()+")",
-			"listener", l.cfg.Kind, "name", l.cfg.Name, "reason", r.String(), "client", client, "more", dropped)
+// ExpectsHeader reports whether a connection from peer begins with a header of
+// the PROXY protocol, which says who the client is.
+func (l *Listener) ExpectsHeader(peer netip.Addr) bool { return l.cfg.Proxy.Expects(peer) }
+
+// AdmitClient enters client into the place of its connection, or reports false
+// if that exceeds a limit.
+func (l *Listener) AdmitClient(p *Place, client netip.Addr) bool {
+	if l.clients == nil || p.client.IsValid() {
+		return true
 	}
+	switch l.clients.Enter(client, time.Now()) {
+	case limit.ClientTooMany:
+		l.Reject(ClientConns, client, nil)
+		return false
+	case limit.ClientTooFast:
+		l.Reject(ClientRate, client, nil)
+		return false
+	}
+	p.client = client
+	return true
 }
 
 // Leave gives back the place of a connection that was admitted.
@@ -274,10 +272,7 @@ func (l *Listener) Leave(p Place) {
 
 // admit counts tc in, or closes it and returns nil if that exceeds a limit.
 func (l *Listener) admit(tc *net.TCPConn) *Conn {
-	var client netip.AddrPort
-	if a, ok := tc.RemoteAddr().(*net.TCPAddr); ok {
-		client = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
-	}
+	client := addrPortOf(tc.RemoteAddr())
 	place, ok := l.Admit(client.Addr())
 	if !ok {
 		tc.Close()

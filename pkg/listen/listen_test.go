@@ -124,7 +124,7 @@ func TestClientLimits(t *testing.T) {
 	f(a, true)
 	l.Leave(places[1])
 	f(a, false) // three came in this second
-	if l.Open() != 2 || l.rejected[clientConns].Get() != 1 || l.rejected[clientRate].Get() != 1 {
+	if l.Open() != 2 || l.rejected[ClientConns].Get() != 1 || l.rejected[ClientRate].Get() != 1 {
 		t.Fatalf("unexpected: %d open", l.Open())
 	}
 }

@@ -1,0 +1,129 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"sluice/pkg/proxyproto"
+)
+
+// Guest is a connection that is ready to be served.
+type Guest struct {
+	// Conn is the connection: a *Conn, or a *tls.Conn upon one.
+	Conn net.Conn
+	// Client is who connected and Local what to, as the PROXY header says if
+	// there is one. IPv4 addresses are such.
+	Client, Local netip.AddrPort
+	// TLS is the state of the handshake; nil without TLS.
+	TLS *tls.ConnectionState
+	// Read is what the client has sent already, if TLS is nil.
+	Read []byte
+}
+
+// SpeaksTLS reports whether connections begin with a TLS handshake.
+func (l *Listener) SpeaksTLS() bool { return l.cfg.TLS != nil }
+
+// HandshakeTimeout returns how long what comes before a connection can be
+// served may take.
+func (l *Listener) HandshakeTimeout() time.Duration { return l.cfg.HandshakeTimeout }
+
+// Handshake reads the PROXY header and makes the TLS handshake that are due,
+// within the listener's timeout. On an error the connection has been closed,
+// and counted as rejected unless the client left without a word.
+func (c *Conn) Handshake(ctx context.Context) (*Guest, error) {
+	g, err := c.handshake(ctx)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (c *Conn) handshake(ctx context.Context) (*Guest, error) {
+	l := c.l
+	g := &Guest{Conn: c, Client: c.client, Local: addrPortOf(c.LocalAddr())}
+	header := l.ExpectsHeader(c.client.Addr())
+	if !header && l.cfg.TLS == nil {
+		return g, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.HandshakeTimeout)
+	defer cancel()
+	if header {
+		if err := c.readHeader(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	if l.cfg.TLS == nil {
+		return g, nil
+	}
+	var inner net.Conn = c
+	if len(g.Read) > 0 {
+		inner = &readConn{Conn: c, read: g.Read}
+		g.Read = nil
+	}
+	tc := tls.Server(inner, l.cfg.TLS)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		if !errors.Is(err, io.EOF) {
+			l.Reject(TLSHandshake, g.Client.Addr(), err)
+		}
+		return nil, err
+	}
+	state := tc.ConnectionState()
+	g.Conn, g.TLS = tc, &state
+	return g, nil
+}
+
+// readHeader reads a PROXY header into g and enters its client.
+func (c *Conn) readHeader(ctx context.Context, g *Guest) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+	h, rest, err := proxyproto.Read(c, c.l.cfg.Proxy.Versions)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) { // as balancers do that look whether somebody listens
+			c.l.Reject(ProxyHeader, c.client.Addr(), err)
+		}
+		return err
+	}
+	g.Read = rest
+	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
+		g.Client, g.Local = h.Source, h.Destination
+	}
+	if !c.l.AdmitClient(&c.place, g.Client.Addr()) {
+		return errors.New("too many connections of a client")
+	}
+	return nil
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := t.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+// readConn is a Conn of which some bytes were read already.
+type readConn struct {
+	*Conn
+	read []byte
+}
+
+func (c *readConn) Read(p []byte) (int, error) {
+	if len(c.read) > 0 {
+		n := copy(p, c.read)
+		c.read = c.read[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// NetConn returns the connection below.
+func (c *readConn) NetConn() net.Conn { return c.Conn }
