@@ -205,6 +205,9 @@ func (b *Backend) Release() {
 	if b.active.Add(-1) < 0 {
 		panic("BUG: backend slot released twice")
 	}
+	if b.pool.slots.waiting.Load() > 0 {
+		b.pool.WakeNext()
+	}
 }
 
 // Active returns how many slots are taken.

@@ -28,6 +28,7 @@ type Pool struct {
 	service  string
 	epoch    time.Time // when moments begin
 	snapshot atomic.Pointer[Snapshot]
+	slots    slots
 
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
@@ -123,6 +124,7 @@ func (p *Pool) publish() {
 	for _, f := range p.listeners {
 		f(s)
 	}
+	p.slots.wake(p.Waiting()) // somebody else may be eligible now
 }
 
 func sortByID(bs []*Backend) {

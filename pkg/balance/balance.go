@@ -169,14 +169,39 @@ func (b *Balancer) SetStrategy(name string) error {
 }
 
 // Pick chooses an eligible backend that is not in req.Tried and takes its
-// slot; the caller must Release it exactly once. It returns nil if there is
-// none. It does not block or allocate.
+// slot; the caller must Release it exactly once. If the one that the strategy
+// chooses has as many slots taken as it may, the least busy of those with room
+// takes its place. It returns nil if there is none. It does not block or
+// allocate.
 func (b *Balancer) Pick(req Request) *backend.Backend {
 	chosen := (*b.picker.Load()).Pick(req)
-	if chosen != nil {
-		chosen.Acquire()
+	if chosen == nil || chosen.TryAcquire() {
+		return chosen
 	}
-	return chosen
+	for { // ends: each turn means that somebody else took a slot
+		s := b.pool.Snapshot()
+		chosen = nil
+		for i, x := range s.Eligible {
+			if x.HasRoom() && !req.Tried.Has(x) && (chosen == nil || x.Active()*int64(chosen.Weight()) < chosen.Active()*int64(s.Weights[i])) {
+				chosen = x
+			}
+		}
+		if chosen == nil || chosen.TryAcquire() {
+			return chosen
+		}
+	}
+}
+
+// Full reports whether there is a backend that Pick could return if it had a
+// slot free: who finds none may wait for one, see backend.Pool.Await.
+func (b *Balancer) Full(tried Tried) bool {
+	s := b.pool.Snapshot()
+	for _, x := range s.Eligible {
+		if !tried.Has(x) {
+			return true
+		}
+	}
+	return false
 }
 
 // untried returns the first backend from start on, wrapping round, that is

@@ -265,3 +265,37 @@ func TestConcurrently(t *testing.T) {
 		}
 	}
 }
+
+// TestSlotLimit picks with every strategy until all backends are full.
+func TestSlotLimit(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range Names() {
+		b := newBalancer(t, strategy, 1, 2, 3)
+		b.Pool().Limit(4, 0)
+		req := Request{Key: mix(1), HasKey: true}
+		var taken []*backend.Backend
+		for range 12 {
+			x := b.Pick(req)
+			if x == nil {
+				t.Fatalf("no backend from %s although there is room; %d are taken", strategy, len(taken))
+			}
+			taken = append(taken, x)
+		}
+		for _, x := range taken {
+			if x.Active() != 4 {
+				t.Fatalf("unexpected slots taken with %s: %d of %s", strategy, x.Active(), x.ID())
+			}
+		}
+		if x := b.Pick(req); x != nil || !b.Full(req.Tried) {
+			t.Fatalf("unexpected pick by %s from a full pool", strategy)
+		}
+		taken[5].Release()
+		if x := b.Pick(req); x != taken[5] {
+			t.Fatalf("unexpected pick by %s; want the one with room", strategy)
+		}
+		b.Pool().Set(nil)
+		if b.Full(req.Tried) {
+			t.Fatal("a pool without members is called full")
+		}
+	}
+}

@@ -72,9 +72,12 @@ func (t *bounded) walk(at int, tried Tried) *backend.Backend {
 	return untried(t.backends, int(t.owners[at]), tried)
 }
 
+// fewSlots are never too many.
+const fewSlots = 8
+
 // capacity returns how many slots of backend i may be active, out of all.
 func (t *bounded) capacity(i int, all int64) int64 {
-	return (5*all*int64(t.weights[i]) + 4*t.sum - 1) / (4 * t.sum)
+	return max(fewSlots, (5*all*int64(t.weights[i])+4*t.sum-1)/(4*t.sum))
 }
 
 // total tells how many slots of a snapshot's backends are active, without a

@@ -191,7 +191,7 @@ func TestBoundedLoad(t *testing.T) {
 				taken = taken[1:]
 			}
 			for i, x := range b.Pool().Snapshot().All {
-				most := 1.25*float64(len(taken)+1)*float64(weights[i])/float64(sum) + 1
+				most := max(fewSlots, 1.25*float64(len(taken)+1)*float64(weights[i])/float64(sum)+1)
 				if float64(x.Active()) > most && n%3 != 0 {
 					t.Fatalf("unexpected load of backend %d by %s, %d keys, %v: %d of %d; want %.1f at most", i, strategy, distinct, weights, x.Active(), len(taken), most)
 				}
@@ -204,6 +204,24 @@ func TestBoundedLoad(t *testing.T) {
 			f(strategy, distinct, 1, 1)
 			f(strategy, distinct, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 			f(strategy, distinct, 5, 3, 1, 1)
+		}
+	}
+}
+
+// TestHashKeepsFewTogether checks that a client's connections go to one
+// backend while the pool is nearly idle.
+func TestHashKeepsFewTogether(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range hashes() {
+		b := newBalancer(t, strategy, 1, 1, 1)
+		first := b.Pick(Request{Key: mix(7), HasKey: true})
+		for n := 2; n <= fewSlots; n++ {
+			if x := b.Pick(Request{Key: mix(7), HasKey: true}); x != first {
+				t.Fatalf("unexpected backend for connection %d by %s", n, strategy)
+			}
+		}
+		if x := b.Pick(Request{Key: mix(7), HasKey: true}); x == first {
+			t.Fatalf("unexpected backend for connection %d by %s: the same", fewSlots+1, strategy)
 		}
 	}
 }
