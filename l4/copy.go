@@ -2,9 +2,11 @@ package l4
 
 import (
 	"errors"
+	"io"
 	"net"
 	"time"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/listen"
 	"sluice/pkg/relay"
 )
@@ -26,15 +28,42 @@ func (s *Server) serveCopy() error {
 	}
 }
 
-// handle walks one connection from accept to record.
+// handle walks one connection from accept to its service.
 func (s *Server) handle(client *listen.Conn) {
+	start := time.Now()
+	setUserTimeout(client.TCPConn, s.cfg.UserTimeout)
+	g, err := client.Handshake(s.closing)
+	if err != nil {
+		return
+	}
 	defer client.Close()
-	rec := record{client: client.Client(), start: time.Now()}
-	s.metrics.active.Inc()
-	defer s.metrics.active.Dec()
-	defer s.record(&rec)
+	svc, read := s.routes.other, g.Read
+	if s.routes.byName() {
+		svc, read, err = s.awaitHello(client, read)
+		switch {
+		case errors.Is(err, io.EOF):
+			return
+		case errors.Is(err, errNoName):
+			s.ln.Reject(listen.NoRoute, g.Client.Addr(), err)
+		case err != nil:
+			s.ln.Reject(listen.TLSHandshake, g.Client.Addr(), err)
+		}
+		if err != nil {
+			_ = client.SetLinger(0)
+			return
+		}
+	}
+	s.lead(svc, client, &record{client: g.Client, start: start}, g, read)
+}
 
-	server, b, reason := s.dial(&rec)
+// lead walks a connection from its service to record. read is what its client
+// has sent already.
+func (s *Server) lead(svc *service, client *listen.Conn, rec *record, g *listen.Guest, read []byte) {
+	svc.metrics.active.Inc()
+	defer svc.metrics.active.Dec()
+	defer s.record(svc, rec)
+
+	server, b, reason := s.dial(svc, rec)
 	if b == nil {
 		rec.reason = reason
 		// Nothing was exchanged; the client learns of the failure by a reset
@@ -44,18 +73,39 @@ func (s *Server) handle(client *listen.Conn) {
 	}
 	defer b.Release()
 	defer server.Close()
-	rec.backend = b
-	b.Counters.Connections.Add(1)
+	entry := s.enter(svc, b, client)
+	defer s.leave(entry)
 
+	if first := append(svc.proxyHeader(nil, g.Client, g.Local), read...); len(first) > 0 {
+		if _, err := server.Write(first); err != nil {
+			_ = client.SetLinger(0)
+			rec.reason = BackendReset
+			return
+		}
+		svc.count(b, int64(len(read)), 0)
+	}
 	res := relay.Copy(client.TCPConn, server, relay.Config{
-		Idle: s.cfg.IdleTimeout,
-		FIN:  s.cfg.FINTimeout,
-		Progress: func(in, out int64) {
-			b.Counters.BytesIn.Add(uint64(in))
-			b.Counters.BytesOut.Add(uint64(out))
-			s.metrics.bytesIn.AddInt64(in)
-			s.metrics.bytesOut.AddInt64(out)
-		},
+		Idle:     s.cfg.IdleTimeout,
+		FIN:      s.cfg.FINTimeout,
+		Progress: func(in, out int64) { svc.count(b, in, out) },
 	})
-	rec.in, rec.out, rec.reason = res.In, res.Out, reasonOf(res.End)
+	rec.in, rec.out, rec.reason = res.In+int64(len(read)), res.Out, reasonOf(res.End)
+	if evicted := entry.evicted.Load(); evicted != nil && rec.reason == Draining {
+		rec.reason = *evicted
+	}
+}
+
+// enter notes that client is relayed to b, so that it can be evicted.
+func (s *Server) enter(svc *service, b *backend.Backend, client *listen.Conn) *relayed {
+	e := &relayed{svc: svc, b: b, client: client}
+	s.mu.Lock()
+	s.relayed[e] = struct{}{}
+	s.mu.Unlock()
+	return e
+}
+
+func (s *Server) leave(e *relayed) {
+	s.mu.Lock()
+	delete(s.relayed, e)
+	s.mu.Unlock()
 }

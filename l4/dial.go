@@ -2,47 +2,17 @@ package l4
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 )
-
-// pick chooses a backend that the connection has not tried and takes its slot,
-// or returns nil if there is none, if enough were tried, or if the retry
-// budget is spent.
-func (s *Server) pick(rec *record) *backend.Backend {
-	first := rec.tried.Len() == 0
-	switch {
-	case first:
-		s.cfg.RetryBudget.Attempt()
-	case rec.tried.Len() == balance.MaxTries:
-		return nil
-	case !s.cfg.RetryBudget.Retry(time.Now()):
-		s.metrics.retriesDenied.Inc()
-		return nil
-	}
-	b := s.cfg.Balancer.Pick(balance.Request{Tried: rec.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
-	if b == nil {
-		return nil
-	}
-	if !first {
-		s.metrics.retries.Inc()
-	}
-	rec.tried.Add(b)
-	return b
-}
-
-// unserved returns why a connection found no backend.
-func (rec *record) unserved() Reason {
-	if rec.tried.Len() == 0 {
-		return NoBackend
-	}
-	return DialFailed
-}
 
 // dialed is the outcome of an attempt of the copy driver.
 type dialed struct {
@@ -56,13 +26,23 @@ type dialed struct {
 // second one beside the first if that does not answer in time. On success the
 // caller owns the connection and the backend's slot; otherwise the backend is
 // nil and the reason says why.
-func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
+func (s *Server) dial(svc *service, rec *record) (*net.TCPConn, *backend.Backend, Reason) {
+	for {
+		c, b, reason := s.dialOnce(svc, rec)
+		if b != nil || reason == Draining || !rec.full || !svc.await(rec, s.closing.Done()) {
+			return c, b, reason
+		}
+	}
+}
+
+// dialOnce is dial without waiting for a slot.
+func (s *Server) dialOnce(svc *service, rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 	ctx, cancel := context.WithTimeout(s.closing, s.cfg.ConnectDeadline)
 	defer cancel() // ends the attempts that lost
 	outcomes := make(chan dialed, balance.MaxTries)
 	running := 0
 	begin := func() bool {
-		b := s.pick(rec)
+		b := svc.pick(rec)
 		if b == nil {
 			return false
 		}
@@ -86,26 +66,25 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 			rec.connect = o.took
 			if o.err == nil {
 				if running > 0 {
-					go s.abandon(outcomes, running)
+					go s.abandon(svc, outcomes, running)
 				}
-				s.metrics.connectSeconds.Update(o.took.Seconds())
-				o.b.Observe(o.took, true)
+				svc.connected(rec, o.b)
 				return o.conn, o.b, 0
 			}
 			o.b.Release()
 			if s.closing.Err() != nil {
 				if running > 0 {
-					go s.abandon(outcomes, running)
+					go s.abandon(svc, outcomes, running)
 				}
 				return nil, nil, Draining
 			}
-			s.dialFailed(rec, o.b, o.err)
+			svc.dialFailed(rec, o.b, o.err)
 			if running == 0 && ctx.Err() == nil && begin() {
 				hedge.Reset(s.cfg.HedgeAfter)
 			}
 		case <-hedge.C:
 			if s.cfg.HedgeAfter > 0 && running == 1 && begin() {
-				s.metrics.hedges.Inc()
+				svc.metrics.hedges.Inc()
 			}
 		}
 	}
@@ -114,32 +93,15 @@ func (s *Server) dial(rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 
 // abandon gives back what n attempts that lost still hold. Their backends were
 // slow to answer, which is for health to look into.
-func (s *Server) abandon(outcomes <-chan dialed, n int) {
+func (s *Server) abandon(svc *service, outcomes <-chan dialed, n int) {
 	for range n {
 		o := <-outcomes
 		o.b.Release()
 		o.b.Suspect()
-		s.lost(o.b, o.took)
+		svc.lost(o.b, o.took, s.cfg.HedgeAfter)
 		if o.conn != nil {
 			o.conn.Close()
 		}
-	}
-}
-
-// lost tells b's balancer of an attempt that was given up after a while. It
-// is to blame only if it was the one that others were tried beside.
-func (s *Server) lost(b *backend.Backend, after time.Duration) {
-	if after >= s.cfg.HedgeAfter {
-		b.Observe(after, false)
-	}
-}
-
-// dialFailed notes that an attempt to connect to b failed.
-func (s *Server) dialFailed(rec *record, b *backend.Backend, err error) {
-	s.metrics.connectFailures.Inc()
-	rec.err, rec.failed = err, b
-	if !ownFault(err) {
-		b.ReportConnectFailure()
 	}
 }
 
@@ -162,5 +124,45 @@ func (s *Server) attempt(ctx context.Context, b *backend.Backend) (*net.TCPConn,
 	if err != nil {
 		return nil, err
 	}
-	return c.(*net.TCPConn), nil
+	tc := c.(*net.TCPConn)
+	setUserTimeout(tc, s.cfg.UserTimeout)
+	return tc, nil
 }
+
+// dialTLS makes one connection to b, sends header and shakes hands.
+func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, header []byte) (net.Conn, error) {
+	c, err := s.attempt(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok && len(header) > 0 {
+		_ = c.SetWriteDeadline(deadline)
+		_, err = c.Write(header)
+		_ = c.SetWriteDeadline(time.Time{})
+	}
+	tc := tls.Client(c, svc.tlsFor(b))
+	if err == nil {
+		err = tc.HandshakeContext(ctx)
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("cannot speak TLS with the backend: %w", err)
+	}
+	return tc, nil
+}
+
+// resolve returns the first address of host:port, of which host is a name.
+func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", hostOf(addr))
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	_, name, _ := net.SplitHostPort(addr)
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", name)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+}
+
+func hostOf(addr string) string { host, _, _ := net.SplitHostPort(addr); return host }

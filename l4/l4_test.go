@@ -31,9 +31,7 @@ func eachDriver(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	t.Parallel()
 	t.Run("copy", test)
-	if runtime.GOOS == "linux" {
-		t.Run("epoll", test)
-	}
+	t.Run("epoll", test)
 }
 
 // loopsOf returns the loops for a test of the epoll driver, nil for others.
@@ -78,18 +76,25 @@ func newFixture(t *testing.T, change func(*Config), backends ...string) *fixture
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Balancer: balancer, Loops: loopsOf(t), Logger: slog.New(slog.DiscardHandler), Metrics: set}
+	cfg := Config{Routes: []Route{{Service: Service{Balancer: balancer}}}, Loops: loopsOf(t), Logger: slog.New(slog.DiscardHandler), Metrics: set}
 	if change != nil {
 		change(&cfg)
 	}
-	f := &fixture{t: t, addr: ln.Addr().String(), pool: pool, server: New(ln, cfg), set: set, served: make(chan error, 1)}
+	server, err := New(ln, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, addr: ln.Addr().String(), pool: pool, server: server, set: set, served: make(chan error, 1)}
 	go func() { f.served <- f.server.Serve() }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		f.server.Shutdown(ctx)
-	})
+	t.Cleanup(f.stop)
 	return f
+}
+
+// stop cuts everything.
+func (f *fixture) stop() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.server.Shutdown(ctx)
 }
 
 func (f *fixture) dial() *net.TCPConn {
@@ -119,7 +124,7 @@ func (f *fixture) shutdown() {
 func (f *fixture) wantEnds(want map[Reason]int) {
 	f.t.Helper()
 	for r := range reasons {
-		if got := int(f.server.metrics.ended[r].Get()); got != want[r] {
+		if got := int(f.server.routes.other.metrics.ended[r].Get()); got != want[r] {
 			f.t.Fatalf("unexpected connections that ended by %v; got %d; want %d", r, got, want[r])
 		}
 	}
@@ -214,7 +219,7 @@ func testSizes(t *testing.T) {
 	f.shutdown()
 	f.wantEnds(map[Reason]int{ClientEOF: len(sizes)})
 	c := &f.pool.Snapshot().All[0].Counters
-	if c.BytesIn.Load() != total || c.BytesOut.Load() != total || f.server.metrics.bytesIn.Get() != total || f.server.metrics.bytesOut.Get() != total {
+	if c.BytesIn.Load() != total || c.BytesOut.Load() != total || f.server.routes.other.metrics.bytesIn.Get() != total || f.server.routes.other.metrics.bytesOut.Get() != total {
 		t.Fatalf("unexpected byte counts; got %d in, %d out; want %d both", c.BytesIn.Load(), c.BytesOut.Load(), total)
 	}
 	if c.Connections.Load() != uint64(len(sizes)) {
@@ -304,7 +309,7 @@ func testRetry(t *testing.T) {
 			t.Fatalf("nobody was told of the failure of backend %d", i)
 		}
 	}
-	if got, want := f.server.metrics.retries.Get(), f.server.metrics.connectFailures.Get(); got != want || got < n {
+	if got, want := f.server.routes.other.metrics.retries.Get(), f.server.routes.other.metrics.connectFailures.Get(); got != want || got < n {
 		t.Fatalf("unexpected retries; got %d; want %d, one for each failure", got, want)
 	}
 }
@@ -390,7 +395,7 @@ func testHedge(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	f.wantEnds(map[Reason]int{ClientEOF: n})
-	if got := f.server.metrics.hedges.Get(); got == 0 {
+	if got := f.server.routes.other.metrics.hedges.Get(); got == 0 {
 		t.Fatal("unexpected: nothing was hedged")
 	}
 	if hole.Counters.Connections.Load() != 0 || hole.Counters.ConnectFailures.Load() != 0 {
@@ -411,7 +416,7 @@ func testRetryBudget(t *testing.T) {
 	budget := limit.NewBudget(0, 0, time.Now())
 	for budget.Retry(time.Now()) {
 	}
-	f := newFixture(t, func(c *Config) { c.RetryBudget, c.HedgeAfter = budget, -1 }, serveNothing(t), serveEcho(t))
+	f := newFixture(t, func(c *Config) { c.Routes[0].Service.RetryBudget, c.HedgeAfter = budget, -1 }, serveNothing(t), serveEcho(t))
 	var served, refused int
 	for range 10 {
 		c, err := net.Dial("tcp", f.addr)
@@ -430,7 +435,7 @@ func testRetryBudget(t *testing.T) {
 		t.Fatalf("unexpected outcome; got %d served, %d refused; want 5 each", served, refused)
 	}
 	f.wantEnds(map[Reason]int{ClientEOF: 5, DialFailed: 5})
-	if got := f.server.metrics.retriesDenied.Get(); got != 5 {
+	if got := f.server.routes.other.metrics.retriesDenied.Get(); got != 5 {
 		t.Fatalf("unexpected retries denied; got %d; want 5", got)
 	}
 }
@@ -508,7 +513,7 @@ func testResetsPassThrough(t *testing.T) {
 	}))
 	c = g.dial()
 	_, _ = c.Write([]byte("x"))
-	for g.server.metrics.bytesIn.Get() == 0 && g.pool.Snapshot().All[0].Counters.Connections.Load() == 0 {
+	for g.server.routes.other.metrics.bytesIn.Get() == 0 && g.pool.Snapshot().All[0].Counters.Connections.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	_ = c.SetLinger(0)
@@ -583,7 +588,7 @@ func testShutdown(t *testing.T) {
 	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("unexpected error of the connection that was cut: %v", err)
 	}
-	for g.server.metrics.active.Get() != 0 {
+	for g.server.routes.other.metrics.active.Get() != 0 {
 		time.Sleep(time.Millisecond)
 	}
 	g.wantEnds(map[Reason]int{Draining: 1})

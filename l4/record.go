@@ -22,15 +22,18 @@ type Reason uint8
 // The first cause counts; see relay.End for the order among the ends of an
 // established pair.
 const (
-	ClientEOF     Reason = iota // the client closed first
-	BackendEOF                  // the backend closed first
-	ClientReset                 // the client's connection broke
-	BackendReset                // the backend's connection broke
-	IdleTimeout                 // no byte moved for the idle timeout
-	DialFailed                  // no backend that was tried could be connected to
-	NoBackend                   // no backend was eligible
-	Draining                    // cut because sluice was stopping
-	InternalError               // a defect in sluice
+	ClientEOF        Reason = iota // the client closed first
+	BackendEOF                     // the backend closed first
+	ClientReset                    // the client's connection broke
+	BackendReset                   // the backend's connection broke
+	IdleTimeout                    // no byte moved for the idle timeout
+	DialFailed                     // no backend that was tried could be connected to
+	NoBackend                      // no backend was eligible
+	Limit                          // no backend had a slot free, and too many waited or for too long
+	BackendDrained                 // the backend had been taken out, and the time to leave it was over
+	BackendUnhealthy               // the backend's checks failed, and close-on-unhealthy is set
+	Draining                       // cut because sluice was stopping
+	InternalError                  // a defect in sluice
 	reasons
 )
 
@@ -51,6 +54,12 @@ func (r Reason) String() string {
 		return "dial_failed"
 	case NoBackend:
 		return "no_backend"
+	case Limit:
+		return "limit"
+	case BackendDrained:
+		return "backend_drained"
+	case BackendUnhealthy:
+		return "backend_unhealthy"
 	case Draining:
 		return "draining"
 	case InternalError:
@@ -77,12 +86,24 @@ func reasonOf(e relay.End) Reason {
 	panic("BUG: unknown relay end " + strconv.Itoa(int(e)))
 }
 
+// unserved returns why a connection found no backend.
+func (rec *record) unserved() Reason {
+	switch {
+	case rec.tried.Len() > 0:
+		return DialFailed
+	case rec.full:
+		return Limit
+	}
+	return NoBackend
+}
+
 // record is what is known of a connection when it ends.
 type record struct {
 	client  netip.AddrPort
 	start   time.Time
 	connect time.Duration    // of the last attempt
 	tried   balance.Tried    // begun with, successful or not
+	full    bool             // of those not tried, none had a slot free
 	backend *backend.Backend // nil if none was reached
 	in, out int64
 	reason  Reason
@@ -119,7 +140,7 @@ func durationBuckets() []float64 {
 
 // newServiceMetrics returns the counters of service in set, the same ones for
 // all listeners of that service.
-func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
+func newServiceMetrics(set *metrics.Set, service string, pool *backend.Pool) *serviceMetrics {
 	label := func(name, more string) string { return fmt.Sprintf("%s{service=%q%s}", name, service, more) }
 	m := &serviceMetrics{
 		active:          set.GetOrCreateGauge(label("sluice_l4_connections", ""), nil),
@@ -132,6 +153,7 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		connectSeconds:  set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connect_duration_seconds", ""), connectBuckets()),
 		seconds:         set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connection_duration_seconds", ""), durationBuckets()),
 	}
+	set.GetOrCreateGauge(label("sluice_l4_queued", ""), func() float64 { return float64(pool.Waiting()) })
 	for r := range reasons {
 		m.ended[r] = set.GetOrCreateCounter(label("sluice_l4_connections_total", fmt.Sprintf(",reason=%q", r)))
 	}
@@ -139,18 +161,18 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 }
 
 // record counts and logs the outcome of a connection.
-func (s *Server) record(r *record) {
+func (s *Server) record(svc *service, r *record) {
 	duration := time.Since(r.start)
-	s.metrics.ended[r.reason].Inc()
-	s.metrics.seconds.Update(duration.Seconds())
+	svc.metrics.ended[r.reason].Inc()
+	svc.metrics.seconds.Update(duration.Seconds())
 
-	unserved := r.reason == DialFailed || r.reason == NoBackend
+	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
 	if !unserved && !s.cfg.ConnectionLog {
 		return
 	}
 	attrs := []any{
 		"listener", "l4",
-		"service", s.service,
+		"service", svc.name,
 		"client", r.client.String(),
 		"reason", r.reason.String(),
 		"in", r.in, "out", r.out,
@@ -167,12 +189,12 @@ func (s *Server) record(r *record) {
 	if unserved {
 		level = slog.LevelWarn
 		if !s.cfg.ConnectionLog {
-			ok, dropped := s.metrics.unserved.Allow(time.Now())
+			ok, dropped := svc.metrics.unserved.Allow(time.Now())
 			if !ok {
 				return
 			}
 			attrs = append(attrs, "more", dropped)
 		}
 	}
-	s.cfg.Logger.Log(s.closing, level, "connection ended", attrs...)
+	s.log.Log(s.closing, level, "connection ended", attrs...)
 }

@@ -2,22 +2,23 @@ package l4
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/pkg/balance"
-	"sluice/pkg/limit"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
 )
 
-// Config describes a TCP service.
+// Config describes a TCP listener's way to its backends.
 type Config struct {
-	// Balancer picks the backends; its pool's name is the service's.
-	Balancer *balance.Balancer
+	// Routes are the services that connections are led to. At least one is
+	// needed, and each name may come once.
+	Routes []Route
 	// ConnectTimeout bounds one attempt to connect to a backend. 0 means 2 s.
 	ConnectTimeout time.Duration
 	// ConnectDeadline bounds all attempts of one connection together. 0 means
@@ -27,23 +28,24 @@ type Config struct {
 	// second one is tried beside it; the first to answer wins. 0 means 200 ms,
 	// negative never.
 	HedgeAfter time.Duration
-	// RetryBudget is asked before a connection tries a second or third
-	// backend. nil means a budget of a fifth, and at least 10 a second.
-	RetryBudget *limit.Budget
 	// IdleTimeout ends a connection that moved no byte in either direction for
 	// so long. 0 means an hour, negative never.
 	IdleTimeout time.Duration
 	// FINTimeout takes IdleTimeout's place, if it is shorter, once one side has
 	// closed its direction. 0 means a minute, negative never.
 	FINTimeout time.Duration
+	// UserTimeout is TCP's user timeout (RFC 5482) on both sides: how long what
+	// was sent may go without an acknowledgement, or a window stay closed. 0
+	// means the system's own limits.
+	UserTimeout time.Duration
 	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
-	// goroutines a connection.
+	// goroutines a connection, which speaks no TLS.
 	Loops *reactor.Group
 	// ConnectionLog writes a log line for every connection when it has ended.
 	ConnectionLog bool
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
-	// Metrics takes the counters of the service. It must not be nil.
+	// Metrics takes the counters of the services. It must not be nil.
 	Metrics *metrics.Set
 }
 
@@ -60,9 +62,6 @@ func (c Config) withDefaults() Config {
 	case c.HedgeAfter < 0 || c.HedgeAfter > c.ConnectDeadline:
 		c.HedgeAfter = c.ConnectDeadline // by when all is over
 	}
-	if c.RetryBudget == nil {
-		c.RetryBudget = limit.NewBudget(0.2, 10, time.Now())
-	}
 	if c.FINTimeout == 0 {
 		c.FINTimeout = time.Minute
 	}
@@ -72,37 +71,61 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Server balances the connections of one listener over one service.
+// Server balances the connections of one listener.
 type Server struct {
-	cfg     Config
-	service string
-	ln      *listen.Listener
-	dialer  net.Dialer
-	metrics *serviceMetrics
-	lists   []sessionList // of the epoll driver, one a loop
+	cfg    Config
+	routes routes
+	ln     *listen.Listener
+	dialer net.Dialer
+	lists  []sessionList // of the epoll driver, one a loop
+	log    *slog.Logger
 
 	// closing ends when the connections that are left are cut; dials in
 	// progress end with it.
 	closing context.Context
 	cut     context.CancelFunc
+
+	// mu protects the fields below.
+	mu      sync.Mutex
+	relayed map[*relayed]struct{} // connections of the copy driver that have a backend
 }
 
 // New returns a Server for ln. It starts nothing.
-func New(ln *listen.Listener, cfg Config) *Server {
-	s := &Server{cfg: cfg.withDefaults(), service: cfg.Balancer.Pool().Service(), ln: ln}
-	s.metrics = newServiceMetrics(cfg.Metrics, s.service)
+func New(ln *listen.Listener, cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg.withDefaults(), ln: ln, log: cfg.Logger, relayed: make(map[*relayed]struct{})}
+	s.routes.named = make(map[string]*service)
+	for _, r := range cfg.Routes {
+		x := &service{Service: r.Service.withDefaults()}
+		x.name = x.pool().Service()
+		x.metrics = newServiceMetrics(cfg.Metrics, x.name, x.pool())
+		switch {
+		case x.TLS != nil && cfg.Loops == nil:
+			return nil, fmt.Errorf("l4: the copy driver cannot speak TLS with service %q", x.name)
+		case r.Name == "":
+			s.routes.other = x
+		default:
+			s.routes.named[r.Name] = x
+		}
+	}
+	if ln.SpeaksTLS() && cfg.Loops == nil {
+		return nil, fmt.Errorf("l4: the copy driver cannot speak TLS with clients")
+	}
 	s.lists = newSessionLists(cfg.Loops)
 	s.closing, s.cut = context.WithCancel(context.Background())
-	return s
+	s.routes.all(s.follow)
+	return s, nil
 }
 
 // Serve accepts and balances connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
 func (s *Server) Serve() error {
-	if s.cfg.Loops != nil {
-		return s.serveLoops()
+	switch {
+	case s.cfg.Loops == nil:
+		return s.serveCopy()
+	case s.ln.SpeaksTLS():
+		return s.serveGuests()
 	}
-	return s.serveCopy()
+	return s.serveLoops()
 }
 
 // Shutdown stops accepting without losing a queued connection, waits until
@@ -110,10 +133,11 @@ func (s *Server) Serve() error {
 // returns how many they were. Serve must be running.
 func (s *Server) Shutdown(ctx context.Context) (cut int) {
 	s.ln.Drain()
-	if s.ln.Wait(ctx) == nil {
-		s.cut()
-		return 0
+	if s.ln.Wait(ctx) != nil {
+		cut = s.ln.Open()
 	}
 	s.cut()
-	return s.ln.CloseConns() + s.cutSessions()
+	s.cutSessions()
+	s.ln.CloseConns()
+	return cut
 }

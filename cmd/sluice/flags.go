@@ -66,7 +66,7 @@ func parseCommand(args, environ []string) (*command, error) {
 		// What could not be read may be what seems to be missing.
 		problems = withoutLists(problems)
 	}
-	return cmd, errors.Join(unread, problems)
+	return cmd, errors.Join(unread, problems, errors.Join(checkFiles(&cmd.config)...))
 }
 
 // withoutLists returns the problems of err that are not about a listener, a
@@ -114,11 +114,11 @@ func newReader(c config.Config) *reader {
 func (r *reader) define() {
 	c, f := r.config, r.flags
 	f.BoolVar(&c.Demo, "demo", c.Demo, "balance over three echo backends in the process: HTTP on 127.0.0.1:8080, TCP on 127.0.0.1:8081; needs nothing else")
-	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Keys: max-conns, connections open at once (default half of the open files limit); max-conns-per-client, the same for one client address; max-rate-per-client, new connections a second for one client address. Connections beyond are closed as they come")
-	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route. Keys as for --l4")
+	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Keys: sni, the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one without sni for all others; tls-cert and tls-key, PEM files (or a directory of them) with which TLS ends here; proxy-in, the versions of the PROXY protocol (v1, v2, v1v2) with which connections begin; proxy-from, a network whose connections alone do so, repeatable; max-conns, connections open at once (default half of the open files limit); max-conns-per-client, the same for one client address; max-rate-per-client, new connections a second for one client address. Connections beyond are closed as they come")
+	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route. Keys: max-conns, max-conns-per-client, max-rate-per-client as for --l4")
 	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,strip=PATH]", "HTTP route: the requests that lead to a service, by exact host (empty: any) and longest path; repeatable. /=web is the default route. strip: prefix taken off the path before forwarding")
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable. weight: share relative to others, 0 to 65535, 0 means no new connections (default 1)")
-	list(f, &c.Services, config.ParseService, "service", "SERVICE[,strategy=S,consul=NAME,tag=T,check=C]", "settings of one service; repeatable. consul: its name in Consul if that differs; tag: only instances with this tag; check: tcp, http:/PATH or none (default tcp)")
+	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Keys: strategy; consul, its name in Consul if that differs; tag, only instances with this tag; check, tcp, http:/PATH or none (default tcp); max-conns, TCP connections open at once to each backend; queue, how many more may wait for one of them (default 1024); queue-timeout, for how long (default 5s); proxy-out, v1 or v2, the PROXY header that TCP backends get; tls, verify or skip-verify, spoken with TCP backends; tls-ca, a PEM file with the authorities to believe; tls-server-name, the name that backends must prove (default the host of their address); close-on-unhealthy, true closes TCP connections to a backend whose checks fail")
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 
@@ -140,6 +140,7 @@ func (r *reader) define() {
 	f.DurationVar(&c.L4HedgeAfter, "l4-hedge-after", c.L4HedgeAfter, "time that a backend may take to answer a connect before a second one is tried beside it; the first to answer wins. 0 means never")
 	f.DurationVar(&c.L4IdleTimeout, "l4-idle-timeout", c.L4IdleTimeout, "end a TCP connection after so long without a byte in either direction; 0 means never. A load balancer in front has a limit of its own, such as 350s for an NLB")
 
+	f.DurationVar(&c.L4UserTimeout, "l4-user-timeout", c.L4UserTimeout, "end a TCP connection whose peer acknowledged nothing, or kept its window shut, for so long (TCP_USER_TIMEOUT); 0 means the system's limits")
 	f.DurationVar(&c.L4FINTimeout, "l4-fin-timeout", c.L4FINTimeout, "the same once one side has closed its direction; 0 means as --l4-idle-timeout")
 	f.IntVar(&c.RetryBudget, "retry-budget", c.RetryBudget, "retries and hedged connects that a service may make, in percent of first attempts; 10 a second are always allowed")
 
@@ -149,6 +150,9 @@ func (r *reader) define() {
 	f.DurationVar(&c.L7ResponseTimeout, "l7-response-timeout", c.L7ResponseTimeout, "time from the end of a request to the head of its response, else 504")
 	f.DurationVar(&c.L7IdleTimeout, "l7-idle-timeout", c.L7IdleTimeout, "time that a client's connection may wait for its next request")
 	list(f, &c.TrustedProxies, config.ParseCIDR, "trusted-proxy", "CIDR", "network of proxies in front whose X-Forwarded-* headers are believed, such as 10.0.0.0/8; repeatable. From elsewhere they are replaced")
+
+	f.DurationVar(&c.HandshakeTimeout, "handshake-timeout", c.HandshakeTimeout, "time for what comes before a connection can be served: the PROXY header, the TLS handshake, or its first message where sni= asks for it")
+	f.DurationVar(&c.BackendDrainTimeout, "backend-drain-timeout", c.BackendDrainTimeout, "time that TCP connections to a backend live on after it was deregistered or put into maintenance; then they are closed, spread over a tenth of that; 0 means for ever")
 
 	f.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "on SIGTERM, time during which /readyz says no but connections are still accepted, so that those in front can turn away")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "time that open connections then have to finish. With --drain-delay it must stay below what the supervisor grants, 30s on ECS")

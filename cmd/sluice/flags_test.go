@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func TestPrecedence(t *testing.T) {
 	if c.HealthRise != 7 || c.HealthFall != 8 || c.DrainDelay != 9*time.Second || c.Strategy != "random" || c.DrainTimeout != 20*time.Second {
 		t.Fatalf("unexpected configuration: %+v", c)
 	}
-	if len(c.L4) != 3 || c.L4[2] != (config.L4{Addr: ":3", Service: "env"}) {
+	if len(c.L4) != 3 || !reflect.DeepEqual(c.L4[2], config.L4{Addr: ":3", Service: "env"}) {
 		t.Fatalf("unexpected listeners from the environment: %v", c.L4)
 	}
 	c = read([]string{"SLUICE_CONFIG=" + file, "SLUICE_L4=:1=env"}, "--l4=:1=arg", "--l4=:2=arg")

@@ -18,6 +18,7 @@ import (
 	"sluice/l7"
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
+	"sluice/pkg/proxyproto"
 	"sluice/pkg/reactor"
 )
 
@@ -44,7 +45,8 @@ type server interface {
 // fronts are all listeners of the data path.
 type fronts struct {
 	all    []front
-	loops  *reactor.Group // of the epoll driver; nil if nothing uses it
+	loops  *reactor.Group // nil if nothing uses them
+	certs  keeper
 	logger *slog.Logger
 	wg     sync.WaitGroup
 }
@@ -52,21 +54,28 @@ type fronts struct {
 // bindFronts binds every listener or none. All that cannot be bound is in the
 // error.
 func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{logger: logger}
-	if len(c.L4) > 0 && useEpoll(c.L4Driver) {
+	fs := &fronts{logger: logger, certs: keeper{logger: logger}}
+	if len(c.L4) > 0 && c.L4Driver != "copy" {
 		var err error
 		if fs.loops, err = startLoops(logger); err != nil {
 			return nil, fmt.Errorf("--l4-driver: %w", err)
 		}
 	}
 	var problems []error
-	bind := func(kind, name, addr string, limits config.ConnLimits, serve func(*listen.Listener) (server, error)) {
+	bind := func(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, serve func(*listen.Listener) (server, error)) {
 		if limits.MaxConns == 0 {
 			limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
+		}
+		tlsConfig, err := fs.certs.server(certs)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
+			return
 		}
 		ln, err := listen.Listen(listen.Config{
 			Kind: kind, Name: name, Address: addr,
 			MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+			Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
+			TLS:   tlsConfig, HandshakeTimeout: c.HandshakeTimeout,
 			Logger: logger, Metrics: set,
 		})
 		if err != nil {
@@ -81,13 +90,25 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 		}
 		fs.all = append(fs.all, front{kind, ln, s})
 	}
-	for _, l := range c.L4 {
-		bind("l4", l.Service, l.Addr, l.ConnLimits, func(ln *listen.Listener) (server, error) {
-			return l4.New(ln, l4Config(c, services.byName[l.Service], fs.loops, set, logger)), nil
+	for _, parts := range c.Listeners() {
+		whole, name := config.Merged(parts), parts[0].Service
+		var certs []config.Certificate
+		for _, l := range parts {
+			certs = append(certs, l.Certificate)
+			if l.Service != name {
+				name = l.Addr
+			}
+		}
+		bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
+			cfg, err := l4Config(c, parts, services, fs.loops, set, logger)
+			if err != nil {
+				return nil, err
+			}
+			return l4.New(ln, cfg)
 		})
 	}
 	for _, l := range c.L7 {
-		bind("l7", l.Addr, l.Addr, l.ConnLimits, func(ln *listen.Listener) (server, error) {
+		bind("l7", l.Addr, l.Addr, l.ConnLimits, config.ProxyIn{}, nil, func(ln *listen.Listener) (server, error) {
 			return l7.New(ln, l7Config(c, services, set, logger))
 		})
 	}
@@ -98,20 +119,44 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 	return fs, nil
 }
 
-func l4Config(c *config.Config, s *service, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) l4.Config {
+func l4Config(c *config.Config, parts []config.L4, services *services, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
+	var routes []l4.Route
+	for _, l := range parts {
+		s, settings := services.byName[l.Service], c.Service(l.Service)
+		tlsConfig, err := backendTLS(settings)
+		if err != nil {
+			return l4.Config{}, err
+		}
+		routes = append(routes, l4.Route{Name: l.SNI, Service: l4.Service{
+			Balancer:         s.balancer,
+			RetryBudget:      s.budget,
+			QueueTimeout:     settings.QueueTimeout,
+			ProxyOut:         settings.ProxyOut,
+			TLS:              tlsConfig,
+			DrainTimeout:     orNever(c.BackendDrainTimeout),
+			CloseOnUnhealthy: settings.CloseOnUnhealthy,
+		}})
+	}
 	return l4.Config{
-		Balancer:        s.balancer,
+		Routes:          routes,
 		ConnectTimeout:  c.L4ConnectTimeout,
 		ConnectDeadline: c.L4ConnectDeadline,
 		HedgeAfter:      orNever(c.L4HedgeAfter),
-		RetryBudget:     s.budget,
 		IdleTimeout:     orNever(c.L4IdleTimeout),
 		FINTimeout:      orNever(c.L4FINTimeout),
+		UserTimeout:     c.L4UserTimeout,
 		Loops:           loops,
 		ConnectionLog:   c.AccessLog,
 		Logger:          logger,
 		Metrics:         set,
+	}, nil
+}
+
+func prefixes(networks []config.CIDR) (all []netip.Prefix) {
+	for _, n := range networks {
+		all = append(all, n.Prefix)
 	}
+	return all
 }
 
 // orNever returns a duration as servers take it: 0 is never for an operator,
@@ -128,13 +173,9 @@ func l7Config(c *config.Config, services *services, set *metrics.Set, logger *sl
 	for _, r := range c.Routes {
 		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: services.byName[r.Service].balancer})
 	}
-	var trusted []netip.Prefix
-	for _, p := range c.TrustedProxies {
-		trusted = append(trusted, p.Prefix)
-	}
 	return l7.Config{
 		Routes:          routes,
-		TrustedProxies:  trusted,
+		TrustedProxies:  prefixes(c.TrustedProxies),
 		ConnectTimeout:  c.L7ConnectTimeout,
 		HeadTimeout:     c.L7HeadTimeout,
 		BodyTimeout:     c.L7BodyTimeout,
@@ -205,12 +246,6 @@ func (fs *fronts) close() {
 	if fs.loops != nil {
 		fs.loops.Close()
 	}
-}
-
-// useEpoll reports whether the driver of that name, or the best there is, is
-// the epoll driver.
-func useEpoll(driver string) bool {
-	return driver == "epoll" || driver == "auto" && runtime.GOOS == "linux"
 }
 
 // startLoops runs one event loop a core. Loops keep their P while they are

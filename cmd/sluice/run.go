@@ -97,6 +97,7 @@ func serve(cmd *command, logger *slog.Logger, stdout io.Writer, signals <-chan o
 	plane.serve(failed)
 	ctx, stopSources := context.WithCancel(context.Background())
 	services.start(ctx)
+	fronts.certs.follow(ctx)
 	if missing := services.awaitFirstLists(firstListWait); len(missing) > 0 {
 		logger.Warn("starting without the members of some services", "services", missing)
 	}

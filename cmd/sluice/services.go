@@ -56,6 +56,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 			return nil, fmt.Errorf("--service: %w", err)
 		}
 		s := &service{name: name, pool: backend.NewPool(name), known: make(chan struct{})}
+		s.pool.Limit(settings.MaxConns, settings.Queue)
 		s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 		s.monitor = health.NewMonitor(health.Config{
 			Check:        check,

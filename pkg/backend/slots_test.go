@@ -21,11 +21,13 @@ func TestTryAcquire(t *testing.T) {
 	t.Parallel()
 	p := newLimited(2, 0, "1")
 	b := p.Snapshot().All[0]
-	if !b.TryAcquire() || !b.TryAcquire() || b.TryAcquire() || b.HasRoom() {
-		t.Fatal("unexpected slots; want two")
+	for n := range 3 {
+		if got, want := b.TryAcquire(), n < 2; got != want {
+			t.Fatalf("unexpected answer for slot %d; got %v; want %v", n+1, got, want)
+		}
 	}
 	b.Release()
-	if !b.HasRoom() || !b.TryAcquire() || b.TryAcquire() {
+	if !b.HasRoom() || !b.TryAcquire() || b.HasRoom() {
 		t.Fatal("unexpected slots after one was released; want one")
 	}
 	p.Limit(0, 0)

@@ -204,6 +204,17 @@ func (b *Balancer) Full(tried Tried) bool {
 	return false
 }
 
+// HasRoom reports whether Pick would find a backend now.
+func (b *Balancer) HasRoom(tried Tried) bool {
+	s := b.pool.Snapshot()
+	for _, x := range s.Eligible {
+		if x.HasRoom() && !tried.Has(x) {
+			return true
+		}
+	}
+	return false
+}
+
 // untried returns the first backend from start on, wrapping round, that is
 // not in tried, or nil.
 func untried(backends []*backend.Backend, start int, tried Tried) *backend.Backend {

@@ -7,6 +7,8 @@ package config
 
 import (
 	"time"
+
+	"sluice/pkg/proxyproto"
 )
 
 // Off is the address that turns the control plane off.
@@ -59,6 +61,10 @@ type Config struct {
 	L4IdleTimeout time.Duration `yaml:"l4-idle-timeout"`
 	// L4FINTimeout of 0 means never.
 	L4FINTimeout time.Duration `yaml:"l4-fin-timeout"`
+	// L4UserTimeout of 0 means the system's limits.
+	L4UserTimeout time.Duration `yaml:"l4-user-timeout"`
+	// HandshakeTimeout bounds what comes before a connection can be served.
+	HandshakeTimeout time.Duration `yaml:"handshake-timeout"`
 
 	L7ConnectTimeout  time.Duration `yaml:"l7-connect-timeout"`
 	L7HeadTimeout     time.Duration `yaml:"l7-head-timeout"`
@@ -73,6 +79,10 @@ type Config struct {
 	// attempts, for each service.
 	RetryBudget int `yaml:"retry-budget"`
 
+	// BackendDrainTimeout is how long connections to a backend that was taken
+	// out live on; 0 means for ever.
+	BackendDrainTimeout time.Duration `yaml:"backend-drain-timeout"`
+
 	DrainDelay   time.Duration `yaml:"drain-delay"`
 	DrainTimeout time.Duration `yaml:"drain-timeout"`
 
@@ -84,38 +94,56 @@ type Config struct {
 // Default returns the configuration that an empty command line means.
 func Default() Config {
 	return Config{
-		Strategy:           "p2c",
-		Admin:              "127.0.0.1:9900",
-		HealthInterval:     2 * time.Second,
-		HealthFastInterval: 30 * time.Millisecond,
-		HealthDownInterval: time.Second,
-		HealthTimeout:      time.Second,
-		HealthRise:         2,
-		HealthFall:         3,
-		L4Driver:           "auto",
-		L4ConnectTimeout:   2 * time.Second,
-		L4ConnectDeadline:  5 * time.Second,
-		L4HedgeAfter:       200 * time.Millisecond,
-		L4IdleTimeout:      time.Hour,
-		L4FINTimeout:       time.Minute,
-		L7ConnectTimeout:   2 * time.Second,
-		L7HeadTimeout:      10 * time.Second,
-		L7BodyTimeout:      time.Minute,
-		L7ResponseTimeout:  time.Minute,
-		L7IdleTimeout:      75 * time.Second,
-		RetryBudget:        20,
-		DrainDelay:         5 * time.Second,
-		DrainTimeout:       20 * time.Second,
-		LogFormat:          "json",
-		LogLevel:           "info",
+		Strategy:            "p2c",
+		Admin:               "127.0.0.1:9900",
+		HealthInterval:      2 * time.Second,
+		HealthFastInterval:  30 * time.Millisecond,
+		HealthDownInterval:  time.Second,
+		HealthTimeout:       time.Second,
+		HealthRise:          2,
+		HealthFall:          3,
+		L4Driver:            "auto",
+		L4ConnectTimeout:    2 * time.Second,
+		L4ConnectDeadline:   5 * time.Second,
+		L4HedgeAfter:        200 * time.Millisecond,
+		L4IdleTimeout:       time.Hour,
+		L4FINTimeout:        time.Minute,
+		L7ConnectTimeout:    2 * time.Second,
+		L7HeadTimeout:       10 * time.Second,
+		L7BodyTimeout:       time.Minute,
+		L7ResponseTimeout:   time.Minute,
+		L7IdleTimeout:       75 * time.Second,
+		HandshakeTimeout:    10 * time.Second,
+		RetryBudget:         20,
+		BackendDrainTimeout: 5 * time.Minute,
+		DrainDelay:          5 * time.Second,
+		DrainTimeout:        20 * time.Second,
+		LogFormat:           "json",
+		LogLevel:            "info",
 	}
 }
 
-// L4 is a TCP listener for a service.
+// L4 is a TCP listener for a service, or a part of one: several may share an
+// address, each for another name.
 type L4 struct {
 	Addr    string
 	Service string
+	SNI     string // name that TLS clients ask for, maybe with "*." in front; empty: any other
 	ConnLimits
+	ProxyIn
+	Certificate
+}
+
+// ProxyIn says which connections begin with a header of the PROXY protocol.
+type ProxyIn struct {
+	Versions proxyproto.Versions // none: no connections
+	From     []CIDR              // empty: all connections
+}
+
+// Certificate is what TLS clients are shown; see certificate.Source.
+type Certificate struct {
+	Cert string // empty: no TLS
+	Key  string
 }
 
 // L7 is an HTTP listener; the routes are common to all.
@@ -155,6 +183,15 @@ type Service struct {
 	Consul   string // its name in Consul; empty: Name
 	Tag      string // only instances with this tag; empty: all
 	Check    string // tcp, http:/PATH or none; empty: tcp
+
+	ProxyOut         int           // version of the PROXY header that backends get; 0: none
+	MaxConns         int           // open at once to each backend; 0: no limit
+	Queue            int           // how many may wait for one of them
+	QueueTimeout     time.Duration // and for how long
+	TLS              string        // spoken with backends: verify, skip-verify; empty: no TLS
+	TLSCA            string        // file with the authorities that are believed; empty: the system's
+	TLSServerName    string        // name that backends must prove; empty: the host of their address
+	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
 }
 
 // Secret is a string that is shown as "***" wherever it is printed, logged or
@@ -214,6 +251,12 @@ func (c *Config) Service(name string) Service {
 	}
 	if s.Check == "" {
 		s.Check = "tcp"
+	}
+	if s.Queue == 0 {
+		s.Queue = 1024
+	}
+	if s.QueueTimeout == 0 {
+		s.QueueTimeout = 5 * time.Second
 	}
 	return s
 }

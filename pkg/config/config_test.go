@@ -26,6 +26,7 @@ func TestParseSuccess(t *testing.T) {
 	l4(":5432=postgres")
 	l4("[::1]:0=a.b-c_d")
 	l4("127.0.0.1:80=web,max-conns=10,max-conns-per-client=3,max-rate-per-client=2")
+	l4(":443=db,sni=*.db.example,proxy-in=v1v2,proxy-from=10.0.0.0/8,proxy-from=2001:db8::/32,tls-cert=/c.pem,tls-key=/k.pem")
 	l7 := func(s string) { t.Helper(); v, err := ParseL7(s); f(v, err, s) }
 	l7(":80")
 	l7("0.0.0.0:8080,max-conns=3")
@@ -40,6 +41,7 @@ func TestParseSuccess(t *testing.T) {
 	service := func(s string) { t.Helper(); v, err := ParseService(s); f(v, err, s) }
 	service("web,strategy=least_conn,consul=web-prod,tag=v2,check=http:/health?full=1")
 	service("web,check=none")
+	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
 }
 
 func TestParseFailure(t *testing.T) {
@@ -62,7 +64,20 @@ func TestParseFailure(t *testing.T) {
 	l4(":80=web,max-conns", "is not key=value")
 	l4(":80=web,max-conns=x", "is not a number from 0 up")
 	l4(":80=web,max-conns=1,max-conns=2", "comes twice")
+	l4(":80=web,sni=10.0.0.1", "10.0.0.1")
+	l4(":80=web,proxy-in=v3", "v3")
+	l4(":80=web,proxy-from=10.0.0.0/8", "needs proxy-in")
+	l4(":80=web,proxy-in=v1,proxy-from=x", `proxy-from="x": want a network`)
+	l4(":80=web,tls-key=/k.pem", "needs tls-cert")
 	l7 := func(s, want string) { t.Helper(); _, err := ParseL7(s); f(err, want) }
+	service := func(s, want string) { t.Helper(); _, err := ParseService(s); f(err, want) }
+	service("web,proxy-out=3", "neither v1 nor v2")
+	service("web,queue=3", "need max-conns")
+	service("web,max-conns=3,queue-timeout=3", "is not a duration")
+	service("web,tls=yes", "neither verify nor skip-verify")
+	service("web,tls-ca=/ca.pem", "need tls=verify")
+	service("web,tls=skip-verify,tls-ca=/ca.pem", "of no use")
+	service("web,close-on-unhealthy=maybe", "neither true nor false")
 	l7("8080", "is not [HOST]:PORT")
 	l7(":80=web", "is not a number")
 	route := func(s, want string) { t.Helper(); _, err := ParseRoute(s); f(err, want) }
@@ -82,7 +97,6 @@ func TestParseFailure(t *testing.T) {
 	backend("web=:80", "is not a host")
 	backend("web=h:80,weight=-1", "is not a number from 0 up")
 	backend("web=h:80,weight=65536", "above 65535")
-	service := func(s, want string) { t.Helper(); _, err := ParseService(s); f(err, want) }
 	service("", "has no name")
 	service("web,strategy=fastest", "unknown strategy")
 	service("web,check=ping", "unknown check")
@@ -235,6 +249,28 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.HealthAddr = "x" }, "--health-addr")
 	f(func(c *Config) { c.L4Driver = "x" }, "--l4-driver: unknown driver")
 	f(func(c *Config) { c.LogFormat, c.LogLevel = "xml", "loud" }, "--log-format", "--log-level")
+	several := func(parts ...string) func(*Config) {
+		return func(c *Config) {
+			c.L4 = nil
+			for _, p := range parts {
+				l, err := ParseL4(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.L4 = append(c.L4, l)
+			}
+		}
+	}
+	f(several(":443=db,sni=a.example,max-conns=5", ":443=db,sni=*.b.example,max-conns=5", ":443=db"))
+	f(several(":443=db", ":443=db"), `--l4: address ":443" is taken by --l4`)
+	f(several(":443=db,sni=a.example", ":443=db,sni=A.example"), `--l4: ":443" has sni=a.example twice`)
+	f(several(":443=db,sni=a.example,max-conns=5", ":443=db,max-conns=6"), `--l4: ":443": max-conns is 5 for one name and 6`)
+	f(several(":443=db,sni=a.example,proxy-in=v1", ":443=db,proxy-in=v2"), `--l4: ":443": proxy-in and proxy-from differ`)
+	f(several(":443=db,sni=a.example,tls-cert=/c", ":443=db"), `--l4: ":443" has tls-cert= for some names`)
+	f(func(c *Config) { several(":443=db,tls-cert=/c")(c); c.L4Driver = "copy" }, `--l4-driver: "copy" speaks no TLS`)
+	f(func(c *Config) { c.L4Driver, c.Services = "copy", []Service{{Name: "db", TLS: "verify"}} }, `--l4-driver: "copy" speaks no TLS`)
+	f(func(c *Config) { c.BackendDrainTimeout, c.L4UserTimeout, c.HandshakeTimeout = -1, -1, 0 },
+		"--l4-user-timeout", "--backend-drain-timeout", "--handshake-timeout")
 	f(func(c *Config) { c.Demo = true }, "--l4: contradicts --demo", "--backend: contradicts --demo")
 }
 

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"sluice/pkg/clienthello"
+	"sluice/pkg/proxyproto"
 )
 
 func (c *ConnLimits) keys() []string {
@@ -34,7 +38,8 @@ func (c *ConnLimits) pairs() []pair {
 	}
 }
 
-// ParseL4 reads ADDR=SERVICE and the keys of ConnLimits.
+// ParseL4 reads ADDR=SERVICE, sni, and the keys of ConnLimits, ProxyIn and
+// Certificate.
 func ParseL4(spec string) (L4, error) {
 	var l L4
 	head, options, err := cutSpec(spec)
@@ -52,14 +57,24 @@ func ParseL4(spec string) (L4, error) {
 	return l, l.check()
 }
 
-func (l *L4) keys() []string { return append([]string{"addr", "service"}, l.ConnLimits.keys()...) }
+func (l *L4) keys() []string {
+	return slices.Concat([]string{"addr", "service", "sni"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys())
+}
+
+func (l *L4) lists(key string) bool { return l.ProxyIn.lists(key) }
 
 func (l *L4) set(key, value string) (err error) {
-	switch key {
-	case "addr":
+	switch {
+	case key == "addr":
 		l.Addr = value
-	case "service":
+	case key == "service":
 		l.Service = value
+	case key == "sni":
+		l.SNI, err = clienthello.ParsePattern(value)
+	case slices.Contains(l.ProxyIn.keys(), key):
+		err = l.ProxyIn.set(key, value)
+	case slices.Contains(l.Certificate.keys(), key):
+		err = l.Certificate.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -70,8 +85,72 @@ func (l *L4) check() error {
 	if err := listenAddr(l.Addr); err != nil {
 		return err
 	}
+	if err := l.ProxyIn.check(); err != nil {
+		return err
+	}
+	if err := l.Certificate.check(); err != nil {
+		return err
+	}
 	return serviceName(l.Service)
 }
+
+func (p *ProxyIn) keys() []string { return []string{"proxy-in", "proxy-from"} }
+
+func (p *ProxyIn) lists(key string) bool { return key == "proxy-from" }
+
+func (p *ProxyIn) set(key, value string) (err error) {
+	switch key {
+	case "proxy-in":
+		p.Versions, err = proxyproto.ParseVersions(value)
+	case "proxy-from":
+		var n CIDR
+		if n, err = ParseCIDR(value); err == nil {
+			p.From = append(p.From, n)
+		} else {
+			err = fmt.Errorf("proxy-from=%q: %w", value, err)
+		}
+	}
+	return err
+}
+
+func (p *ProxyIn) check() error {
+	if len(p.From) > 0 && p.Versions == 0 {
+		return fmt.Errorf("proxy-from=%s needs proxy-in=v1, v2 or v1v2", p.From[0])
+	}
+	return nil
+}
+
+func (p *ProxyIn) pairs() []pair {
+	var pairs []pair
+	if p.Versions != 0 {
+		pairs = append(pairs, pair{"proxy-in", p.Versions.String()})
+	}
+	for _, n := range p.From {
+		pairs = append(pairs, pair{"proxy-from", n.String()})
+	}
+	return pairs
+}
+
+func (c *Certificate) keys() []string { return []string{"tls-cert", "tls-key"} }
+
+func (c *Certificate) set(key, value string) error {
+	switch key {
+	case "tls-cert":
+		c.Cert = value
+	case "tls-key":
+		c.Key = value
+	}
+	return nil
+}
+
+func (c *Certificate) check() error {
+	if c.Key != "" && c.Cert == "" {
+		return fmt.Errorf("tls-key=%s needs tls-cert=", c.Key)
+	}
+	return nil
+}
+
+func (c *Certificate) pairs() []pair { return []pair{{"tls-cert", c.Cert}, {"tls-key", c.Key}} }
 
 // UnmarshalYAML reads the line of ParseL4 or a mapping with addr, service and
 // its keys.
@@ -79,7 +158,7 @@ func (l *L4) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL4)
 
 // String returns the line that ParseL4 reads.
 func (l L4) String() string {
-	return line(l.Addr+"="+l.Service, l.ConnLimits.pairs()...)
+	return line(l.Addr+"="+l.Service, slices.Concat([]pair{{"sni", l.SNI}}, l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs())...)
 }
 
 // MarshalText is String.
@@ -268,7 +347,7 @@ func (b Backend) String() string {
 // MarshalText is String.
 func (b Backend) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// ParseService reads SERVICE[,strategy=S,consul=NAME,tag=T,check=C].
+// ParseService reads SERVICE[,key=value...].
 func ParseService(spec string) (Service, error) {
 	var s Service
 	head, options, err := cutSpec(spec)
@@ -283,10 +362,13 @@ func ParseService(spec string) (Service, error) {
 }
 
 func (s *Service) keys() []string {
-	return []string{"service", "strategy", "consul", "tag", "check"}
+	return []string{
+		"service", "strategy", "consul", "tag", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
+	}
 }
 
-func (s *Service) set(key, value string) error {
+func (s *Service) set(key, value string) (err error) {
 	switch key {
 	case "service":
 		s.Name = value
@@ -298,8 +380,31 @@ func (s *Service) set(key, value string) error {
 		s.Tag = value
 	case "check":
 		s.Check = value
+	case "proxy-out":
+		switch value {
+		case "v1":
+			s.ProxyOut = 1
+		case "v2":
+			s.ProxyOut = 2
+		default:
+			err = fmt.Errorf("proxy-out=%q is neither v1 nor v2", value)
+		}
+	case "max-conns":
+		s.MaxConns, err = count(key, value)
+	case "queue":
+		s.Queue, err = count(key, value)
+	case "queue-timeout":
+		s.QueueTimeout, err = duration(key, value)
+	case "tls":
+		s.TLS = value
+	case "tls-ca":
+		s.TLSCA = value
+	case "tls-server-name":
+		s.TLSServerName = value
+	case "close-on-unhealthy":
+		s.CloseOnUnhealthy, err = boolean(key, value)
 	}
-	return nil
+	return err
 }
 
 func (s *Service) check() error {
@@ -310,6 +415,17 @@ func (s *Service) check() error {
 		if err := checkStrategy(s.Strategy); err != nil {
 			return err
 		}
+	}
+	if (s.Queue > 0 || s.QueueTimeout > 0) && s.MaxConns == 0 {
+		return fmt.Errorf("queue= and queue-timeout= need max-conns=")
+	}
+	switch {
+	case s.TLS != "" && s.TLS != "verify" && s.TLS != "skip-verify":
+		return fmt.Errorf("tls=%q is neither verify nor skip-verify", s.TLS)
+	case s.TLS == "" && (s.TLSCA != "" || s.TLSServerName != ""):
+		return fmt.Errorf("tls-ca= and tls-server-name= need tls=verify")
+	case s.TLS == "skip-verify" && s.TLSCA != "":
+		return fmt.Errorf("tls-ca=%s is of no use with tls=skip-verify", s.TLSCA)
 	}
 	if s.Check != "" {
 		return checkCheck(s.Check)
@@ -323,7 +439,21 @@ func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, Par
 
 // String returns the line that ParseService reads.
 func (s Service) String() string {
-	return line(s.Name, pair{"strategy", s.Strategy}, pair{"consul", s.Consul}, pair{"tag", s.Tag}, pair{"check", s.Check})
+	options := []pair{
+		{"strategy", s.Strategy}, {"consul", s.Consul}, {"tag", s.Tag}, {"check", s.Check},
+		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
+		{"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
+	}
+	if s.ProxyOut != 0 {
+		options = append(options, pair{"proxy-out", "v" + strconv.Itoa(s.ProxyOut)})
+	}
+	if s.QueueTimeout != 0 {
+		options = append(options, pair{"queue-timeout", s.QueueTimeout.String()})
+	}
+	if s.CloseOnUnhealthy {
+		options = append(options, pair{"close-on-unhealthy", "true"})
+	}
+	return line(s.Name, options...)
 }
 
 // MarshalText is String.

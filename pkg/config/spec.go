@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -28,14 +29,20 @@ type settable interface {
 	keys() []string
 }
 
-// apply sets pairs on x; a key must be known and come once.
+// lister is a settable of which some keys may come more than once.
+type lister interface {
+	lists(key string) bool
+}
+
+// apply sets pairs on x; a key must be known and come once, unless it lists.
 func apply(x settable, pairs []pair) error {
 	var seen []string
 	for _, p := range pairs {
 		if !slices.Contains(x.keys(), p.key) {
 			return fmt.Errorf("unknown key %q; known are %s", p.key, strings.Join(x.keys(), ", "))
 		}
-		if slices.Contains(seen, p.key) {
+		l, ok := x.(lister)
+		if slices.Contains(seen, p.key) && !(ok && l.lists(p.key)) {
 			return fmt.Errorf("key %q comes twice", p.key)
 		}
 		seen = append(seen, p.key)
@@ -61,18 +68,24 @@ func cutSpec(spec string) (head string, options []pair, err error) {
 	return head, options, nil
 }
 
-// mapping returns the pairs of a YAML mapping.
-func mapping(n *yaml.Node) ([]pair, error) {
+// mapping returns the pairs of a YAML mapping that is to be set on x.
+func mapping(n *yaml.Node, x settable) ([]pair, error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, yamlError(n, errors.New("want a string or a mapping"))
 	}
 	var pairs []pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if v.Kind != yaml.ScalarNode {
-			return nil, yamlError(v, fmt.Errorf("%s wants a single value", k.Value))
+		values := []*yaml.Node{v}
+		if l, ok := x.(lister); ok && l.lists(k.Value) && v.Kind == yaml.SequenceNode {
+			values = v.Content
 		}
-		pairs = append(pairs, pair{k.Value, v.Value})
+		for _, v := range values {
+			if v.Kind != yaml.ScalarNode {
+				return nil, yamlError(v, fmt.Errorf("%s wants a single value", k.Value))
+			}
+			pairs = append(pairs, pair{k.Value, v.Value})
+		}
 	}
 	return pairs, nil
 }
@@ -91,7 +104,7 @@ func unmarshal[T any, P interface {
 		*x = v
 		return nil
 	}
-	pairs, err := mapping(n)
+	pairs, err := mapping(n, x)
 	if err != nil {
 		return err
 	}
@@ -133,6 +146,22 @@ func count(key, value string) (int, error) {
 		return 0, fmt.Errorf("%s=%q is not a number from 0 up", key, value)
 	}
 	return n, nil
+}
+
+func duration(key, value string) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%s=%q is not a duration such as 5s", key, value)
+	}
+	return d, nil
+}
+
+func boolean(key, value string) (bool, error) {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		return false, fmt.Errorf("%s=%q is neither true nor false", key, value)
+	}
+	return b, nil
 }
 
 // serviceName checks the name of a service, which becomes a metric label.

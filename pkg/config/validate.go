@@ -62,8 +62,9 @@ func (v *validation) listeners() {
 		}
 		taken[addr] = setting
 	}
-	for _, l := range c.L4 {
-		claim("l4", l.Addr)
+	for _, parts := range c.Listeners() {
+		claim("l4", parts[0].Addr)
+		v.parts(parts)
 	}
 	for _, l := range c.L7 {
 		claim("l7", l.Addr)
@@ -87,6 +88,33 @@ func (v *validation) listeners() {
 			v.add("route", "%q is set twice", key)
 		}
 		seen[key] = true
+	}
+}
+
+// parts checks the parts of one TCP listener against each other.
+func (v *validation) parts(parts []L4) {
+	c, first := v.c, parts[0]
+	names := make(map[string]bool)
+	for _, l := range parts {
+		switch {
+		case names[l.SNI] && l.SNI == "":
+			v.add("l4", "address %q is taken by --l4 already; several may share one if each has another sni=", l.Addr)
+		case names[l.SNI]:
+			v.add("l4", "%q has sni=%s twice", l.Addr, l.SNI)
+		}
+		names[l.SNI] = true
+		if (l.Cert == "") != (first.Cert == "") {
+			v.add("l4", "%q has tls-cert= for some names; it must be for all or none", l.Addr)
+		}
+		if c.L4Driver == "copy" && l.Cert != "" {
+			v.add("l4-driver", `"copy" speaks no TLS, which tls-cert=%s asks for`, l.Cert)
+		}
+		if s := c.Service(l.Service); c.L4Driver == "copy" && s.TLS != "" {
+			v.add("l4-driver", `"copy" speaks no TLS, which tls=%s of service %q asks for`, s.TLS, s.Name)
+		}
+	}
+	if _, err := merged(parts); err != nil {
+		v.add("l4", "%q: %v", first.Addr, err)
 	}
 }
 
@@ -168,6 +196,9 @@ func (v *validation) behaviour() {
 	notNegative("l4-hedge-after", c.L4HedgeAfter)
 	notNegative("l4-idle-timeout", c.L4IdleTimeout)
 	notNegative("l4-fin-timeout", c.L4FINTimeout)
+	notNegative("l4-user-timeout", c.L4UserTimeout)
+	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
+	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("drain-delay", c.DrainDelay)
 	notNegative("drain-timeout", c.DrainTimeout)
 	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {

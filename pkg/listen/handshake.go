@@ -25,6 +25,12 @@ type Guest struct {
 	Read []byte
 }
 
+// ParseHeader reads the PROXY header at the beginning of b, of a version that
+// the listener accepts; see proxyproto.Parse.
+func (l *Listener) ParseHeader(b []byte) (h proxyproto.Header, n int, err error) {
+	return proxyproto.Parse(b, l.cfg.Proxy.Versions)
+}
+
 // SpeaksTLS reports whether connections begin with a TLS handshake.
 func (l *Listener) SpeaksTLS() bool { return l.cfg.TLS != nil }
 

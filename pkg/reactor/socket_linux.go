@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +102,22 @@ func (s *Socket) event(events uint32) {
 	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		s.writable = true
 	}
+}
+
+// LocalAddr returns the socket's own address, not valid if it broke.
+func (s *Socket) LocalAddr() netip.AddrPort {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(s.fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); errno != 0 {
+		return netip.AddrPort{}
+	}
+	return addrPort(&sa)
+}
+
+// SetUserTimeout sets TCP's user timeout (RFC 5482), in whole milliseconds. An
+// error means that the socket broke, which shows later.
+func (s *Socket) SetUserTimeout(d time.Duration) {
+	_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))
 }
 
 // Connected returns nil when a connect has succeeded, ErrAgain while its

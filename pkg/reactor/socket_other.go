@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Socket is a TCP connection that the loop makes, as a Stream: here, a Conn.
@@ -50,6 +51,19 @@ func (s *Socket) connect(ctx context.Context, addr netip.AddrPort) {
 		s.readAhead(nc)
 	}
 }
+
+// LocalAddr returns the connection's own address, not valid before it has one.
+func (s *Socket) LocalAddr() netip.AddrPort {
+	if nc := s.NetConn(); nc != nil {
+		if t, ok := nc.LocalAddr().(*net.TCPAddr); ok {
+			return netip.AddrPortFrom(t.AddrPort().Addr().Unmap(), t.AddrPort().Port())
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// SetUserTimeout does nothing here.
+func (s *Socket) SetUserTimeout(time.Duration) {}
 
 // Connected returns nil when a connect has succeeded, ErrAgain while its
 // outcome is not known, and otherwise why it failed.

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"sluice/pkg/certificate"
+	"sluice/pkg/config"
+)
+
+// keeper opens certificates and has them followed.
+type keeper struct {
+	logger *slog.Logger
+	stores []*certificate.Store
+}
+
+// server returns what a listener shows its TLS clients, or nil if it speaks no
+// TLS: the certificates of all its parts, of which one may be named by several.
+func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
+	var sources []certificate.Source
+	seen := make(map[certificate.Source]bool)
+	for _, c := range parts {
+		if s := (certificate.Source{Cert: c.Cert, Key: c.Key}); c.Cert != "" && !seen[s] {
+			seen[s] = true
+			sources = append(sources, s)
+		}
+	}
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	store, err := certificate.Open(k.logger, sources...)
+	if err != nil {
+		return nil, err
+	}
+	k.stores = append(k.stores, store)
+	return store.Server(), nil
+}
+
+// follow keeps the certificates up to date until ctx ends.
+func (k *keeper) follow(ctx context.Context) {
+	for _, s := range k.stores {
+		go s.Follow(ctx)
+	}
+}
+
+// backendTLS returns how TLS is spoken with the backends of s, or nil if it is
+// not.
+func backendTLS(s config.Service) (*tls.Config, error) {
+	if s.TLS == "" {
+		return nil, nil
+	}
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: s.TLSServerName, InsecureSkipVerify: s.TLS == "skip-verify",
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+	}
+	if s.TLSCA != "" {
+		pem, err := os.ReadFile(s.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("tls-ca of service %q: %w", s.Name, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls-ca of service %q: there is no certificate in %q", s.Name, s.TLSCA)
+		}
+	}
+	return c, nil
+}
+
+// checkFiles returns what is wrong with the files that c names.
+func checkFiles(c *config.Config) (problems []error) {
+	k := &keeper{logger: slog.New(slog.DiscardHandler)}
+	for _, l := range c.L4 {
+		if _, err := k.server([]config.Certificate{l.Certificate}); err != nil {
+			problems = append(problems, config.Problem{Setting: "l4", Reason: err.Error()})
+		}
+	}
+	for _, s := range c.Services {
+		if _, err := backendTLS(s); err != nil {
+			problems = append(problems, config.Problem{Setting: "service", Reason: err.Error()})
+		}
+	}
+	return problems
+}

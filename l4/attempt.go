@@ -1,0 +1,252 @@
+package l4
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+	"sluice/pkg/reactor"
+)
+
+var errConnectTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: errTimeout{}}
+
+// errTimeout is what a connect that took too long failed of.
+type errTimeout struct{}
+
+func (errTimeout) Error() string   { return "i/o timeout" }
+func (errTimeout) Timeout() bool   { return true }
+func (errTimeout) Temporary() bool { return true }
+
+// dialing is what a session needs until it has a backend. It is used again, so
+// that an established session holds nothing of it.
+type dialing struct {
+	attempts [balance.MaxTries]attempt
+	begun    int // attempts
+	running  int // of them
+	queue    queueing
+}
+
+// freeDialings is how many are kept for sessions to come.
+const freeDialings = 64
+
+func (q *sessionList) newDialing(x *session) *dialing {
+	d := &dialing{}
+	if n := len(q.free); n > 0 {
+		d = q.free[n-1]
+		q.free = q.free[:n-1]
+	}
+	for i := range d.attempts {
+		d.attempts[i].x = x
+	}
+	return d
+}
+
+// stopDialing ends the attempts that are under way. Their backends were slow
+// to answer, which is for health to look into.
+func (x *session) stopDialing() {
+	d := x.dialing
+	if d == nil {
+		return
+	}
+	x.leaveQueue()
+	held := d.queue.used
+	for i := range d.attempts[:d.begun] {
+		a := &d.attempts[i]
+		held = held || a.elsewhere
+		if a.b != nil {
+			b := a.drop()
+			b.Suspect()
+			x.svc.lost(b, time.Duration(x.l.Now()-a.begun), x.s.cfg.HedgeAfter)
+		}
+	}
+	x.dialing = nil
+	if list := x.list(); !held && len(list.free) < freeDialings { // a goroutine, or a queue, may still hold it
+		*d = dialing{}
+		list.free = append(list.free, d)
+	}
+}
+
+// attempt is one attempt to connect to a backend, and the handler of its
+// socket.
+type attempt struct {
+	x         *session
+	b         *backend.Backend // whose slot is held; nil when the attempt is over
+	server    *reactor.Socket  // nil while the attempt is made elsewhere
+	begun     int64            // in the loop's time
+	timer     reactor.Timer
+	elsewhere bool               // a goroutine resolves a name, or shakes hands
+	cancel    context.CancelFunc // of that goroutine
+}
+
+// dial begins attempts until one is under way, or waits for a backend that has
+// a slot free, or ends the session if there is none.
+func (x *session) dial() {
+	for !x.ended && x.dialing.running == 0 {
+		if x.attempt() {
+			continue
+		}
+		waits, free := false, false
+		if x.rec.full {
+			waits, free = x.enqueue()
+		}
+		if !waits && !free {
+			x.end(x.rec.unserved(), nil)
+		}
+		if waits {
+			return
+		}
+	}
+	if !x.ended {
+		x.l.After(&x.flush, x.s.cfg.HedgeAfter, x)
+	}
+}
+
+// attempt begins an attempt, which may fail at once; false means that there is
+// no backend for it.
+func (x *session) attempt() bool {
+	b := x.svc.pick(&x.rec)
+	if b == nil {
+		return false
+	}
+	d := x.dialing
+	a := &d.attempts[d.begun]
+	d.begun++
+	d.running++
+	a.b, a.begun = b, x.l.Now()
+	x.l.After(&a.timer, x.s.cfg.ConnectTimeout, a)
+	if x.svc.TLS != nil || !b.AddrPort().IsValid() {
+		a.goElsewhere()
+	} else if err := a.connect(b.AddrPort()); err != nil {
+		a.failed(err)
+	}
+	return true
+}
+
+// Expired is told that the attempt took too long.
+func (a *attempt) Expired(*reactor.Timer) {
+	x := a.x
+	a.failed(errConnectTimeout)
+	x.dial()
+}
+
+func (a *attempt) connect(addr netip.AddrPort) error {
+	server, err := a.x.l.Connect(addr)
+	if err != nil {
+		return err
+	}
+	if t := a.x.s.cfg.UserTimeout; t > 0 {
+		server.SetUserTimeout(t)
+	}
+	a.server = server
+	server.Handle(a)
+	return nil
+}
+
+// goElsewhere leaves the loop for what would block it: to look up a backend's
+// name, or to speak TLS.
+func (a *attempt) goElsewhere() {
+	x, b := a.x, a.b
+	a.elsewhere = true
+	ctx, cancel := context.WithTimeout(x.s.closing, x.s.cfg.ConnectTimeout)
+	a.cancel = cancel
+	if x.svc.TLS == nil {
+		go func() {
+			defer cancel()
+			addr, err := resolve(ctx, b.Addr())
+			x.l.Post(func() {
+				if a.isBack(err) {
+					if err := a.connect(addr); err != nil {
+						a.failed(err)
+						x.dial()
+					}
+				}
+			})
+		}()
+		return
+	}
+	header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
+	go func() {
+		defer cancel()
+		nc, err := x.s.dialTLS(ctx, x.svc, b, header)
+		if !x.l.Post(func() {
+			if a.isBack(err) {
+				x.connected(a, x.l.AdoptConn(nc))
+			} else if err == nil {
+				nc.Close()
+			}
+		}) && err == nil {
+			nc.Close()
+		}
+	}()
+}
+
+// isBack reports whether the attempt goes on after it was elsewhere, with err.
+func (a *attempt) isBack(err error) bool {
+	a.elsewhere = false
+	if a.b == nil {
+		return false // it is over
+	}
+	if err != nil {
+		a.failed(err)
+		a.x.dial()
+	}
+	return err == nil
+}
+
+// Ready is told of the outcome of the connect.
+func (a *attempt) Ready(reactor.Stream) {
+	switch err := a.server.Connected(); {
+	case errors.Is(err, reactor.ErrAgain):
+	case err != nil:
+		a.failed(err)
+		a.x.dial()
+	default:
+		a.x.connected(a, a.server)
+	}
+}
+
+// Panicked ends the session after a defect of ours.
+func (a *attempt) Panicked() { a.x.Panicked() }
+
+// over ends the attempt, whatever came of it, and returns its backend.
+func (a *attempt) over() *backend.Backend {
+	b := a.b
+	a.b = nil
+	a.x.dialing.running--
+	a.x.l.Stop(&a.timer)
+	return b
+}
+
+// drop gives back what the attempt holds.
+func (a *attempt) drop() *backend.Backend {
+	b := a.over()
+	if a.server != nil {
+		a.server.Close()
+	}
+	if a.cancel != nil {
+		a.cancel()
+	}
+	b.Release()
+	return b
+}
+
+// failed ends the attempt by err.
+func (a *attempt) failed(err error) {
+	a.x.rec.connect = time.Duration(a.x.l.Now() - a.begun)
+	a.x.svc.dialFailed(&a.x.rec, a.drop(), err)
+}
+
+// deadlineOver ends a session for which connecting, or waiting for a slot, took
+// too long altogether.
+func (x *session) deadlineOver() {
+	for i := range x.dialing.attempts[:x.dialing.begun] {
+		if a := &x.dialing.attempts[i]; a.b != nil {
+			a.failed(errConnectTimeout)
+		}
+	}
+	x.end(x.rec.unserved(), nil)
+}

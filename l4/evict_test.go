@@ -1,0 +1,106 @@
+package l4
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/listen"
+)
+
+// greeted returns a connection that a backend has greeted.
+func (f *fixture) greeted() (net.Conn, string) {
+	c := f.dial()
+	return c, line(f.t, bufio.NewReader(c))
+}
+
+// ended reports whether c is at its end, after what there is to read.
+func ended(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := io.Copy(io.Discard, c)
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// TestDrainedBackend takes a backend away and puts another one into
+// maintenance: their connections go on for a while and are closed then, all
+// but those of one that came back.
+func TestDrainedBackend(t *testing.T) { eachDriver(t, testDrainedBackend) }
+
+func testDrainedBackend(t *testing.T) {
+	a, b, c, d := serveGreeting(t, "a", 0), serveGreeting(t, "b", 0), serveGreeting(t, "c", 0), serveGreeting(t, "d", 0)
+	balancer := balancerOf(t, "db", a, b, c, d)
+	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, DrainTimeout: 300 * time.Millisecond}}}})
+	conns := make(map[string][]net.Conn)
+	for range 40 {
+		nc, name := f.greeted()
+		conns[name] = append(conns[name], nc)
+	}
+	target := func(addr string, status backend.Status) backend.Target {
+		return backend.Target{ID: addr, Address: addr, Weight: 1, Status: status}
+	}
+	// a leaves, b is in maintenance, c leaves and comes back.
+	f.pool.Set([]backend.Target{target(b, backend.Maintenance), target(d, backend.Passing)})
+	for _, cs := range conns {
+		for _, nc := range cs {
+			if _, err := io.WriteString(nc, "x"); err != nil || ended(nc) {
+				t.Fatal("a connection ended at once")
+			}
+		}
+	}
+	f.pool.Set([]backend.Target{target(b, backend.Maintenance), target(c, backend.Passing), target(d, backend.Passing)})
+	waitFor(t, func() bool { return f.server.ln.Open() == 20 })
+	for name, cs := range conns {
+		for _, nc := range cs {
+			if left := name == "a" || name == "b"; ended(nc) != left {
+				t.Fatalf("unexpected connection to %s; ended: %v", name, !left)
+			}
+		}
+	}
+	for _, cs := range conns {
+		for _, nc := range cs {
+			nc.Close()
+		}
+	}
+	f.shutdown()
+	f.wantEnds(map[Reason]int{BackendDrained: 20, ClientEOF: 20})
+}
+
+// TestCloseOnUnhealthy closes the connections to a backend that fails its
+// checks, if that is asked for.
+func TestCloseOnUnhealthy(t *testing.T) { eachDriver(t, testCloseOnUnhealthy) }
+
+func testCloseOnUnhealthy(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		balancer := balancerOf(t, "db", serveGreeting(t, "a", 0), serveGreeting(t, "b", 0))
+		f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, CloseOnUnhealthy: asked}}}})
+		conns := make(map[string]net.Conn)
+		for len(conns) < 2 {
+			nc, name := f.greeted()
+			conns[name] = nc
+		}
+		for _, x := range f.pool.Snapshot().All {
+			x.SetCondition(backend.Condition{State: backend.Up})
+		}
+		f.pool.Snapshot().All[0].SetCondition(backend.Condition{State: backend.Down})
+		if asked {
+			waitFor(t, func() bool { return f.server.ln.Open() == 1 })
+		}
+		if n := f.server.ln.Open(); !asked && n != 2 {
+			t.Fatalf("unexpected connections open: %d", n)
+		}
+		for _, nc := range conns {
+			nc.Close()
+		}
+		f.shutdown()
+		want := map[Reason]int{ClientEOF: 2}
+		if asked {
+			want = map[Reason]int{ClientEOF: 1, BackendUnhealthy: 1}
+		}
+		f.wantEnds(want)
+	}
+}

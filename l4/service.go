@@ -1,0 +1,138 @@
+package l4
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+	"sluice/pkg/limit"
+)
+
+// Service says how connections are led to the backends of one service.
+type Service struct {
+	// Balancer picks the backends; its pool's name is the service's.
+	Balancer *balance.Balancer
+	// RetryBudget is asked before a connection tries a second or third
+	// backend. nil means a budget of a fifth, and at least 10 a second.
+	RetryBudget *limit.Budget
+	// QueueTimeout is how long a connection may wait for a backend with a slot
+	// free, see backend.Pool.Limit. 0 means 5 s.
+	QueueTimeout time.Duration
+	// ProxyOut is the version of the PROXY header, 1 or 2, that tells backends
+	// who the client is; 0 for none.
+	ProxyOut int
+	// TLS, if not nil, is spoken with backends. If it has no ServerName, that
+	// is the host of the backend's address. It needs Loops.
+	TLS *tls.Config
+	// DrainTimeout is how long connections to a backend may go on after it was
+	// taken out of its service, or into maintenance. Then they are closed,
+	// spread over a tenth of that time. 0 means 5 minutes, negative for ever.
+	DrainTimeout time.Duration
+	// CloseOnUnhealthy closes the connections to a backend at once when its
+	// checks have failed.
+	CloseOnUnhealthy bool
+}
+
+func (c Service) withDefaults() Service {
+	if c.RetryBudget == nil {
+		c.RetryBudget = limit.NewBudget(0.2, 10, time.Now())
+	}
+	if c.QueueTimeout == 0 {
+		c.QueueTimeout = 5 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 5 * time.Minute
+	}
+	return c
+}
+
+// service is a Service at work.
+type service struct {
+	Service
+	name    string
+	metrics *serviceMetrics
+}
+
+func (s *service) pool() *backend.Pool { return s.Balancer.Pool() }
+
+// pick chooses a backend that the connection has not tried and takes its slot,
+// or returns nil if there is none, if enough were tried, or if the retry
+// budget is spent. rec.full then says whether one would do that has no slot
+// free.
+func (s *service) pick(rec *record) *backend.Backend {
+	rec.full = false
+	retry := rec.tried.Len() > 0
+	switch {
+	case rec.tried.Len() == balance.MaxTries:
+		return nil
+	case retry && !s.RetryBudget.Retry(time.Now()):
+		s.metrics.retriesDenied.Inc()
+		return nil
+	}
+	b := s.Balancer.Pick(balance.Request{Tried: rec.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
+	if b == nil {
+		rec.full = s.Balancer.Full(rec.tried)
+		return nil
+	}
+	if retry {
+		s.metrics.retries.Inc()
+	} else {
+		s.RetryBudget.Attempt()
+	}
+	rec.tried.Add(b)
+	return b
+}
+
+// lost tells b's balancer of an attempt that was given up after a while. It
+// is to blame only if it was the one that others were tried beside.
+func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
+	if after >= hedge {
+		b.Observe(after, false)
+	}
+}
+
+// dialFailed notes that an attempt to connect to b failed.
+func (s *service) dialFailed(rec *record, b *backend.Backend, err error) {
+	s.metrics.connectFailures.Inc()
+	rec.err, rec.failed = err, b
+	if !ownFault(err) {
+		b.ReportConnectFailure()
+	}
+}
+
+// connected notes that a connection to b stands.
+func (s *service) connected(rec *record, b *backend.Backend) {
+	rec.backend = b
+	s.metrics.connectSeconds.Update(rec.connect.Seconds())
+	b.Observe(rec.connect, true)
+	b.Counters.Connections.Add(1)
+}
+
+// tlsFor returns the configuration of TLS with b; s.TLS is not nil.
+func (s *service) tlsFor(b *backend.Backend) *tls.Config {
+	if s.TLS.ServerName != "" {
+		return s.TLS
+	}
+	c := s.TLS.Clone()
+	c.ServerName = hostOf(b.Addr())
+	return c
+}
+
+// count adds bytes moved to the counters.
+func (s *service) count(b *backend.Backend, in, out int64) {
+	if in > 0 {
+		b.Counters.BytesIn.Add(uint64(in))
+		s.metrics.bytesIn.AddInt64(in)
+	}
+	if out > 0 {
+		b.Counters.BytesOut.Add(uint64(out))
+		s.metrics.bytesOut.AddInt64(out)
+	}
+}
+
+// unmapped returns a with an IPv4 address as such.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

@@ -1,0 +1,437 @@
+package l4
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
+)
+
+// The epoll driver: sessions in the loops of pkg/reactor. A session belongs to
+// the loop that its client was accepted in, and so does its connection to the
+// backend; nothing in it is touched by anybody else.
+
+const (
+	// share is how many bytes a direction moves before others get their turn.
+	share = 4 * reactor.ScratchSize
+	// bulk is from how many bytes in one read on the next ones are spliced.
+	// Below it, a copy costs less than the second system call.
+	bulk = 32 << 10
+	// flushEvery is how long at most bytes that were moved are not counted yet.
+	flushEvery = time.Second
+)
+
+// sessionList is the sessions of a server in one loop.
+type sessionList struct {
+	first *session
+	free  []*dialing // for sessions to come
+}
+
+// session is one connection on its walk.
+type session struct {
+	s          *Server
+	l          *reactor.Loop
+	prev, next *session
+	rec        record
+	place      listen.Place
+	placed     bool // place is held; else the client gives its place back as it closes
+
+	client, server reactor.Stream   // server is nil until established
+	local          *netip.AddrPort  // what the client connected to, if it is not the socket's word
+	preface        *preface         // nil once the service is known
+	svc            *service         // nil until then
+	b              *backend.Backend // of server, whose slot is held
+	dialing        *dialing         // nil once established or ended
+	ended          bool
+	spliced        bool // both are sockets, so that large reads can be spliced
+
+	up, down flow
+	endedBy  Reason // by the first direction that ended
+	active   int64  // when a byte last moved
+
+	timer reactor.Timer // the handshake's or the connects', then the idle time's
+	flush reactor.Timer // set while there are bytes not counted yet
+}
+
+// flow is one direction of a session.
+type flow struct {
+	pending []byte        // read, and not taken by the peer yet; borrowed from the loop
+	pipe    *reactor.Pipe // the same of a bulk; borrowed while there is something in it
+	bulk    bool          // reads are large: splice the next ones
+	eof     bool          // the source has ended
+	done    bool          // which the destination was told
+	moved   int64
+	counted int64 // part of moved that was counted
+}
+
+// newSession returns a session at its beginning; client belongs to it from now
+// on.
+func (s *Server) newSession(client reactor.Stream, peer netip.AddrPort) *session {
+	x := &session{s: s, l: client.Loop(), client: client}
+	x.rec = record{client: peer, start: time.Now()}
+	x.list().add(x)
+	client.Handle(x)
+	return x
+}
+
+// lead leads the session to a backend of svc, which gets read before all else.
+func (x *session) lead(svc *service, read []byte) {
+	x.svc = svc
+	svc.metrics.active.Inc()
+	if len(read) > 0 {
+		x.up.pending = slices.Clone(read)
+	}
+	x.dialing = x.list().newDialing(x)
+	x.l.After(&x.timer, x.s.cfg.ConnectDeadline, x)
+	x.dial()
+}
+
+// newSessionLists returns a list for each loop of g, which may be nil.
+func newSessionLists(g *reactor.Group) []sessionList {
+	if g == nil {
+		return nil
+	}
+	return make([]sessionList, len(g.Loops()))
+}
+
+// list returns the list that the session is in.
+func (x *session) list() *sessionList { return &x.s.lists[x.l.Index()] }
+
+func (q *sessionList) add(x *session) {
+	if x.next = q.first; x.next != nil {
+		x.next.prev = x
+	}
+	q.first = x
+}
+
+func (q *sessionList) remove(x *session) {
+	if x.prev == nil {
+		q.first = x.next
+	} else {
+		x.prev.next = x.next
+	}
+	if x.next != nil {
+		x.next.prev = x.prev
+	}
+	x.prev, x.next = nil, nil
+}
+
+// cutSessions ends every session that is left.
+func (s *Server) cutSessions() {
+	for i := range s.lists {
+		done := make(chan struct{})
+		q := &s.lists[i]
+		if s.cfg.Loops.Loops()[i].Post(func() {
+			for q.first != nil {
+				q.first.end(Draining, nil)
+			}
+			close(done)
+		}) {
+			<-done
+		}
+	}
+}
+
+// Expired is the alarm of both timers.
+func (x *session) Expired(t *reactor.Timer) {
+	switch d := x.dialing; {
+	case x.preface != nil:
+		x.refuse(x.preface.rejection(), os.ErrDeadlineExceeded)
+	case t == &x.timer && d != nil:
+		x.deadlineOver()
+	case t == &x.timer:
+		x.checkIdle()
+	case d == nil:
+		x.count()
+	case d.running == 1 && x.attempt():
+		x.svc.metrics.hedges.Inc()
+		x.dial() // should the hedge and the first attempt both have failed
+	}
+}
+
+// checkIdle ends a session in which no byte moved for the idle time.
+func (x *session) checkIdle() {
+	idle := x.idleTimeout()
+	if quiet := time.Duration(x.l.Now() - x.active); quiet < idle {
+		x.l.After(&x.timer, idle-quiet, x)
+		return
+	}
+	x.end(IdleTimeout, nil)
+}
+
+// idleTimeout returns how long no byte may move now; 0 means for ever.
+func (x *session) idleTimeout() time.Duration {
+	idle, fin := max(x.s.cfg.IdleTimeout, 0), x.s.cfg.FINTimeout
+	if (x.up.done || x.down.done) && fin > 0 && (fin < idle || idle == 0) {
+		return fin
+	}
+	return idle
+}
+
+// watchIdle sets the timer for the idle time from now on.
+func (x *session) watchIdle() {
+	x.active = x.l.Now()
+	if idle := x.idleTimeout(); idle > 0 {
+		x.l.After(&x.timer, idle, x)
+	} else {
+		x.l.Stop(&x.timer)
+	}
+}
+
+// connected goes on with the attempt that won, by server.
+func (x *session) connected(a *attempt, server reactor.Stream) {
+	x.rec.connect = time.Duration(x.l.Now() - a.begun)
+	x.server, x.b = server, a.over()
+	x.stopDialing()
+	x.l.Stop(&x.flush)
+	x.svc.connected(&x.rec, x.b)
+	if x.svc.ProxyOut != 0 && x.svc.TLS == nil { // through TLS, the attempt has sent it
+		x.up.pending = append(x.svc.proxyHeader(nil, x.rec.client, x.localAddr()), x.up.pending...)
+	}
+	_, here := x.client.(*reactor.Socket)
+	_, there := x.server.(*reactor.Socket)
+	x.spliced = here && there
+	x.server.Handle(x)
+	x.watchIdle()
+	x.Ready(x.server)
+}
+
+// Ready is the handler of both streams. Until there are both, the client's
+// bytes stay in the kernel.
+func (x *session) Ready(reactor.Stream) {
+	switch {
+	case x.ended || x.dialing != nil:
+	case x.preface != nil:
+		x.readPreface()
+	case x.pump(&x.up, x.client, x.server, ClientEOF):
+		x.pump(&x.down, x.server, x.client, BackendEOF)
+	}
+}
+
+// pump moves what can be moved from src to dst now; false means that the
+// session has ended.
+func (x *session) pump(f *flow, src, dst reactor.Stream, eof Reason) bool {
+	for moved := 0; ; {
+		if f.pending != nil && !x.deliver(f, dst) || f.pipe != nil && !x.empty(f, dst.(*reactor.Socket)) {
+			return !x.ended
+		}
+		if f.eof {
+			return x.finish(f, dst, eof)
+		}
+		if !src.Readable() || !dst.Writable() {
+			return true
+		}
+		if moved >= share {
+			x.l.Again(src)
+			return true
+		}
+		if f.bulk {
+			n, err := x.fill(f, src.(*reactor.Socket))
+			moved += n
+			switch {
+			case err == nil:
+				continue
+			case errors.Is(err, reactor.ErrAgain):
+				return true
+			case errors.Is(err, io.EOF):
+				f.eof = true
+				continue
+			case f.bulk:
+				x.broke(src)
+				return false
+			}
+		}
+		buf := x.l.Scratch()
+		n, err := src.Read(buf)
+		switch {
+		case err == nil:
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case errors.Is(err, io.EOF):
+			f.eof = true
+			continue
+		default:
+			x.broke(src)
+			return false
+		}
+		w, err := dst.Write(buf[:n])
+		if err != nil && !errors.Is(err, reactor.ErrAgain) {
+			x.broke(dst)
+			return false
+		}
+		if w < n {
+			f.pending = x.l.Borrow(buf[w:n])
+		}
+		moved += n
+		f.bulk = n >= bulk && x.spliced
+		x.progress(f, w)
+	}
+}
+
+// fill splices what there is to read into a pipe. It ends the bulk if that
+// cannot be had.
+func (x *session) fill(f *flow, src *reactor.Socket) (int, error) {
+	p, err := x.l.BorrowPipe()
+	if err != nil {
+		f.bulk = false
+		return 0, err
+	}
+	n, err := src.Fill(p)
+	if n == 0 {
+		x.l.ReturnPipe(p)
+		if errors.Is(err, syscall.EINVAL) { // these two cannot be spliced
+			f.bulk = false
+		}
+		return 0, err
+	}
+	f.pipe = p
+	f.bulk = n >= bulk
+	return n, nil
+}
+
+// empty splices what is in the pipe to dst and reports whether all of it was
+// taken.
+func (x *session) empty(f *flow, dst *reactor.Socket) bool {
+	if !dst.Writable() {
+		return false
+	}
+	n, err := dst.Empty(f.pipe)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.broke(dst)
+		return false
+	}
+	x.progress(f, n)
+	if f.pipe.Held() > 0 {
+		return false
+	}
+	x.l.ReturnPipe(f.pipe)
+	f.pipe = nil
+	return true
+}
+
+// deliver writes what is pending and reports whether all of it was taken.
+func (x *session) deliver(f *flow, dst reactor.Stream) bool {
+	if !dst.Writable() {
+		return false
+	}
+	n, err := dst.Write(f.pending)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.broke(dst)
+		return false
+	}
+	x.progress(f, n)
+	rest := f.pending[n:]
+	if len(rest) == 0 {
+		x.l.Return(f.pending)
+		f.pending = nil
+		return true
+	}
+	if n > 0 {
+		copy(f.pending, rest)
+		f.pending = f.pending[:len(rest)]
+	}
+	return false
+}
+
+// progress notes that n bytes were taken by a peer.
+func (x *session) progress(f *flow, n int) {
+	if n == 0 {
+		return
+	}
+	f.moved += int64(n)
+	x.active = x.l.Now()
+	if !x.flush.Set() {
+		x.l.After(&x.flush, flushEvery, x)
+	}
+}
+
+// count adds the bytes moved since it was last called to the counters.
+func (x *session) count() {
+	x.l.Stop(&x.flush)
+	x.svc.count(x.b, x.up.moved-x.up.counted, x.down.moved-x.down.counted)
+	x.up.counted, x.down.counted = x.up.moved, x.down.moved
+}
+
+// finish passes on that a direction has ended; false means that both have.
+func (x *session) finish(f *flow, dst reactor.Stream, eof Reason) bool {
+	if f.done {
+		return true
+	}
+	f.done = true
+	if !x.up.done || !x.down.done {
+		x.endedBy = eof
+		_ = dst.CloseWrite() // fails only if dst broke, which a read of it tells
+		x.watchIdle()
+		return true
+	}
+	x.end(x.endedBy, nil) // whose close sends the other FIN
+	return false
+}
+
+// broke ends the session because s was reset or timed out, and passes that on
+// to the other side.
+func (x *session) broke(s reactor.Stream) {
+	if s == x.client {
+		x.end(ClientReset, x.server)
+	} else {
+		x.end(BackendReset, x.client)
+	}
+}
+
+// Panicked ends the session after a defect of ours.
+func (x *session) Panicked() { x.end(InternalError, x.server) }
+
+// end ends the session: streams, slot, timers and buffers are given back, and
+// the outcome is recorded if the session was led to a service. If reset is not
+// nil it is reset.
+func (x *session) end(reason Reason, reset reactor.Stream) {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	x.stopDialing()
+	x.l.Stop(&x.timer)
+	x.l.Stop(&x.flush)
+	if x.b != nil {
+		x.count()
+		x.b.Release()
+	}
+	if reset != nil {
+		reset.Reset()
+	}
+	if reason == NoBackend || reason == DialFailed || reason == Limit {
+		// Nothing was exchanged; the client learns of the failure by a reset
+		// rather than by an answer that ends before it began.
+		x.client.Reset()
+	}
+	for _, f := range []*flow{&x.up, &x.down} {
+		if f.pending != nil {
+			x.l.Return(f.pending)
+			f.pending = nil
+		}
+		if f.pipe != nil {
+			x.l.ReturnPipe(f.pipe)
+			f.pipe = nil
+		}
+	}
+	x.list().remove(x)
+	if x.svc != nil {
+		x.rec.in, x.rec.out, x.rec.reason = x.up.moved, x.down.moved, reason
+		x.svc.metrics.active.Dec()
+		x.s.record(x.svc, &x.rec)
+	}
+	x.client.Close()
+	if x.server != nil {
+		x.server.Close()
+	}
+	if x.placed {
+		x.s.ln.Leave(x.place)
+	}
+}
