@@ -1,15 +1,15 @@
 package l7
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
 )
 
 const (
-	maxChunkLine = 256     // bytes of a chunk's size line, extensions included
-	maxTrailer   = 8 << 10 // bytes of the trailer section
+	maxChunkLine = 256      // bytes of a chunk's size line, extensions included
+	maxTrailer   = 8 << 10  // bytes of the trailer section
+	maxOverhead  = 16 << 10 // bytes of framing beyond what chunks of a fair size need
+	maxDigits    = 15       // of a chunk's size: an int64 holds them
 )
 
 // Errors of a chunked body.
@@ -17,157 +17,237 @@ var (
 	errChunkLine = errors.New("l7: malformed chunk size line")
 	errChunkEnd  = errors.New("l7: no line end after chunk data")
 	errTrailer   = errors.New("l7: malformed or too long trailer section")
+	errOverhead  = errors.New("l7: chunks are mostly framing")
 )
 
-// body reads the body of a response piece by piece, without copying.
+// bodyState is where in a body a parser is.
+type bodyState uint8
+
+const (
+	inData      bodyState = iota // left bytes are to come; of noLength any number
+	inSize                       // of a chunk
+	inPadding                    // spaces after a size
+	inExtension                  // of a chunk
+	inSizeEnd                    // CR has come, LF is to come
+	inDataCR                     // the CR after a chunk's data is to come
+	inDataLF                     // the LF after it
+	inTrailer                    // in a line of the trailer section
+	inTrailerLF                  // CR has come there
+	bodyDone
+)
+
+// body undoes the framing of a message's body. It is a push parser: bytes go
+// in as they come, in pieces of any size, and the same events come out
+// however they were cut.
+//
+// Framing that two programs could read differently is an error: line ends
+// other than CRLF, sizes that are anything but hexadecimal digits, control
+// bytes in extensions, trailer lines that are no fields. Extensions are
+// dropped and bounded, by line and altogether (CVE-2023-39326).
 type body struct {
-	br      *bufio.Reader
-	length  int64 // as of response.length
-	left    int64 // of the body or of the current chunk
-	pending int   // bytes of the last piece, still in br
-	inChunk bool  // the line end of a chunk's data is still to come
+	length   int64 // as head.length: what frames the body
+	left     int64 // bytes to come, of the body or of the chunk
+	excess   int   // bytes of framing beyond what is fair
+	line     int   // bytes of the current line
+	digits   int   // of the current size
+	state    bodyState
+	padded   bool   // spaces may follow a size, as old servers send them
+	trailer  []byte // the lines of the trailer section that have come
+	lineFrom int    // where in trailer the current one begins
 }
 
-func newBody(br *bufio.Reader, length int64) body {
-	return body{br: br, length: length, left: max(length, 0)}
-}
-
-// next returns the next piece of the body. It is valid until the next call.
-// The error is io.EOF only where the body really ends, and
-// io.ErrUnexpectedEOF if the connection ended before it.
-func (b *body) next() ([]byte, error) {
-	if b.pending > 0 {
-		if _, err := b.br.Discard(b.pending); err != nil {
-			return nil, err
-		}
-		b.pending = 0
+// newBody returns the parser of a body framed by length.
+func newBody(length int64, padded bool) body {
+	b := body{length: length, padded: padded}
+	switch {
+	case length == chunked:
+		b.state = inSize
+	case length == 0:
+		b.state = bodyDone
+	case length > 0:
+		b.left = length
 	}
+	return b
+}
+
+// done reports whether the whole body has come.
+func (b *body) done() bool { return b.state == bodyDone }
+
+// end is told that the connection has ended and reports whether the body has
+// ended with it, as it should.
+func (b *body) end() bool {
 	if b.length == noLength {
-		return b.piece()
+		b.state = bodyDone
 	}
-	if b.length == chunked && b.left == 0 {
-		if err := b.nextChunk(); err != nil {
-			return nil, unexpected(err)
-		}
-		if b.left == 0 {
-			return nil, io.EOF
-		}
-	}
-	if b.left == 0 {
-		return nil, io.EOF
-	}
-	p, err := b.piece()
-	if err != nil {
-		return nil, unexpected(err)
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	b.pending = len(p)
-	b.left -= int64(len(p))
-	return p, nil
+	return b.done()
 }
 
-// unexpected turns an end that must not be into an error that says so.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// next takes bytes off the front of p: n of them, up to and with the next
+// piece of data, which is a part of p, or all if there is none. After an error
+// the body is lost.
+func (b *body) next(p []byte) (data []byte, n int, err error) {
+	for n < len(p) && b.state != bodyDone {
+		if b.state == inData {
+			if b.length == noLength {
+				return p[n:], len(p), nil
+			}
+			data = p[n:]
+			if int64(len(data)) > b.left {
+				data = data[:b.left]
+			}
+			n += len(data)
+			if b.left -= int64(len(data)); b.left == 0 {
+				b.state = bodyDone
+				if b.length == chunked {
+					b.state = inDataCR
+				}
+			}
+			return data, n, nil
+		}
+		if err := b.frame(p[n]); err != nil {
+			return nil, n, err
+		}
+		n++
 	}
-	return err
+	return nil, n, nil
 }
 
-// piece returns what is buffered, or else waits for more.
-func (b *body) piece() ([]byte, error) {
-	if b.br.Buffered() == 0 {
-		if _, err := b.br.Peek(1); err != nil {
-			return nil, err
+// frame takes one byte of a chunked body that is not data.
+func (b *body) frame(c byte) error {
+	switch b.state {
+	case inSize, inPadding, inExtension:
+		return b.frameSize(c)
+	case inSizeEnd:
+		if c != '\n' {
+			return errChunkLine
 		}
-	}
-	p, err := b.br.Peek(b.br.Buffered())
-	b.pending = len(p)
-	return p, err
-}
-
-// nextChunk reads up to the data of the next chunk, or up to the end of the
-// body, where left stays 0.
-func (b *body) nextChunk() error {
-	if b.inChunk {
-		var end [2]byte
-		if _, err := io.ReadFull(b.br, end[:]); err != nil {
-			return err
-		}
-		if string(end[:]) != "\r\n" {
+		return b.sizeEnded()
+	case inDataCR:
+		if c != '\r' {
 			return errChunkEnd
 		}
-		b.inChunk = false
+		b.state = inDataLF
+	case inDataLF:
+		if c != '\n' {
+			return errChunkEnd
+		}
+		b.state = inSize
+	case inTrailer:
+		switch {
+		case c == '\r':
+			b.state = inTrailerLF
+		case len(b.trailer) == maxTrailer:
+			return errTrailer
+		default:
+			b.trailer = append(b.trailer, c) // parseField judges it
+		}
+	case inTrailerLF:
+		if c != '\n' {
+			return errTrailer
+		}
+		return b.trailerLineEnded()
 	}
-	line, err := readLine(b.br, maxChunkLine)
-	if err != nil {
-		return err
-	}
-	n, ok := parseChunkLine(line)
-	if !ok {
+	return nil
+}
+
+// frameSize takes a byte of a line with a chunk's size.
+func (b *body) frameSize(c byte) error {
+	if b.line++; b.line > maxChunkLine {
 		return errChunkLine
 	}
-	if n > 0 {
-		b.left, b.inChunk = n, true
+	switch {
+	case b.state == inSize && isHex(c):
+		if b.digits++; b.digits > maxDigits {
+			return errChunkLine
+		}
+		b.left = b.left<<4 | int64(hexValue(c))
+		return nil
+	case b.digits == 0:
+		return errChunkLine
+	case c == '\r':
+		b.state = inSizeEnd
+		return nil
+	case b.state == inExtension:
+		if (c < ' ' && c != '\t') || c == 0x7f {
+			return errChunkLine
+		}
+		return nil
+	case c == ';':
+		b.state = inExtension
+		return nil
+	case b.padded && (c == ' ' || c == '\t'):
+		b.state = inPadding
 		return nil
 	}
-	for budget := maxTrailer; ; {
-		line, err := readLine(b.br, budget)
-		if errors.Is(err, errChunkLine) {
-			return errTrailer
-		}
-		if err != nil {
-			return err
-		}
-		if len(line) == 0 {
-			return nil
-		}
-		if _, ok := parseField(line); !ok {
-			return errTrailer
-		}
-		budget -= len(line)
-	}
+	return errChunkLine
 }
 
-// readLine reads a line that ends in CRLF and returns it without. It is valid
-// until the next read.
-func readLine(br *bufio.Reader, limit int) ([]byte, error) {
-	for n := 1; ; {
-		b, err := br.Peek(n)
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			if i < 1 || b[i-1] != '\r' || i > limit {
-				return nil, errChunkLine
+// sizeEnded begins a chunk, or the trailer section after the last one.
+func (b *body) sizeEnded() error {
+	const fair = 16 // as Go's net/http, which also allows for two bytes of framing a byte
+	b.excess = int(max(int64(b.excess+b.line)-fair-2*min(b.left, maxOverhead), 0))
+	if b.excess > maxOverhead {
+		return errOverhead
+	}
+	b.line, b.digits = 0, 0
+	if b.state = inData; b.left == 0 {
+		b.state = inTrailer
+	}
+	return nil
+}
+
+// trailerLineEnded judges the line of the trailer section that has ended. An
+// empty one ends the body.
+func (b *body) trailerLineEnded() error {
+	line := b.trailer[b.lineFrom:]
+	if len(line) == 0 {
+		b.state = bodyDone
+		return nil
+	}
+	if _, ok := parseField(line); !ok {
+		return errTrailer
+	}
+	b.trailer = append(b.trailer, "\r\n"...)
+	b.lineFrom = len(b.trailer)
+	b.state = inTrailer
+	return nil
+}
+
+// decode is next for all of p: it moves the data to the front of where the
+// first piece is and returns it, with how many bytes of p were taken. p is
+// garbage afterwards. On an error, data is what came before it.
+func (b *body) decode(p []byte) (data []byte, n int, err error) {
+	from, to := 0, 0
+	for n < len(p) && b.state != bodyDone {
+		piece, k, err := b.next(p[n:])
+		n += k
+		if len(piece) > 0 {
+			switch start := n - len(piece); {
+			case to == 0:
+				from, to = start, n
+			case to == start:
+				to = n
+			default:
+				to += copy(p[to:], piece)
 			}
-			_, err = br.Discard(i + 1) // leaves b's bytes where they are
-			return b[:i-1], err
-		}
-		if len(b) > limit {
-			return nil, errChunkLine
 		}
 		if err != nil {
-			return nil, err
-		}
-		n = max(br.Buffered(), n+1)
-		if n == len(b) {
-			n++
+			return p[from:to], n, err
 		}
 	}
+	return p[from:to], n, nil
 }
 
-// parseChunkLine parses the line before a chunk's data: its size in
-// hexadecimal digits, which spaces and an extension may follow.
-func parseChunkLine(line []byte) (int64, bool) {
-	const maxDigits = 15 // an int64 holds them
-	var n int64
-	i := 0
-	for ; i < len(line) && isHex(line[i]); i++ {
-		n = n<<4 | int64(hexValue(line[i]))
+// appendTrailer appends the fields of a trailer section that may be passed on,
+// without the empty line that ends it.
+func appendTrailer(dst, trailer []byte) []byte {
+	for len(trailer) > 0 {
+		n := bytes.IndexByte(trailer, '\n')
+		line := trailer[:n-1]
+		trailer = trailer[n+1:]
+		if f, ok := parseField(line); ok && f.mayTrail() {
+			dst = appendField(dst, &f)
+		}
 	}
-	if i == 0 || i > maxDigits || !isFieldValue(line[i:]) {
-		return 0, false
-	}
-	rest := bytes.TrimLeft(line[i:], " \t")
-	return n, len(rest) == 0 || rest[0] == ';'
+	return dst
 }

@@ -1,18 +1,24 @@
 package l7
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
-	"net"
-	"sync"
-	"sync/atomic"
+	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
 
 const (
+	// readAhead is how many bytes at most are read of a connection whose
+	// requests are not served yet. What is beyond stays in the kernel.
+	readAhead = 16 << 10
 	// idleGrace is how long a connection without a request is still listened
 	// to when the server stops: enough for what the kernel has received.
 	idleGrace = 20 * time.Millisecond
@@ -22,185 +28,337 @@ const (
 	lingerTime = 5 * time.Second
 )
 
-// errDetached ends the reading of what fasthttp has buffered.
-var errDetached = errors.New("l7: connection is detached")
+// connState is what a client's connection is doing.
+type connState uint8
 
-// How far a server has stopped.
 const (
-	running      int32 = iota
-	closingIdle        // connections that wait for another request are closed
-	closingFresh       // and those that wait for their first one
+	waiting   connState = iota // for the first byte of a request
+	reading                    // a request's head
+	serving                    // a request: there is an exchange
+	lingering                  // our direction has ended; what comes is thrown away
+	closed
 )
 
-// acceptor hands fasthttp the connections of a listener as clients.
-type acceptor struct {
-	*listen.Listener
-	s *Server
+// conn is a client's connection, and the handler of its stream. It belongs to
+// the loop that accepted it. Between two requests it holds no buffer.
+type conn struct {
+	sh         *shard
+	stream     reactor.Stream
+	prev, next *conn
+	place      listen.Place
+	client     netip.AddrPort
+	key        uint64 // of the client's address, for strategies that hash
+	tls        *tls.ConnectionState
+
+	x        *exchange // the request that is being served, or nil
+	in       []byte    // read and not used: part of a head, or what follows the request being served
+	searched int       // how much of a head in in was searched for its end
+
+	timer    reactor.Timer
+	deadline int64 // when what is waited for is too late, in the loop's time
+	fires    int64 // when timer does, not after deadline
+
+	state   connState
+	placed  bool // place is to be given back
+	trusted bool // the client is a proxy of ours
+	served  bool // a request was
+	eof     bool // the client has ended its direction
+	looping bool // serve is running
 }
 
-// Accept waits for the next connection. Its error is net.ErrClosed.
-func (a acceptor) Accept() (net.Conn, error) {
-	lc, err := a.AcceptConn()
-	if err != nil {
-		return nil, err
+// start makes stream, a client's connection that was admitted by the listener,
+// a connection of the server. It runs in l. place is given back in the end; it
+// is nil if the stream itself does that when it is closed. state is nil
+// without TLS, and already is what was read of the connection.
+func (s *Server) start(l *reactor.Loop, stream reactor.Stream, place *listen.Place, client, _ netip.AddrPort, state *tls.ConnectionState, already []byte) {
+	sh := s.shards[l.Index()]
+	c := &conn{sh: sh, stream: stream, client: client, tls: state}
+	if place != nil {
+		c.place, c.placed = *place, true
 	}
-	c := &client{Conn: lc, s: a.s, waiting: true}
-	if peer := lc.Client().Addr(); peer.IsValid() {
-		c.peer, c.key = peer.String(), balance.HashAddr(peer)
-		for _, p := range a.s.cfg.TrustedProxies {
-			c.trusted = c.trusted || p.Contains(peer)
+	if client.IsValid() {
+		c.key = balance.HashAddr(client.Addr())
+		for _, p := range s.cfg.TrustedProxies {
+			c.trusted = c.trusted || p.Contains(client.Addr())
 		}
 	}
-	a.s.track(c)
-	return c, nil
-}
-
-// client is a client's connection between fasthttp and the socket.
-//
-// fasthttp reads requests through it but never writes to it: Write drops what
-// it is given. What a client gets is written by send alone, so that framing,
-// truncation and flushing are decided in one place.
-type client struct {
-	*listen.Conn
-	s       *Server
-	peer    string // address without port
-	key     uint64 // of peer, for strategies that hash
-	trusted bool
-
-	// These are used by whoever serves the connection: fasthttp's goroutine,
-	// or that of an upload while there is one.
-	heard    bool // some byte was read
-	detached bool // Read gives no more
-	linger   bool // Close must not cut off the response
-	armed    time.Time
-	upload   *upload // reads the rest of a request's body
-
-	upstream atomic.Pointer[upstream] // in use for this client, to be cut with it
-
-	// mu protects the fields below.
-	mu      sync.Mutex
-	waiting bool // for the first byte of a request
-	served  bool // a request was served
-}
-
-// Read is for fasthttp and for the streams it makes.
-func (c *client) Read(p []byte) (int, error) {
-	if c.detached {
-		return 0, errDetached
+	sh.add(c)
+	stream.Handle(c)
+	c.arm(s.cfg.HeadTimeout)
+	if s.stopped.Load() == closingFresh {
+		c.arm(idleGrace)
 	}
-	var n int
-	var err error
-	if u := c.upload; u != nil {
-		n, err = u.readWire(p)
-	} else {
-		n, err = c.TCPConn.Read(p)
+	defer c.guard()
+	if len(already) > 0 {
+		c.feed(already, false)
 	}
-	if n > 0 {
-		c.heard = true
-		c.busy()
-	}
-	return n, err
-}
-
-// Write drops p, which fasthttp has written.
-func (c *client) Write(p []byte) (int, error) { return len(p), nil }
-
-// SetReadDeadline is for fasthttp, which calls it before it waits.
-func (c *client) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mustGo() {
-		t = time.Now().Add(idleGrace)
-	}
-	return c.TCPConn.SetReadDeadline(t)
-}
-
-// SetDeadline is for fasthttp; there are no write deadlines but send's.
-func (c *client) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
-
-// mustGo reports whether the connection is idle and the server wants to get
-// rid of it; c.mu is held.
-func (c *client) mustGo() bool {
-	stopped := c.s.stopped.Load()
-	return c.waiting && (stopped == closingFresh || stopped == closingIdle && c.served)
-}
-
-// stopIdle ends the wait for a request if the server wants to get rid of the
-// connection. That, or SetReadDeadline after it, sees that the server stops.
-func (c *client) stopIdle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mustGo() {
-		_ = c.TCPConn.SetReadDeadline(time.Now().Add(idleGrace))
+	if c.state != closed && c.x == nil {
+		c.serve()
 	}
 }
 
-// busy notes that a request has begun.
-func (c *client) busy() {
-	c.mu.Lock()
-	c.waiting = false
-	c.mu.Unlock()
-}
-
-// idle notes that a request was served and the next one is waited for.
-func (c *client) idle() {
-	c.mu.Lock()
-	c.waiting, c.served = true, true
-	c.mu.Unlock()
-}
-
-// arm sets the deadline of a write: at least the body timeout from now, and at
-// most an eighth more, so that it need not be set for each.
-func (c *client) arm() error {
-	timeout := c.s.cfg.BodyTimeout
-	now := time.Now()
-	if c.armed.Sub(now) >= timeout {
-		return nil
-	}
-	c.armed = now.Add(timeout + timeout/8)
-	return c.SetWriteDeadline(c.armed)
-}
-
-// send writes a and then b to the client.
-func (c *client) send(a, b []byte) error {
-	if err := c.arm(); err != nil {
-		return err
-	}
-	var err error
-	switch {
-	case len(b) == 0:
-		_, err = c.TCPConn.Write(a)
-	case len(a) == 0:
-		_, err = c.TCPConn.Write(b)
-	default:
-		both := net.Buffers{a, b}
-		_, err = both.WriteTo(c.TCPConn)
-	}
-	return err
-}
-
-// cut ends whatever is under way for the client.
-func (c *client) cut() {
-	if up := c.upstream.Load(); up != nil {
-		_ = up.conn.SetDeadline(time.Unix(1, 0))
-		up.conn.Close()
-	}
-}
-
-// Close closes the connection and forgets it.
-func (c *client) Close() error {
-	if c.linger {
+// Ready is told that the client's stream may be read or written.
+func (c *conn) Ready(reactor.Stream) {
+	defer c.guard()
+	switch c.state {
+	case waiting, reading:
+		c.serve()
+	case serving:
+		c.x.clientReady()
+	case lingering:
 		c.drain()
 	}
-	err := c.Conn.Close()
-	c.s.forget(c)
-	return err
 }
 
-// drain sends FIN and throws away what the client sends until it closes too.
-func (c *client) drain() {
-	if c.CloseWrite() != nil || c.TCPConn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+// guard ends the connection after a panic, a defect of ours.
+func (c *conn) guard() {
+	p := recover()
+	if p == nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, struct{ io.Reader }{c.TCPConn}) // whatever ends it, the connection is closed next
+	c.sh.s.cfg.Logger.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
+	c.looping = false
+	if c.x != nil {
+		c.x.fail(InternalError, fmt.Errorf("panic: %v", p))
+		return
+	}
+	c.stream.Reset()
+	c.close()
+}
+
+// Panicked is called by the loop, should guard itself have panicked.
+func (c *conn) Panicked() {
+	if c.state == closed {
+		return
+	}
+	if c.x != nil {
+		c.x.abandon(InternalError, nil)
+	}
+	c.close()
+}
+
+// arm gives what is waited for the time d from now on. The timer is not moved
+// to later: it finds out when it fires.
+func (c *conn) arm(d time.Duration) {
+	l := c.sh.l
+	c.deadline = l.Now() + int64(d)
+	if !c.timer.Set() || c.deadline < c.fires {
+		c.fires = c.deadline
+		l.After(&c.timer, d, c)
+	}
+}
+
+// Expired is the alarm of the timer.
+func (c *conn) Expired(*reactor.Timer) {
+	defer c.guard()
+	if left := c.deadline - c.sh.l.Now(); left > 0 {
+		c.arm(time.Duration(left))
+		return
+	}
+	switch c.state {
+	case reading:
+		c.refuse(RequestTimeout, RequestTimeout.explain())
+	case serving:
+		c.x.timedOut()
+	default: // a connection opened in advance, or a client that had its time
+		c.close()
+	}
+}
+
+// serve reads requests and begins to serve them, one after the other, until
+// one is being served or there is none. Nothing else must be under way.
+func (c *conn) serve() {
+	if c.looping {
+		return // further up the stack
+	}
+	c.looping = true
+	for c.x == nil && c.state < lingering {
+		if c.state == waiting && len(c.in) > 0 {
+			in := c.in
+			c.in = nil
+			c.feed(in, true)
+			continue
+		}
+		if c.eof || !c.stream.Readable() {
+			break
+		}
+		buf := c.sh.l.Scratch()[:readAhead]
+		n, err := c.stream.Read(buf)
+		switch {
+		case err == nil:
+			c.feed(buf[:n], false)
+		case errors.Is(err, reactor.ErrAgain):
+			c.looping = false
+			return
+		default:
+			c.eof = true
+		}
+	}
+	c.looping = false
+	if c.eof && c.x == nil && c.state < lingering {
+		if c.state == reading {
+			c.begin(nil).abandon(ClientAbort, io.ErrUnexpectedEOF)
+		}
+		c.close()
+	}
+}
+
+// feed takes p, the next bytes of the client, of which own says that they are
+// not in the loop's scratch. If they complete a head its request is begun.
+func (c *conn) feed(p []byte, own bool) {
+	if c.state == reading {
+		c.in = append(c.in, p...)
+		p, own = c.in, true
+	} else {
+		c.searched = 0
+	}
+	// Empty lines before a request are left over from the one before (RFC 9112
+	// 2.2).
+	for len(p) >= 2 && p[0] == '\r' && p[1] == '\n' {
+		p = p[2:]
+		c.searched = 0
+	}
+	if len(p) == 0 {
+		c.in, c.state = nil, waiting
+		return
+	}
+	cfg := &c.sh.s.cfg
+	n, ok := scanHead(p, c.searched)
+	switch {
+	case !ok:
+		c.refuse(BadRequest, "a line does not end in CRLF")
+		return
+	case n > cfg.MaxHeadBytes || n == 0 && len(p) >= cfg.MaxHeadBytes:
+		r := HeadTooLarge
+		if bytes.IndexByte(p, '\n') < 0 {
+			r = TargetTooLong
+		}
+		c.refuse(r, r.explain())
+		return
+	case n == 0:
+		c.keepHead(p, own)
+		return
+	}
+	c.in = nil
+	x := c.begin(p[:n])
+	x.receiveRequest(p[n:], own)
+}
+
+// keepHead keeps p, the beginning of a head, until the rest comes.
+func (c *conn) keepHead(p []byte, own bool) {
+	if r, why := judgeStart(p); r != 0 {
+		c.refuse(r, why)
+		return
+	}
+	if c.state == waiting {
+		c.state = reading
+		c.arm(c.sh.s.cfg.HeadTimeout)
+	}
+	if !own {
+		p = append(make([]byte, 0, 2*len(p)), p...)
+	}
+	c.in, c.searched = p, len(p)
+}
+
+// begin begins an exchange for the request with the given head.
+func (c *conn) begin(raw []byte) *exchange {
+	c.state = serving
+	c.x = c.sh.newExchange(c, raw)
+	return c.x
+}
+
+// refuse answers what could not be read as a request.
+func (c *conn) refuse(r Reason, why string) {
+	c.in = nil
+	c.begin(nil).refuse(r, why)
+}
+
+// ahead keeps p, bytes that follow the request that is being served.
+func (c *conn) ahead(p []byte, own bool) {
+	switch {
+	case len(p) == 0:
+	case own && len(c.in) == 0:
+		c.in = p
+	default:
+		c.in = append(c.in, p...)
+	}
+}
+
+// resume goes on after an exchange that leaves the connection open.
+func (c *conn) resume() {
+	c.state, c.served = waiting, true
+	if c.sh.s.stopped.Load() == running {
+		c.arm(c.sh.s.cfg.IdleTimeout)
+	} else {
+		c.arm(idleGrace)
+	}
+	if len(c.in) > 0 || c.eof || c.stream.Readable() {
+		c.serve()
+	}
+}
+
+// stopIdle ends the wait for a request, soon.
+func (c *conn) stopIdle(how int32) {
+	if c.state == waiting && (c.served || how == closingFresh) {
+		c.arm(idleGrace)
+	}
+}
+
+// finish closes the connection after its last response. If the client may be
+// sending still, what it sends must be taken, or the reset that answers it
+// destroys the response.
+func (c *conn) finish(more bool) {
+	if c.eof || !more && len(c.in) == 0 && !c.stream.Readable() {
+		c.close()
+		return
+	}
+	c.in = nil
+	if c.stream.CloseWrite() != nil {
+		c.close()
+		return
+	}
+	c.state = lingering
+	c.arm(lingerTime)
+	c.drain()
+}
+
+// drain throws away what the client sends until it closes too.
+func (c *conn) drain() {
+	for range 4 {
+		if !c.stream.Readable() {
+			return
+		}
+		_, err := c.stream.Read(c.sh.l.Scratch())
+		switch {
+		case err == nil:
+		case errors.Is(err, reactor.ErrAgain):
+			return
+		default:
+			c.close()
+			return
+		}
+	}
+	c.sh.l.Again(c.stream)
+}
+
+// close closes the connection, which has no exchange.
+func (c *conn) close() {
+	c.state = closed
+	c.in = nil
+	c.sh.l.Stop(&c.timer)
+	c.sh.remove(c)
+	c.stream.Close()
+	if c.placed {
+		c.sh.s.ln.Leave(c.place)
+	}
+}
+
+// cut ends the connection with whatever is under way on it, as the server
+// stops.
+func (c *conn) cut() {
+	if c.x != nil {
+		c.stream.Reset()
+		c.x.abandon(Draining, nil)
+	}
+	c.close()
 }

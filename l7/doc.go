@@ -1,52 +1,53 @@
 // Package l7 balances HTTP/1.x requests.
 //
+// A client's connection lives in the loop that accepted it (pkg/reactor), and
+// so do the connections to backends that its requests use. Nothing here takes
+// a lock or waits: each event moves what can be moved now.
+//
 // The walk of a request, one file a step:
 //
-//  1. accept (pkg/listen, conn.go): temporary errors and the connection cap
-//     are dealt with there; fasthttp keeps the connection, reads heads and
-//     undoes the framing of request bodies (server.go sets it up).
-//  2. parse (parse.go, target.go): the head is judged again, more strictly.
+//  1. accept (accept.go, accept_linux.go): pkg/listen admits a connection;
+//     plain ones are accepted by the loops themselves, those that speak TLS
+//     shake hands in a goroutine and arrive as streams.
+//  2. read (conn.go): a connection that waits for a request is a small struct
+//     and holds no buffer; what has come of a head is kept until all of it is
+//     there.
+//  3. parse (parse.go, target.go, headers.go): the head is judged, strictly.
 //     What two programs could read differently is refused with a 4xx or 505,
 //     the connection is closed, and no backend hears of it.
-//  3. route (route.go): the exact host first, then any; the longest path wins.
-//  4. pick and forward (forward.go): the strategy picks a backend and takes
-//     its slot; headers are rewritten (headers.go); the request goes out on an
-//     idle or a new connection (upstream.go). retry.go alone decides what may
-//     be tried again after a failure.
-//  5. stream (stream.go, body.go, upload.go): the response is passed on piece
-//     by piece as it comes (response.go parses its head), while a large request
-//     body may still be going up in a goroutine of its own. After a 101 that
-//     answers a request for it, both connections are relayed (upgrade.go).
-//  6. record (record.go): the one place where counters move, exactly once per
+//  4. route (route.go): the exact host first, then any; the longest path wins.
+//  5. forward (forward.go): the strategy picks a backend and takes its slot,
+//     the rewritten head goes out on an idle or a new connection (upstream.go),
+//     and the body behind it (body.go undoes the framing). retry.go alone
+//     decides what may be tried again after a failure.
+//  6. stream (stream.go, response.go): the response is passed on as it comes,
+//     also while the request is still going up. After a 101 that answers a
+//     request for it, bytes are passed on both ways (tunnel.go).
+//  7. record (record.go): the one place where counters move, exactly once per
 //     request, with at most one [Reason] (reason.go).
 //
-// exchange.go holds the state of one request and carries it from 2 to 6.
+// exchange.go holds the state of one request and carries it from 3 to 7;
+// shard.go is what a server has in one loop.
 //
 // # Invariants
 //
 //   - A truncated message never becomes a complete one. A response that breaks
 //     off ends the client's connection before its own end, with a reset where
 //     the end of the connection would be the end of the response; a request
-//     that breaks off ends the backend's connection.
-//   - fasthttp never writes to a client: a client's Write drops what it is
-//     given, and exchanges write by client.send. So there is one place that
-//     frames, flushes and gives up.
-//   - Nothing is waited for while the client is owed something that has come.
-//   - Bodies are never kept: of a request at most the 8 KiB that fasthttp reads
-//     before it calls a handler, otherwise what fits the buffers.
+//     that breaks off resets the backend's connection.
+//   - What frames a message on one side is made anew for the other: chunks are
+//     taken apart and put together again, lengths are written from the number
+//     that was understood.
+//   - Each direction of an exchange holds at most what one read has brought and
+//     the other side does not take; until that is gone nothing more is read. Of
+//     a client that is ahead with its requests at most 16 KiB are kept.
 //   - A connection to a backend is used again only if the message before ended
-//     exactly where it said, nothing was left over and, at the time of use,
-//     nothing has come and nobody closed it.
+//     exactly where it said and nothing was left over. While it is idle its
+//     handler drops it as soon as the backend closes it or says something, and
+//     before a request that cannot be sent twice it is looked at once more.
 //   - No byte of a response is followed by another attempt.
-//
-// # Who owns what
-//
-// The goroutine that serves the client's connection owns the exchange, the
-// backend's slot and its connection, and gives each back exactly once, in
-// exchange.end or, after an attempt that failed, exchange.drop. An upload owns
-// the reading half of the client's connection and the writing half of the
-// backend's until exchange.end has waited for it, before fasthttp goes on to
-// the next request.
+//   - Functions of an exchange that may end it say so by their result; the
+//     exchange is somebody else's after that.
 //
 // # Choices
 //
@@ -58,12 +59,17 @@
 //     trusted proxies only; from anybody else they are replaced or dropped, as
 //     Envoy does at an edge. Names that differ from those, or from a hop-by-hop
 //     header, by "_" for "-" are dropped.
-//   - Trailers, chunk extensions and interim responses other than the 101 of an
-//     upgrade are not forwarded. 100 Continue is sluice's own.
-//   - A small request body (up to 8 KiB, with a length) is awaited before a
-//     backend is picked; so slow a client costs no backend anything.
+//   - Trailers are passed on behind a chunked body, but for fields that frame,
+//     route, authenticate or describe the message. Chunk extensions are not.
+//   - 1xx responses are passed on, up to 16 of them; but 100 Continue is
+//     sluice's own, sent when the request was routed, and Expect is not passed
+//     on.
+//   - A request body with a length of up to 8 KiB is awaited before a backend
+//     is picked: so slow a client costs no backend anything, and the request
+//     can be sent again.
 //   - An HTTP/1.0 client gets a response of unknown length until the end of its
 //     connection.
-//   - A client that goes away is noticed when it is written to or read from,
-//     not while a backend is still thinking.
+//   - A reset by the client cancels its request at once. The end of its
+//     direction alone may mean that it has said everything and listens; it is
+//     taken for gone when it got no byte of a response for FINTimeout.
 package l7

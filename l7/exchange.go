@@ -1,145 +1,155 @@
 package l7
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"os"
-	"runtime/debug"
 	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/balance"
 )
 
-// smallBody is up to which length a request body is at hand before anything
-// is sent: fasthttp reads as much before it calls a handler.
-const smallBody = 8 << 10
-
-// exchange is one request and its response. It belongs to the goroutine that
-// serves the client's connection, but for what an upload owns.
+// exchange is one request and its response. It belongs to the connection that
+// it is served on, in that connection's loop.
+//
+// Functions that may end the exchange report whether it goes on; after a false
+// it must not be touched, as it may be serving another request already.
 type exchange struct {
-	s      *Server
-	ctx    *fasthttp.RequestCtx
-	client *client
-	start  time.Time
+	sh    *shard
+	c     *conn
+	start int64 // in the loop's time, as all points in time here
 
-	req   head
-	route *route
-	small []byte // the request's body if it is at hand
-	from  origin
-	id    [32]byte // memory for from.requestID
+	// The request: parsed, routed, and on its way to a backend.
+	raw      []byte // its head, and its body after it if that is small
+	req      head
+	route    *route
+	admitted bool // it has a service and is counted there
+	from     origin
+	id       [32]byte // memory for from.requestID
+	body     body     // of a request that is streamed
+	small    int      // bytes of a small body that are still to come
+	first    []byte   // what goes out right behind the head: a body, or its beginning
+	data     int      // bytes of the body in first, without framing
+	inDone   bool     // all of the request has come
+	held     []byte   // what the backend does not take yet; borrowed
+	deaf     bool     // the backend takes no more of the request
 
+	// The attempt.
+	attempt failure
+	tried   balance.Tried
 	backend *backend.Backend // whose slot is held, or nil
-	up      *upstream        // in use, or nil
-	upload  *upload          // of this request's body, or nil
-	resp    response
-	size    int  // of its head, while that is in up's buffer
-	reuse   bool // up can serve another request
-
-	request []byte // head and small body as sent to the backend
-	pending []byte // what is to be sent to the client next
-
-	in, out atomic.Int64 // body bytes moved so far
-
-	// mu orders the deadlines of the backend's first byte and those after it.
-	mu       sync.Mutex
-	answered bool // a response head was read
-
-	// The outcome, for record.
-	status  int // as seen by the client, 0 if there was none
-	reason  Reason
-	detail  string
-	err     error
+	stale   *backend.Backend // whose idle connection had died
+	up      *upstream        // to backend, in use or being connected
+	sent    int64            // when the head went out
 	retries int
-	tried   *backend.Backend // the last one, when its slot was given back
-	started bool             // the client was sent a byte of a response
+	last    *backend.Backend // the last one that failed
+
+	// The response, on its way to the client.
+	resp       response
+	interims   int
+	out        body
+	answered   bool   // its head has come, and is final
+	chunks     bool   // the client gets its body in chunks
+	untilClose bool   // or until its connection ends
+	outDone    bool   // all of it has come
+	pending    []byte // what the client does not take yet; borrowed
+	closing    bool   // it is the last one on its connection
+	started    bool   // the client was sent a byte of it
+	tunnel     *tunnel
+
+	in, sentIn    int64 // body bytes that went to the backend, and those of them that were counted
+	outN, sentOut int64 // the same for the client
+	status        int   // as seen by the client, 0 if there was none
+	reason        Reason
+	detail        string
+	err           error
 }
 
-func (s *Server) newExchange(ctx *fasthttp.RequestCtx) *exchange {
-	x := s.exchanges.Get().(*exchange)
-	x.s, x.ctx, x.client, x.start = s, ctx, ctx.Conn().(*client), time.Now()
-	return x
-}
-
-// release gives x's memory back.
-func (x *exchange) release() {
-	const worthKeeping = 128 << 10
-	if cap(x.request)+cap(x.pending) > worthKeeping {
-		x.request, x.pending = nil, nil
+// arm gives whoever is waited for the time that is theirs, from now on.
+func (x *exchange) arm() {
+	cfg := &x.sh.s.cfg
+	d := cfg.BodyTimeout
+	switch {
+	case x.tunnel != nil:
+		d = x.tunnel.idle()
+	case x.up != nil && x.up.connecting:
+		d = cfg.ConnectDeadline
+	case x.up != nil && x.inDone && len(x.held) == 0 && !x.answered:
+		d = cfg.ResponseTimeout
 	}
-	s := x.s
-	x.s, x.ctx, x.client, x.route, x.upload, x.backend, x.tried, x.up = nil, nil, nil, nil, nil, nil, nil, nil
-	x.req.reset()
-	x.resp.reset()
-	x.small, x.request, x.pending = x.small[:0], x.request[:0], x.pending[:0]
-	x.from = origin{}
-	x.in.Store(0)
-	x.out.Store(0)
-	x.reuse, x.answered, x.started = false, false, false
-	x.size, x.status, x.retries = 0, 0, 0
-	x.reason, x.detail, x.err = None, "", nil
-	s.exchanges.Put(x)
+	if x.c.eof && x.tunnel == nil {
+		d = min(d, cfg.FINTimeout)
+	}
+	x.c.arm(d)
 }
 
-// handle serves one request; it is fasthttp's handler.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	x := s.newExchange(ctx)
-	x.client.busy()
-	// The response is written by the exchange; what fasthttp makes of its own
-	// is dropped and might as well be short.
-	ctx.Response.SkipBody = true
-	defer func() {
-		if p := recover(); p != nil {
-			x.panicked(p)
+// timedOut is told that somebody has let the time pass that was theirs.
+func (x *exchange) timedOut() {
+	switch {
+	case x.tunnel != nil:
+		x.fail(IdleTimeout, nil)
+	case x.c.eof && len(x.pending) == 0 && x.sh.s.cfg.FINTimeout < forever:
+		x.fail(ClientAbort, errHalfClosed)
+	case len(x.pending) > 0:
+		x.fail(ClientStalled, errClientStalled)
+	case x.answered:
+		x.fail(BackendStalled, errBackendStalled)
+	case x.up != nil && x.up.connecting:
+		x.connectFailed(x.up, errConnectTimeout)
+	case !x.inDone && len(x.held) == 0 && !x.deaf:
+		x.fail(RequestTimeout, errRequestStalled)
+	default:
+		x.attempt.timeout = true
+		x.attemptFailed(ResponseTimeout, errNoResponse)
+	}
+}
+
+// clientReady is told that the client's stream may be read or written.
+func (x *exchange) clientReady() {
+	switch {
+	case x.tunnel != nil:
+		x.pumpTunnel()
+	case x.outDone || len(x.pending) > 0:
+		if x.pumpDown() {
+			x.fromClient()
 		}
-		if !ctx.Hijacked() {
-			x.end()
-		}
-	}()
-	h := &ctx.Request.Header
-	if r, why := check(&x.req, h.Method(), h.RequestURI(), h.Protocol(), h.RawHeaders()); r != 0 {
-		x.refuse(r, why)
-		return
-	}
-	if x.req.close {
-		ctx.SetConnectionClose()
-	}
-	route := s.router.match(x.req.host, x.req.path)
-	if route == nil {
-		x.refuse(NoRoute, "no route for this host and path")
-		return
-	}
-	if !x.agrees(int64(h.ContentLength())) {
-		x.refuse(BadRequest, "the length of the body is ambiguous")
-		return
-	}
-	x.route = route
-	x.route.service.metrics.begin()
-	x.identify()
-	if x.takeSmallBody() {
-		x.forward()
+	default:
+		x.fromClient()
 	}
 }
 
-// agrees reports whether fasthttp, which reads the request's body, has read
-// its length from the head as check has.
-func (x *exchange) agrees(length int64) bool {
-	if x.req.length == noLength {
-		return length == noLength || length == 0
+// fromClient deals with what the client may have sent.
+func (x *exchange) fromClient() {
+	switch {
+	case x.small > 0:
+		x.awaitSmall()
+	case x.inDone || x.deaf || x.outDone:
+		x.watch()
+	case x.up != nil && !x.up.connecting:
+		x.pumpUp()
 	}
-	return length == x.req.length
+}
+
+// backendReady is told that the backend's socket may be read or written.
+func (x *exchange) backendReady() {
+	switch {
+	case x.tunnel != nil:
+		x.pumpTunnel()
+	case x.inDone && len(x.held) == 0 || x.deaf:
+		x.pumpDown()
+	default:
+		if x.pumpUp() {
+			x.pumpDown()
+		}
+	}
 }
 
 // identify sets what backends are told of the request's origin.
 func (x *exchange) identify() {
-	x.from.peer, x.from.trusted = x.client.peer, x.client.trusted
+	x.from.peer = x.c.client.Addr()
+	x.from.trusted = x.c.trusted
+	x.from.secure = x.c.tls != nil
 	if x.from.requestID = x.req.requestID(x.from.trusted); x.from.requestID != nil {
 		return
 	}
@@ -154,43 +164,10 @@ func (x *exchange) identify() {
 	x.from.requestID = id
 }
 
-// takeSmallBody takes the request's body out of fasthttp's hands if it has all
-// of it.
-func (x *exchange) takeSmallBody() bool {
-	if x.req.length <= 0 || x.req.length > smallBody {
-		return true
-	}
-	n := int(x.req.length)
-	if cap(x.small) < n {
-		x.small = make([]byte, smallBody)
-	}
-	x.small = x.small[:n]
-	if _, err := io.ReadFull(x.ctx.RequestBodyStream(), x.small); err != nil {
-		x.fail(clientReason(err), err)
-		return false
-	}
-	return true
-}
-
-// bodyRead reports whether the request's body was read to its end, so that
-// the next request follows on the client's connection.
-func (x *exchange) bodyRead() bool {
-	switch {
-	case !x.req.hasBody(), len(x.small) > 0:
-		return true
-	case x.upload != nil:
-		return x.upload.whole.Load()
-	}
-	return false
-}
-
-// streams reports whether the request has a body that is not at hand.
-func (x *exchange) streams() bool { return x.req.hasBody() && len(x.small) == 0 }
-
 // refuse answers a request that is not forwarded to anybody.
 func (x *exchange) refuse(r Reason, detail string) {
-	if r != NoRoute || !x.bodyRead() {
-		x.closeClient()
+	if r != NoRoute {
+		x.closing = true
 	}
 	x.reason, x.detail = r, detail
 	x.answer()
@@ -200,35 +177,39 @@ func (x *exchange) refuse(r Reason, detail string) {
 // an answer that says so if the response has not begun, else by ending the
 // client's connection in the middle of it.
 func (x *exchange) fail(r Reason, err error) {
+	x.dropUpstream(r != IdleTimeout)
 	x.reason, x.err = r, err
-	if x.started || r == ClientAbort {
-		x.ctx.SetConnectionClose()
-		x.client.linger = false
+	if x.started || r == ClientAbort || r == ClientStalled {
+		c := x.c
+		x.flush() // what has come is the client's; no matter if it takes it
+		if x.untilClose || x.tunnel != nil && r != IdleTimeout {
+			c.stream.Reset() // the end of the connection would be the end of the response
+		}
+		x.end()
+		c.close()
 		return
 	}
 	x.detail = r.explain()
 	x.answer()
 }
 
-// closeClient makes this the last response on the client's connection, which
-// may have more of a request to come.
-func (x *exchange) closeClient() {
-	x.ctx.SetConnectionClose()
-	x.client.linger = true
+// abandon ends the exchange, and nobody is answered. The caller closes the
+// connection.
+func (x *exchange) abandon(r Reason, err error) {
+	x.dropUpstream(true)
+	x.reason, x.err = r, err
+	x.end()
 }
 
 // answer sends a response of sluice's own, which says x.reason.
 func (x *exchange) answer() {
-	if !x.bodyRead() {
-		x.closeClient()
-	}
+	x.closing = x.closing || !x.inDone || x.req.close
 	x.status = x.reason.status()
-	b := appendAnswer(x.pending[:0], x.reason, x.detail, x.connection(), string(x.req.method) != "HEAD")
-	x.started = true
-	if err := x.client.send(b, nil); err != nil {
-		x.ctx.SetConnectionClose()
+	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), string(x.req.method) != "HEAD")
+	x.outDone = true
+	if x.toClient(b) && len(x.pending) == 0 {
+		x.finish()
 	}
-	x.pending = b[:0]
 }
 
 // appendAnswer appends a response of sluice's own.
@@ -250,13 +231,13 @@ func appendAnswer(b []byte, r Reason, detail, connection string, withBody bool) 
 }
 
 // connection returns what the response says of the client's connection, and
-// keeps fasthttp to it.
+// keeps the exchange to it.
 func (x *exchange) connection() string {
-	if x.s.draining.Load() {
-		x.ctx.SetConnectionClose()
+	if x.sh.s.draining.Load() {
+		x.closing = true
 	}
 	switch {
-	case x.ctx.Response.ConnectionClose():
+	case x.closing:
 		return "close"
 	case x.req.http10:
 		return "keep-alive"
@@ -264,58 +245,51 @@ func (x *exchange) connection() string {
 	return ""
 }
 
-// drop gives up the backend of a failed attempt.
-func (x *exchange) drop() {
-	if x.up != nil {
-		x.client.upstream.Store(nil)
-		x.route.service.upstreams.put(x.backend, x.up, false)
+// finish ends the exchange when the response was delivered.
+func (x *exchange) finish() {
+	c := x.c
+	keep, more := !x.closing && x.inDone, !x.inDone
+	if up := x.up; up != nil {
 		x.up = nil
+		if x.inDone && !x.deaf && len(x.held) == 0 && !x.resp.close && x.out.length != noLength {
+			x.sh.put(up)
+		} else {
+			up.close(!x.inDone)
+		}
 	}
-	if x.backend != nil {
-		x.backend.Release()
-		x.tried, x.backend = x.backend, nil
+	x.end()
+	if keep {
+		c.resume()
+	} else {
+		c.finish(more)
 	}
 }
 
-// end closes the books on the exchange. It is called exactly once.
+// dropUpstream closes the backend's connection.
+func (x *exchange) dropUpstream(reset bool) {
+	if up := x.up; up != nil {
+		x.up = nil
+		up.close(reset)
+	}
+}
+
+// end closes the books on the exchange and frees it.
 func (x *exchange) end() {
-	if u := x.upload; u != nil {
-		u.stop()
-		if u.backendErr != nil || u.clientErr != nil || !u.whole.Load() {
-			x.reuse = false
-		}
-		if !u.whole.Load() {
-			x.ctx.SetConnectionClose()
-		}
-	}
-	if x.up != nil {
-		x.client.upstream.Store(nil)
-		x.route.service.upstreams.put(x.backend, x.up, x.reuse)
-		x.up = nil
-	}
-	x.s.record(x)
+	x.count()
+	x.sh.s.record(x)
 	if x.backend != nil {
 		x.backend.Release()
 	}
-	x.release()
-}
-
-// panicked deals with a defect of ours, of which only this request shall die.
-func (x *exchange) panicked(p any) {
-	x.s.cfg.Logger.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
-	x.reuse = false
-	x.ctx.SetConnectionClose()
-	x.fail(InternalError, fmt.Errorf("panic: %v", p))
-}
-
-// clientReason says what an error in reading a request's body means.
-func clientReason(err error) Reason {
-	var broken net.Error
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return RequestTimeout
-	case connectionEnded(err), errors.As(err, &broken):
-		return ClientAbort
+	l := x.sh.l
+	if x.held != nil {
+		l.Return(x.held)
 	}
-	return BadRequest
+	if x.pending != nil {
+		l.Return(x.pending)
+	}
+	if x.tunnel != nil {
+		x.tunnel.free(l)
+	}
+	x.c.x = nil
+	x.sh.release(x)
 }

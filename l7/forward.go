@@ -1,248 +1,500 @@
 package l7
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"syscall"
 	"time"
 
-	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/reactor"
 )
 
-// maxInterim is how many 1xx responses a backend may send before the real one.
-const maxInterim = 16
+const (
+	// smallBody is up to which length a request body is awaited before a
+	// backend is picked: so slow a client costs no backend anything, and such
+	// a request can be sent again.
+	smallBody = 8 << 10
+	// share is how many bytes a direction moves before other connections get
+	// their turn.
+	share = 4 * reactor.ScratchSize
+	// headRoom and tailRoom are what is left free in the scratch before and
+	// after what is read of a body, for framing.
+	headRoom, tailRoom = 32, 256
+	// halfScratch is where in the scratch something is read that something
+	// else, before it, is made of.
+	halfScratch = reactor.ScratchSize / 2
+)
 
-// connectionEnded reports whether err means that a peer closed or reset its
-// connection, or that we did.
-func connectionEnded(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
-}
+// Why a client is not waited for any more.
+var (
+	errHalfClosed     = errors.New("l7: the client has ended its direction")
+	errClientStalled  = errors.New("l7: the client takes nothing of the response")
+	errBackendStalled = errors.New("l7: the backend sends nothing of the response")
+	errRequestStalled = errors.New("l7: the client sends nothing of the request")
+	errNoResponse     = errors.New("l7: no response in time")
+)
 
-// forward gets a response for the request, from one backend or another, and
-// delivers it.
-func (x *exchange) forward() {
-	svc := x.route.service
-	var tried balance.Tried
-	var stale *backend.Backend // whose idle connection had died
-	f := failure{replayable: !x.streams(), idempotent: x.req.idempotent()}
-	for {
-		b := svc.balancer.Pick(balance.Request{Tried: tried, Key: x.client.key, HasKey: true})
-		if b == nil && stale != nil {
-			b = stale
-			b.Acquire()
-		}
-		if b == nil {
-			if x.tried == nil {
-				x.reason = NoBackend
-			}
-			x.fail(x.reason, x.err)
-			return
-		}
-		x.backend = b
-		f.connected, f.reused, f.timeout, f.written, f.answered = false, false, false, false, false
-		// What is sent again goes over a new connection: another idle one may
-		// have died of the same cause.
-		if x.attempt(&f, f.replays == 0) {
-			break
-		}
-		stale = nil
-		if !f.connected {
-			f.connects++
-		}
-		verdict := retry(f)
-		if x.s.closing.Err() != nil {
-			x.reason, verdict = Draining, giveUp
-		}
-		if verdict == giveUp {
-			x.fail(x.reason, x.err)
-			return
-		}
-		tried.Add(b)
-		if f.connected {
-			f.replays++
-		}
-		if verdict == anotherOrSame {
-			stale = b
-		}
-		x.drop()
-		x.retries++
-	}
-	x.moved(int64(len(x.small)), 0)
-	if x.resp.status == 101 {
-		x.upgrade()
+// receiveRequest judges and routes the request, whose head is in x.raw. rest
+// is what came after the head.
+func (x *exchange) receiveRequest(rest []byte, own bool) {
+	if r, why := x.req.parse(x.raw); r != 0 {
+		x.refuse(r, why)
 		return
 	}
-	x.deliver()
+	x.closing = x.req.close
+	length := x.req.length
+	x.inDone = length == noLength || length == 0
+	if x.route = x.sh.s.router.match(x.req.host, x.req.path); x.route == nil {
+		if x.inDone {
+			x.c.ahead(rest, own)
+		}
+		x.refuse(NoRoute, "no route for this host and path")
+		return
+	}
+	switch {
+	case x.inDone:
+		x.c.ahead(rest, own)
+	case length > 0 && length <= smallBody:
+		x.small = int(length)
+		if !x.takeSmall(rest, own) {
+			x.proceed(len(rest) > 0)
+			x.arm()
+			x.awaitSmall()
+			return
+		}
+	case !x.takeFirst(rest, own):
+		return
+	}
+	x.proceed(len(rest) > 0)
+	x.admit()
 }
 
-// attempt sends the request to x.backend and reads the head of the response.
-// If that fails, x.reason and x.err say why, and f what is needed to decide
-// what to do next.
-func (x *exchange) attempt(f *failure, idle bool) bool {
-	up, err := x.connect(idle)
-	if err != nil {
-		x.reason, x.err = ConnectFailed, err
-		var ne net.Error
-		if errors.As(err, &ne) && ne.Timeout() {
-			x.reason, f.timeout = ConnectTimeout, true
-		}
+// proceed tells a client that waits for it to send its body, unless some of
+// it has come.
+func (x *exchange) proceed(come bool) {
+	if x.req.expect && !come && !x.inDone {
+		_, _ = x.c.stream.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // if it cannot be sent, no body will come
+	}
+}
+
+// takeSmall takes bytes of a small body and reports whether it is complete.
+func (x *exchange) takeSmall(p []byte, own bool) bool {
+	n := min(x.small, len(p))
+	x.raw = append(x.raw, p[:n]...)
+	if x.small -= n; x.small > 0 {
 		return false
 	}
-	f.connected, f.reused = true, up.reused
-	sent := time.Now()
-	written, err := x.send()
-	f.written = written
-	if err == nil {
-		err = x.readHead(f)
+	x.inDone = true
+	x.data = int(x.req.length)
+	x.first = x.raw[len(x.raw)-x.data:]
+	x.c.ahead(p[n:], own)
+	return true
+}
+
+// awaitSmall reads what there is of a small body.
+func (x *exchange) awaitSmall() {
+	for x.c.stream.Readable() {
+		buf := x.sh.l.Scratch()[:readAhead]
+		n, err := x.c.stream.Read(buf)
+		switch {
+		case errors.Is(err, reactor.ErrAgain):
+			return
+		case err != nil:
+			x.clientBroke(err)
+			return
+		}
+		if x.takeSmall(buf[:n], false) {
+			x.admit()
+			return
+		}
+		x.arm()
 	}
-	if err == nil {
-		x.observe(time.Since(sent), x.resp.status < 500)
+}
+
+// takeFirst judges the beginning of a body that is streamed, which came with
+// its head; what is wrong there no backend ever hears of.
+func (x *exchange) takeFirst(p []byte, own bool) bool {
+	x.body = newBody(x.req.length, false)
+	if len(p) == 0 {
 		return true
 	}
-	x.blame(err, f)
-	// Of an idle connection that had died, the backend is not to blame.
-	if x.s.closing.Err() == nil && !x.clientBroke() && (!f.reused || f.timeout || f.answered) {
-		x.observe(time.Since(sent), false)
+	come := bytes.Clone(p)
+	data, n, err := x.body.decode(come)
+	if err != nil {
+		x.refuse(BadRequest, err.Error())
+		return false
+	}
+	x.data = len(data)
+	if x.req.length == chunked {
+		x.first = appendChunks(make([]byte, 0, len(data)+len(x.body.trailer)+64), data, &x.body)
+	} else {
+		x.first = data
+	}
+	if x.body.done() {
+		x.inDone = true
+		x.c.ahead(p[n:], own)
+	}
+	return true
+}
+
+// appendChunks appends data as a chunk, and the end of the body if that has
+// come.
+func appendChunks(dst, data []byte, b *body) []byte {
+	if len(data) > 0 {
+		dst = appendSize(dst, len(data))
+		dst = append(append(dst, data...), "\r\n"...)
+	}
+	if b.done() {
+		dst = appendLast(dst, b)
+	}
+	return dst
+}
+
+// appendSize appends the line that comes before the n bytes of a chunk.
+func appendSize(dst []byte, n int) []byte {
+	return append(appendHex(dst, n), "\r\n"...)
+}
+
+func appendHex(dst []byte, n int) []byte {
+	if n >= 16 {
+		dst = appendHex(dst, n>>4)
+	}
+	return append(dst, "0123456789abcdef"[n&15])
+}
+
+// appendLast appends the end of a chunked body.
+func appendLast(dst []byte, b *body) []byte {
+	dst = append(dst, "0\r\n"...)
+	return append(appendTrailer(dst, b.trailer), "\r\n"...)
+}
+
+// frame makes of data, a part of the loop's scratch with room around it, what
+// is sent on of a chunked body.
+func (sh *shard) frame(data []byte, b *body) []byte {
+	scratch := sh.l.Scratch()
+	from := cap(scratch) - cap(data)
+	out := scratch[from:from]
+	if len(data) > 0 {
+		var line [maxDigits + 2]byte
+		size := appendSize(line[:0], len(data))
+		copy(scratch[from-len(size):], size)
+		out = append(scratch[from-len(size):from+len(data)], "\r\n"...)
+	}
+	if b.done() {
+		out = appendLast(out, b)
+	}
+	return out
+}
+
+// admit hands the request to its service.
+func (x *exchange) admit() {
+	x.admitted = true
+	svc := x.route.service
+	svc.metrics.begin()
+	x.identify()
+	svc.budget.Attempt()
+	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
+	x.try()
+}
+
+// try makes an attempt at getting a response, from the backend that the
+// strategy picks.
+func (x *exchange) try() {
+	b := x.route.service.balancer.Pick(balance.Request{Tried: x.tried, Key: x.c.key, HasKey: true})
+	if b == nil && x.stale != nil {
+		b = x.stale
+		b.Acquire()
+	}
+	if b == nil {
+		if x.last == nil {
+			x.reason = NoBackend
+		}
+		x.fail(x.reason, x.err)
+		return
+	}
+	x.stale, x.backend = nil, b
+	f := &x.attempt
+	f.connected, f.reused, f.timeout, f.written, f.answered = false, false, false, false, false
+	// What is sent again goes over a new connection: another idle one may have
+	// died of the same cause. What cannot be sent again is not risked.
+	if f.replays == 0 {
+		if up := x.sh.take(b, !(f.idempotent && x.inDone)); up != nil {
+			up.x, x.up = x, up
+			f.connected, f.reused = true, true
+			x.send()
+			return
+		}
+	}
+	up, err := x.sh.dial(x, b)
+	if err != nil {
+		x.connectFailed(nil, err)
+		return
+	}
+	x.up = up
+	x.arm()
+	x.watchIfWhole()
+}
+
+// connected goes on with a connection that was made.
+func (x *exchange) connected(up *upstream) {
+	x.attempt.connected = true
+	x.route.service.metrics.connected(x.backend, time.Duration(x.sh.l.Now()-up.begun))
+	x.send()
+}
+
+// connectFailed goes on after an attempt to connect failed. up is nil if that
+// was known at once.
+func (x *exchange) connectFailed(up *upstream, err error) {
+	if up != nil {
+		x.dropUpstream(false)
+	}
+	if !ownFault(err) {
+		x.backend.ReportConnectFailure()
+	}
+	r := ConnectFailed
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		r, x.attempt.timeout = ConnectTimeout, true
+	}
+	x.attempt.connects++
+	x.again(r, fmt.Errorf("cannot connect to backend %q: %w", x.backend.Addr(), err))
+}
+
+// ownFault reports whether err is this machine's: it has run out of ports,
+// descriptors or memory, which no backend is to be blamed for.
+func ownFault(err error) bool {
+	for _, e := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
 	return false
 }
 
-// clientBroke reports whether the client failed to complete its request.
-func (x *exchange) clientBroke() bool { return x.upload != nil && x.upload.broken.Load() }
+// attemptFailed goes on after an attempt that had a connection brought no
+// response.
+func (x *exchange) attemptFailed(r Reason, err error) {
+	f := &x.attempt
+	// Of an idle connection that had died, the backend is not to blame.
+	if !f.reused || f.timeout || f.answered {
+		x.observe(false)
+	}
+	x.again(r, fmt.Errorf("cannot get a response from backend %q: %w", x.backend.Addr(), err))
+}
 
-// observe tells x.backend's balancer how an attempt went. The time to answer
+// observe tells x.backend's balancer how the attempt went. The time to answer
 // a body that streams is the client's doing as well, and is left out.
-func (x *exchange) observe(latency time.Duration, ok bool) {
-	if x.streams() {
+func (x *exchange) observe(ok bool) {
+	latency := time.Duration(x.sh.l.Now() - x.sent)
+	if !x.attempt.replayable {
 		latency = 0
 	}
 	x.backend.Observe(latency, ok)
 }
 
-// connect returns a connection to x.backend, which x then owns.
-func (x *exchange) connect(idle bool) (*upstream, error) {
-	svc, b := x.route.service, x.backend
-	var up *upstream
-	if idle {
-		up = svc.upstreams.take(b)
+// again makes another attempt after one that failed, if that may be.
+func (x *exchange) again(r Reason, err error) {
+	x.reason, x.err = r, err
+	f := &x.attempt
+	v := retry(*f)
+	svc := x.route.service
+	if v != giveUp && !svc.budget.Retry(time.Now()) {
+		svc.metrics.retriesDenied.Inc()
+		v = giveUp
 	}
-	if up == nil {
-		start := time.Now()
-		var err error
-		if up, err = svc.upstreams.dial(x.s.closing, b); err != nil {
-			if x.s.closing.Err() == nil {
-				b.ReportConnectFailure()
-			}
-			return nil, fmt.Errorf("cannot connect to backend %q: %w", b.Addr(), err)
-		}
-		svc.metrics.connected(b, time.Since(start))
+	if v == giveUp {
+		x.fail(r, err)
+		return
 	}
-	x.up = up
-	// In this order: either whoever cuts sees the connection, or we see that
-	// everything is being cut.
-	x.client.upstream.Store(up)
-	return up, x.s.closing.Err()
+	x.dropUpstream(true)
+	if x.held != nil {
+		x.sh.l.Return(x.held)
+		x.held = nil
+	}
+	x.resp.reset()
+	x.deaf = false
+	x.tried.Add(x.backend)
+	if f.connected {
+		f.replays++
+	}
+	if v == anotherOrSame {
+		x.stale = x.backend
+	}
+	x.backend.Release()
+	x.last, x.backend = x.backend, nil
+	x.retries++
+	x.try()
 }
 
-// send writes the request, or starts to if its body is not at hand.
-func (x *exchange) send() (written bool, err error) {
-	x.request = appendRequest(x.request[:0], &x.req, &x.from, x.route.forwarded(x.req.target), x.backend.Addr())
-	x.request = append(x.request, x.small...)
-	x.answered = false
-	if err := x.up.conn.SetDeadline(time.Now().Add(x.s.cfg.ResponseTimeout)); err != nil {
-		return false, err
+// send sends the head of the request, and what there is of its body.
+func (x *exchange) send() {
+	x.sent = x.sh.l.Now()
+	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.route.forwarded(x.req.target), x.backend.Addr())
+	b = append(b, x.first...)
+	n, err := x.up.stream.Write(b)
+	if n > 0 {
+		x.attempt.written = true
+		x.attempt.replayable = x.inDone
 	}
-	n, err := x.up.conn.Write(x.request)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.deaf = true // it may have answered before it broke
+		x.arm()
+		x.pumpDown()
+		return
+	}
+	if n < len(b) {
+		x.held = x.sh.l.Borrow(b[n:])
+	}
+	x.arm()
+	if x.inDone {
+		x.watch()
+		return
+	}
+	x.pumpUp()
+}
+
+// pumpUp moves what can be moved of the request to the backend now.
+func (x *exchange) pumpUp() bool {
+	for moved := 0; ; {
+		if len(x.held) > 0 {
+			if ok := x.flushUp(); !ok || len(x.held) > 0 {
+				return ok
+			}
+		}
+		if x.inDone || x.deaf {
+			return x.watch()
+		}
+		if !x.c.stream.Readable() {
+			return true
+		}
+		if moved >= share {
+			x.sh.l.Again(x.c.stream)
+			return true
+		}
+		scratch := x.sh.l.Scratch()
+		buf := scratch[headRoom : len(scratch)-tailRoom]
+		n, err := x.c.stream.Read(buf)
+		switch {
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case err != nil:
+			x.clientBroke(err)
+			return false
+		}
+		moved += n
+		if !x.moveUp(buf[:n]) {
+			return false
+		}
+	}
+}
+
+// moveUp sends p, a part of the loop's scratch, on to the backend.
+func (x *exchange) moveUp(p []byte) bool {
+	x.first = nil
+	data, n, err := x.body.decode(p)
 	if err != nil {
-		return n > 0, err
+		x.fail(BadRequest, err)
+		return false
 	}
-	if x.streams() {
-		// Until all of it is sent, no response is due.
-		if err := x.up.conn.SetReadDeadline(time.Time{}); err != nil {
-			return true, err
-		}
-		x.startUpload()
+	x.inDone = x.body.done()
+	if n < len(p) {
+		x.c.ahead(p[n:], false)
 	}
-	return true, nil
+	out := data
+	if x.req.length == chunked {
+		out = x.sh.frame(data, &x.body)
+	}
+	if len(out) == 0 {
+		x.arm()
+		return true
+	}
+	n, err = x.up.stream.Write(out)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.deaf = true
+		return true
+	}
+	x.attempt.written, x.attempt.replayable = true, false
+	x.in += int64(len(data))
+	if n < len(out) {
+		x.held = x.sh.l.Borrow(out[n:])
+	}
+	x.arm()
+	return true
 }
 
-// awaitResponse gives the backend the time for a response from now on.
-func (x *exchange) awaitResponse(up *upstream) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.answered {
-		_ = up.conn.SetReadDeadline(time.Now().Add(x.s.cfg.ResponseTimeout))
+// flushUp sends what the backend did not take before.
+func (x *exchange) flushUp() bool {
+	n, err := x.up.stream.Write(x.held)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.deaf = true // what it says until it breaks off is still read
+		n = len(x.held)
+	} else if n > 0 {
+		x.attempt.written = true
+		x.arm()
+	}
+	x.held = x.sh.keep(x.held, n)
+	return true
+}
+
+// keep returns what is left of a borrowed buffer, or nil, when n bytes of it
+// were used.
+func (sh *shard) keep(held []byte, n int) []byte {
+	if n == len(held) {
+		sh.l.Return(held)
+		return nil
+	}
+	if n > 0 {
+		held = held[:copy(held, held[n:])]
+	}
+	return held
+}
+
+// watchIfWhole watches the client if nothing of its request is still to come.
+func (x *exchange) watchIfWhole() {
+	if x.inDone {
+		x.watch()
 	}
 }
 
-// badResponse is an error in what a backend sent.
-type badResponse struct{ error }
-
-func (e badResponse) Unwrap() error { return e.error }
-
-// readHead reads the head of the response, which stays in the buffer of x.up
-// until discarded, and skips interim responses.
-func (x *exchange) readHead(f *failure) error {
-	br := x.up.br
-	for range maxInterim {
-		size, searched := 0, 0
-		for size == 0 {
-			b, err := br.Peek(searched + 1)
-			if len(b) > 0 {
-				f.answered = true
-			}
-			if errors.Is(err, bufio.ErrBufferFull) {
-				return badResponse{errors.New("the head is too large")}
-			}
-			if err != nil {
-				return err
-			}
-			if b, err = br.Peek(br.Buffered()); err != nil {
-				return err
-			}
-			size = headLength(b, searched)
-			searched = len(b)
+// watch looks what the client does that has nothing to send any more: it may
+// be ahead with its next requests, or go away.
+func (x *exchange) watch() bool {
+	c := x.c
+	for c.stream.Readable() && len(c.in) < readAhead {
+		if !x.inDone {
+			return true // it goes on with a body that nobody takes
 		}
-		raw, _ := br.Peek(size) // all of it is buffered
-		if err := x.resp.parse(raw); err != nil {
-			return badResponse{err}
-		}
-		if x.resp.status == 101 && (x.req.upgr == nil || !x.resp.answers(x.req.upgr)) {
-			return badResponse{errors.New("it switches to a protocol that nobody asked for")}
-		}
-		if x.resp.status >= 200 || x.resp.status == 101 {
-			x.mu.Lock()
-			x.answered = true
-			x.mu.Unlock()
-			x.size = size
-			return nil
-		}
-		if _, err := br.Discard(size); err != nil {
-			return err
+		buf := x.sh.l.Scratch()[:readAhead]
+		n, err := c.stream.Read(buf)
+		switch {
+		case err == nil:
+			c.ahead(buf[:n], false)
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case errors.Is(err, io.EOF):
+			if !c.eof {
+				c.eof = true
+				x.arm()
+			}
+			return true
+		default:
+			x.clientBroke(err)
+			return false
 		}
 	}
-	return badResponse{errors.New("too many interim responses")}
+	return true
 }
 
-// blame says whose fault it is that no response head could be read.
-func (x *exchange) blame(err error, f *failure) {
-	x.err = fmt.Errorf("cannot get a response from backend %q: %w", x.backend.Addr(), err)
-	var bad badResponse
-	switch {
-	case x.clientBroke():
-		x.reason, x.err = clientReason(x.upload.clientErr), x.upload.clientErr
-		f.answered = true // nothing can be tried again
-	case errors.As(err, &bad):
-		x.reason = BadResponse
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		x.reason, f.timeout = ResponseTimeout, true
-	default:
-		x.reason = BackendReset
+// clientBroke ends the exchange because the client's connection has, or
+// because its request has ended before its end.
+func (x *exchange) clientBroke(err error) {
+	if errors.Is(err, io.EOF) {
+		x.c.eof = true
+		err = io.ErrUnexpectedEOF
 	}
+	x.fail(ClientAbort, err)
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/pkg/limit"
 )
 
 func TestRequestAndResponse(t *testing.T) {
@@ -323,7 +325,10 @@ func TestKilledBackend(t *testing.T) {
 	t.Parallel()
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "ok") })
 	victim := httptest.NewServer(h)
-	f := newFront(t, nil, victim.Listener.Addr().String(), newBackend(t, h))
+	// There are no checks to take the victim out, so half of the requests are
+	// tried again, more than a budget would allow.
+	unlimited := func(c *Config) { c.Routes[0].RetryBudget = limit.NewBudget(-1, 0, time.Now()) }
+	f := newFront(t, unlimited, victim.Listener.Addr().String(), newBackend(t, h))
 	c := f.client()
 	var wg sync.WaitGroup
 	var done atomic.Int64
@@ -401,11 +406,16 @@ func TestPanic(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {})
 	f := newFront(t, nil, addr)
-	f.router.byHost[""][0].strip = "longer than any target" // a defect
+	strip := func(prefix string) {
+		f.each(func(*shard) {}) // the loops have read it
+		f.router.byHost[""][0].strip = prefix
+		f.each(func(*shard) {}) // and will read it anew
+	}
+	strip("longer than any target") // a defect
 	if status, reason, _ := get(t, f.client(), f.url("/")); status != 502 || reason != "internal_error" {
 		t.Errorf("unexpected answer; got %d %s; want 502 internal_error", status, reason)
 	}
-	f.router.byHost[""][0].strip = ""
+	strip("")
 	if status, _, _ := get(t, f.client(), f.url("/")); status != 200 {
 		t.Errorf("unexpected status after the panic; got %d; want 200", status)
 	}

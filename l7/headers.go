@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 )
 
@@ -22,6 +23,7 @@ const (
 	kindForwardedHost
 	kindForwarded // other words on where a request came from
 	kindRequestID
+	kindTrailer // which fields follow a chunked body
 )
 
 // classify returns the kind of the field called name.
@@ -56,7 +58,7 @@ func kindOf(name []byte) kind {
 		return kindIf(name, "expect", kindExpect)
 	case 7:
 		if equalFold(name, "trailer") {
-			return kindHop
+			return kindTrailer
 		}
 		return kindIf(name, "upgrade", kindUpgrade)
 	case 9:
@@ -132,9 +134,18 @@ func equalFold(b []byte, s string) bool {
 
 // origin is what sluice knows of where a request came from.
 type origin struct {
-	peer      string // the address of the peer, without its port
+	peer      netip.Addr
 	trusted   bool   // the peer's own word on it is believed
+	secure    bool   // it came by TLS
 	requestID []byte // the client's own if it is kept, or one made for it
+}
+
+// proto returns the scheme that the client used.
+func (o *origin) proto() string {
+	if o.secure {
+		return "https"
+	}
+	return "http"
 }
 
 const maxRequestID = 128
@@ -197,6 +208,10 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 			if o.trusted {
 				dst = appendField(dst, f)
 			}
+		case kindTrailer:
+			if h.length == chunked {
+				dst = appendField(dst, f)
+			}
 		}
 	}
 	dst = append(dst, "X-Forwarded-For: "...)
@@ -207,9 +222,9 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 			}
 		}
 	}
-	dst = append(append(dst, o.peer...), "\r\n"...)
+	dst = append(o.peer.AppendTo(dst), "\r\n"...)
 	if !proto {
-		dst = appendLine(dst, "X-Forwarded-Proto", "http")
+		dst = appendLine(dst, "X-Forwarded-Proto", o.proto())
 	}
 	if !forwardedHost && len(h.host) > 0 {
 		dst = append(dst, "X-Forwarded-Host: "...)
@@ -236,6 +251,10 @@ func appendResponse(dst []byte, r *response, length int64, connection string) []
 	for i := range r.fields {
 		switch f := &r.fields[i]; f.kind {
 		case kindHop, kindConnection, kindUpgrade, kindTransferEncoding, kindContentLength:
+		case kindTrailer:
+			if length == chunked {
+				dst = appendField(dst, f)
+			}
 		default:
 			dst = appendField(dst, f)
 		}
@@ -247,18 +266,27 @@ func appendResponse(dst []byte, r *response, length int64, connection string) []
 	return append(dst, "\r\n"...)
 }
 
-// appendSwitch appends the head of a 101 response.
-func appendSwitch(dst []byte, r *response) []byte {
-	dst = append(dst, "HTTP/1.1 101 "...)
+// appendInterim appends the head of a 1xx response.
+func appendInterim(dst []byte, r *response) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(r.status), 10)
+	dst = append(dst, ' ')
 	dst = append(append(dst, r.phrase...), "\r\n"...)
 	for i := range r.fields {
 		switch f := &r.fields[i]; f.kind {
-		case kindHop, kindConnection, kindTransferEncoding, kindContentLength:
+		case kindHop, kindConnection, kindTransferEncoding, kindContentLength, kindTrailer:
+		case kindUpgrade:
+			if r.status == 101 {
+				dst = appendField(dst, f)
+			}
 		default:
 			dst = appendField(dst, f)
 		}
 	}
-	return append(dst, "Connection: Upgrade\r\n\r\n"...)
+	if r.status == 101 {
+		dst = append(dst, "Connection: Upgrade\r\n"...)
+	}
+	return append(dst, "\r\n"...)
 }
 
 func appendFraming(dst []byte, length int64) []byte {
@@ -281,4 +309,22 @@ func appendField(dst []byte, f *field) []byte {
 func appendLine(dst []byte, name, value string) []byte {
 	dst = append(append(dst, name...), ": "...)
 	return append(append(dst, value...), "\r\n"...)
+}
+
+// mayTrail reports whether the field may be passed on in a trailer section:
+// nothing that frames, routes, authenticates or says what a body is
+// (RFC 9110 6.5.1).
+func (f *field) mayTrail() bool {
+	if f.kind != kindPlain {
+		return false
+	}
+	for _, name := range [...]string{
+		"age", "authorization", "cache-control", "content-encoding", "content-range", "content-type", "cookie", "date",
+		"expires", "location", "max-forwards", "pragma", "range", "retry-after", "set-cookie", "vary", "www-authenticate",
+	} {
+		if equalFold(f.name, name) {
+			return false
+		}
+	}
+	return len(f.name) < 3 || !equalFold(f.name[:3], "if-")
 }

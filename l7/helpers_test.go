@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,9 +23,27 @@ import (
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
 
 const patience = 30 * time.Second // before a test that hangs gives up
+
+// loops are shared by all tests: what one of them leaves behind, or blocks,
+// the others feel.
+var loops *reactor.Group
+
+func TestMain(m *testing.M) {
+	var err error
+	if loops, err = reactor.NewGroup(2, slog.New(slog.DiscardHandler)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) // loops keep their P while they are busy
+	loops.Start()
+	code := m.Run()
+	loops.Close()
+	os.Exit(code)
+}
 
 // front is a server under test.
 type front struct {
@@ -53,6 +74,7 @@ func newFront(t *testing.T, edit func(*Config), backends ...string) *front {
 	}
 	cfg := Config{
 		Routes:  []Route{{Path: "/", Balancer: b}},
+		Loops:   loops,
 		Logger:  logger,
 		Metrics: f.set,
 	}

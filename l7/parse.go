@@ -17,6 +17,7 @@ const (
 	noLength   int64 = -2 // a request without a body, a response that ends with its connection
 	maxFields        = 200
 	maxPortLen       = 5
+	maxTarget        = 16 << 10 // bytes of a request target; RFC 9112 3 asks for 8000 at least
 )
 
 // head is a request head that passed every check. Its slices alias the bytes
@@ -40,25 +41,87 @@ func (h *head) reset() {
 	*h = head{fields: h.fields[:0]}
 }
 
-// check parses and judges a request head: the method, target and version of
-// its first line and the raw header block with the empty line that ends it.
-// It answers 0 and fills h if the request may be forwarded, else why not.
-//
-// It is stricter than fasthttp, which has parsed the same bytes before: what
-// two parsers could read differently is refused, so that what is forwarded
-// means the same to everybody.
-func check(h *head, method, target, proto, raw []byte) (Reason, string) {
-	h.reset()
-	switch string(proto) {
-	case "HTTP/1.1":
-	case "HTTP/1.0":
-		h.http10 = true
-	default:
-		return BadVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"
+// scanHead looks for the end of the request head that p begins with; the
+// first from bytes were looked at before. It returns the head's length, the
+// empty line included, or 0 if there is more to come. A line that does not end
+// in CRLF is no line, and never becomes one.
+func scanHead(p []byte, from int) (n int, ok bool) {
+	for {
+		i := bytes.IndexByte(p[from:], '\n')
+		if i < 0 {
+			return 0, true
+		}
+		i += from
+		if i == 0 || p[i-1] != '\r' {
+			return 0, false
+		}
+		if i == 1 || p[i-2] == '\n' {
+			return i + 1, true
+		}
+		from = i + 1
 	}
-	if !isToken(method) {
+}
+
+// judgeStart judges what there is of a head that is not complete, so that
+// what cannot become a request is not waited for.
+func judgeStart(p []byte) (Reason, string) {
+	line, _, whole := bytes.Cut(p, []byte("\r\n"))
+	if whole {
+		_, _, r, why := splitRequestLine(line)
+		return r, why
+	}
+	method, _, _ := bytes.Cut(line, []byte(" "))
+	if method = bytes.TrimSuffix(method, []byte("\r")); len(method) > 0 && !isToken(method) {
 		return BadRequest, "the method is not a token"
 	}
+	if len(line) > maxTarget+maxTarget/8 {
+		return TargetTooLong, "the request target is too long"
+	}
+	return 0, ""
+}
+
+// splitRequestLine takes the first line of a request apart.
+func splitRequestLine(line []byte) (method, target []byte, r Reason, why string) {
+	i, j := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
+	if i < 0 || i == j {
+		return nil, nil, BadRequest, "the request line has not three parts"
+	}
+	method, target = line[:i], line[i+1:j]
+	switch proto := line[j+1:]; {
+	case string(proto) == "HTTP/1.1" || string(proto) == "HTTP/1.0":
+	case len(proto) == len("HTTP/x.y") && string(proto[:5]) == "HTTP/":
+		return nil, nil, BadVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"
+	default:
+		return nil, nil, BadRequest, "the request line does not end in a version"
+	}
+	if !isToken(method) {
+		return nil, nil, BadRequest, "the method is not a token"
+	}
+	if len(target) > maxTarget {
+		return nil, nil, TargetTooLong, "the request target is too long"
+	}
+	return method, target, 0, ""
+}
+
+// parse parses and judges a request head, with the empty line that ends it.
+// It answers 0 and fills h if the request may be forwarded, else why not. What
+// two programs could read differently is refused, so that what is forwarded
+// means the same to everybody.
+func (h *head) parse(raw []byte) (Reason, string) {
+	h.reset()
+	n := bytes.IndexByte(raw, '\n') // there is one, after a CR: scanHead saw to it
+	line := raw[:n-1]
+	method, target, r, why := splitRequestLine(line)
+	if r != 0 {
+		return r, why
+	}
+	h.http10 = line[len(line)-1] == '0'
+	return h.check(method, target, raw[n+1:])
+}
+
+// check judges the parts of a head: the method, the target, and the header
+// block with the empty line that ends it.
+func (h *head) check(method, target, raw []byte) (Reason, string) {
 	if s := string(method); s == "CONNECT" || s == "TRACE" {
 		return BadMethod, "CONNECT and TRACE are not allowed"
 	}
@@ -226,9 +289,6 @@ func dropNamed(fields []field, name []byte) {
 		}
 	}
 }
-
-// hasBody reports whether the request has body bytes, or may have.
-func (h *head) hasBody() bool { return h.length > 0 || h.length == chunked }
 
 // idempotent reports whether the request may be sent twice (RFC 9110 9.2.2).
 func (h *head) idempotent() bool {

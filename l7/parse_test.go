@@ -1,15 +1,21 @@
 package l7
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
 
-func checkText(h *head, text string) (Reason, string) {
-	line, raw, _ := strings.Cut(text, "\r\n")
-	method, rest, _ := strings.Cut(line, " ")
-	target, proto, _ := strings.Cut(rest, " ")
-	return check(h, []byte(method), []byte(target), []byte(proto), []byte(raw))
+// parseText parses text as conn does.
+func parseText(h *head, text string) (Reason, string) {
+	n, ok := scanHead([]byte(text), 0)
+	if !ok {
+		return BadRequest, "a line does not end in CRLF"
+	}
+	if n != len(text) {
+		return BadRequest, "that is not one head"
+	}
+	return h.parse([]byte(text))
 }
 
 func TestCheckSuccess(t *testing.T) {
@@ -17,7 +23,7 @@ func TestCheckSuccess(t *testing.T) {
 	f := func(text, target string, length int64, closes bool) {
 		t.Helper()
 		var h head
-		if r, why := checkText(&h, text); r != 0 {
+		if r, why := parseText(&h, text); r != 0 {
 			t.Fatalf("unexpected refusal of %q: %s: %s", text, r, why)
 		}
 		if string(h.target) != target || h.length != length || h.close != closes {
@@ -37,7 +43,7 @@ func TestCheckSuccess(t *testing.T) {
 	f("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*", noLength, false)
 	f("GET / HTTP/1.0\r\n\r\n", "/", noLength, true)
 	f("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", noLength, false)
-	f("GET / HTTP/1.0", "/", noLength, true)
+	f("GET / HTTP/1.0\r\n\r\n", "/", noLength, true)
 	f("BREW / HTTP/1.1\r\nHost: a\r\nX: \x80\xff\r\nY:\r\n\r\n", "/", noLength, false)
 }
 
@@ -46,7 +52,7 @@ func TestCheckFailure(t *testing.T) {
 	f := func(text string, want Reason) {
 		t.Helper()
 		var h head
-		if r, _ := checkText(&h, text); r != want {
+		if r, _ := parseText(&h, text); r != want {
 			t.Fatalf("unexpected verdict on %q; got %q; want %q", text, r, want)
 		}
 	}
@@ -54,9 +60,13 @@ func TestCheckFailure(t *testing.T) {
 	target := func(s string) string { return "GET " + s + " HTTP/1.1\r\nHost: a\r\n\r\n" }
 	host := func(s string) string { return "GET / HTTP/1.1\r\nHost: " + s + "\r\n\r\n" }
 
-	for _, proto := range []string{"HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "http/1.1", ""} {
+	for _, proto := range []string{"HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/x.y"} {
 		f("GET / "+proto+"\r\nHost: a\r\n\r\n", BadVersion)
 	}
+	for _, line := range []string{"", "GET", "GET /", "GET / ", "GET / http/1.1", "GET / HTTP/1.10", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTP/1.1\t"} {
+		f(line+"\r\nHost: a\r\n\r\n", BadRequest)
+	}
+	f("GET /"+strings.Repeat("x", maxTarget)+" HTTP/1.1\r\nHost: a\r\n\r\n", TargetTooLong)
 	f("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", BadMethod)
 	f("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", BadMethod)
 	f("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequest)
@@ -102,13 +112,13 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var h, again head
-		if r, _ := checkText(&h, text); r != 0 {
+		if r, _ := parseText(&h, text); r != 0 {
 			return
 		}
 		// What is forwarded must pass itself, with the same meaning.
-		o := origin{peer: "192.0.2.1", requestID: []byte("id")}
+		o := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
 		out := string(appendRequest(nil, &h, &o, h.target, "backend:80"))
-		if r, why := checkText(&again, out); r != 0 {
+		if r, why := parseText(&again, out); r != 0 {
 			t.Fatalf("what is forwarded is refused: %s: %s: %q", r, why, out)
 		}
 		if again.length != h.length || string(again.target) != string(h.target) || string(again.method) != string(h.method) {

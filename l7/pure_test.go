@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func testBalancer(t *testing.T, name string) *balance.Balancer {
 	return b
 }
 
-func plainService(b *balance.Balancer) *service { return &service{name: b.Pool().Service()} }
+func plainService(r *Route) *service { return &service{name: r.Balancer.Pool().Service()} }
 
 func TestRouterMatch(t *testing.T) {
 	t.Parallel()
@@ -138,10 +139,10 @@ func TestAppendRequest(t *testing.T) {
 	f := func(in string, trusted bool, want string) {
 		t.Helper()
 		var h head
-		if r, why := checkText(&h, in); r != 0 {
+		if r, why := parseText(&h, in); r != 0 {
 			t.Fatalf("unexpected refusal: %s: %s", r, why)
 		}
-		o := origin{peer: "192.0.2.1", trusted: trusted, requestID: []byte("made")}
+		o := origin{peer: netip.MustParseAddr("192.0.2.1"), trusted: trusted, requestID: []byte("made")}
 		if id := h.requestID(trusted); id != nil {
 			o.requestID = id
 		}

@@ -17,6 +17,7 @@ const (
 	RequestTimeout           // the client took too long to send its request
 	BadExpectation           // an Expect that is not 100-continue
 	HeadTooLarge             // the request's head exceeds a limit
+	TargetTooLong            // the request's target exceeds its limit
 	BadVersion               // neither HTTP/1.0 nor HTTP/1.1
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientStalled            // the client took no byte of the response for the body timeout
@@ -51,6 +52,8 @@ func (r Reason) String() string {
 		return "bad_expectation"
 	case HeadTooLarge:
 		return "head_too_large"
+	case TargetTooLong:
+		return "target_too_long"
 	case BadVersion:
 		return "bad_version"
 	case ClientAbort:
@@ -94,6 +97,8 @@ func (r Reason) status() int {
 		return 405
 	case RequestTimeout:
 		return 408
+	case TargetTooLong:
+		return 414
 	case BadExpectation:
 		return 417
 	case HeadTooLarge:

@@ -21,6 +21,7 @@ type serviceMetrics struct {
 	bytesIn        *metrics.Counter
 	bytesOut       *metrics.Counter
 	retries        *metrics.Counter
+	retriesDenied  *metrics.Counter
 	seconds        *metrics.PrometheusHistogram
 	connectSeconds *metrics.PrometheusHistogram
 
@@ -36,6 +37,7 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		bytesIn:        set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="in"`)),
 		bytesOut:       set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="out"`)),
 		retries:        set.GetOrCreateCounter(label("sluice_l7_retries_total", "")),
+		retriesDenied:  set.GetOrCreateCounter(label("sluice_l7_retries_denied_total", "")),
 		seconds:        set.GetOrCreatePrometheusHistogram(label("sluice_l7_request_duration_seconds", "")),
 		connectSeconds: set.GetOrCreatePrometheusHistogram(label("sluice_l7_connect_duration_seconds", "")),
 	}
@@ -72,16 +74,19 @@ func (m *serviceMetrics) connected(b *backend.Backend, d time.Duration) {
 	m.connectSeconds.Update(d.Seconds())
 }
 
-// moved counts body bytes that went to the backend and to the client. It may
-// be called from two goroutines at once.
-func (x *exchange) moved(in, out int64) {
-	if in > 0 {
-		x.in.Add(in)
+// count adds the body bytes that were moved since it was last called to the
+// counters.
+func (x *exchange) count() {
+	if x.backend == nil {
+		return
+	}
+	if in := x.in - x.sentIn; in > 0 {
+		x.sentIn = x.in
 		x.backend.Counters.BytesIn.Add(uint64(in))
 		x.route.service.metrics.bytesIn.AddInt64(in)
 	}
-	if out > 0 {
-		x.out.Add(out)
+	if out := x.outN - x.sentOut; out > 0 {
+		x.sentOut = x.outN
 		x.backend.Counters.BytesOut.Add(uint64(out))
 		x.route.service.metrics.bytesOut.AddInt64(out)
 	}
@@ -89,12 +94,12 @@ func (x *exchange) moved(in, out int64) {
 
 // record counts and logs the outcome of an exchange.
 func (s *Server) record(x *exchange) {
-	duration := time.Since(x.start)
+	duration := time.Duration(x.sh.l.Now() - x.start)
 	status := x.status
 	if status == 0 {
 		status = x.reason.status()
 	}
-	if x.route == nil {
+	if !x.admitted {
 		if c := s.rejected[x.reason]; c != nil {
 			c.Inc()
 		}
@@ -113,7 +118,7 @@ func (s *Server) record(x *exchange) {
 		return
 	}
 	// A failure is ours to tell of if the client was not the one who failed.
-	if x.route == nil || x.reason == None || x.reason.status() < 500 {
+	if !x.admitted || x.reason == None || x.reason.status() < 500 {
 		return
 	}
 	if ok, dropped := x.route.service.metrics.failures.Allow(time.Now()); ok {
@@ -125,16 +130,16 @@ func (s *Server) log(x *exchange, level slog.Level, msg string, status int, dura
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
 		slog.String("listener", "l7"),
-		slog.String("client", x.client.RemoteAddr().String()),
+		slog.String("client", x.c.client.String()),
 		slog.String("method", string(x.req.method)),
 		slog.String("host", string(x.req.host)),
 		slog.String("path", string(x.req.path)),
 		slog.Int("status", status),
-		slog.Int64("in", x.in.Load()),
-		slog.Int64("out", x.out.Load()),
+		slog.Int64("in", x.in),
+		slog.Int64("out", x.outN),
 		slog.Duration("duration", duration),
 	)
-	if x.route != nil {
+	if x.admitted {
 		attrs = append(attrs,
 			slog.String("service", x.route.service.name),
 			slog.Int("retries", x.retries),
@@ -161,14 +166,5 @@ func (x *exchange) lastBackend() *backend.Backend {
 	if x.backend != nil {
 		return x.backend
 	}
-	return x.tried
-}
-
-// recordUnread counts and logs a request whose head could not be read.
-func (s *Server) recordUnread(c *client, r Reason, err error) {
-	s.rejected[r].Inc()
-	if s.cfg.AccessLog {
-		s.cfg.Logger.Info("request", "listener", "l7", "client", c.RemoteAddr().String(),
-			"status", r.status(), "reason", r.String(), "err", err)
-	}
+	return x.last
 }

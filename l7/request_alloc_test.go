@@ -2,19 +2,21 @@
 
 package l7
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // TestHeadAllocs holds the codecs to what they promise: no garbage.
 func TestHeadAllocs(t *testing.T) {
-	raw := []byte(benchRequest[len("GET /index.html HTTP/1.1\r\n"):])
-	method, target, proto := []byte("GET"), []byte("/a/b?c"), []byte("HTTP/1.1")
+	raw := []byte(benchRequest)
 	var h head
 	var r response
-	o := origin{peer: "192.0.2.1", requestID: []byte("id")}
+	o := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
 	buf := make([]byte, 0, 4096)
 	resp := []byte(benchResponse[:headLength([]byte(benchResponse), 0)])
 	n := testing.AllocsPerRun(100, func() {
-		if reason, why := check(&h, method, target, proto, raw); reason != 0 {
+		if reason, why := h.parse(raw); reason != 0 {
 			t.Fatalf("unexpected refusal: %s", why)
 		}
 		buf = appendRequest(buf[:0], &h, &o, h.target, "")

@@ -101,15 +101,12 @@ func BenchmarkGet(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(ln, Config{Routes: []Route{{Path: "/", Balancer: bal}}, Logger: logger, Metrics: set})
+	s, err := New(ln, Config{Routes: []Route{{Path: "/", Balancer: bal}}, Loops: loops, Logger: logger, Metrics: set})
 	if err != nil {
 		b.Fatal(err)
 	}
 	go func() { _ = s.Serve() }()
-	defer func() {
-		ln.Close()
-		ln.CloseConns()
-	}()
+	defer s.Shutdown(b.Context())
 	benchGet(b, ln.Addr().String())
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 )
 
 // Route sends the requests for a host and below a path to a service.
@@ -27,6 +28,10 @@ type Route struct {
 	Strip string
 	// Balancer picks the backend; its pool's name is the service's.
 	Balancer *balance.Balancer
+	// RetryBudget is asked before a request is tried again; routes with the
+	// same balancer share the first one's. nil means a budget of a fifth, and
+	// at least 10 a second.
+	RetryBudget *limit.Budget
 }
 
 // router finds the route of a request. It never changes once built.
@@ -41,7 +46,7 @@ type route struct {
 
 // newRouter builds a router, with the services that serviceOf makes of the
 // routes' balancers.
-func newRouter(routes []Route, serviceOf func(*balance.Balancer) *service) (*router, error) {
+func newRouter(routes []Route, serviceOf func(*Route) *service) (*router, error) {
 	r := &router{byHost: make(map[string][]route)}
 	var errs []error
 	for _, rt := range routes {
@@ -54,7 +59,7 @@ func newRouter(routes []Route, serviceOf func(*balance.Balancer) *service) (*rou
 			errs = append(errs, fmt.Errorf("cannot use route %q: there are two of it", rt.Host+rt.Path))
 			continue
 		}
-		r.byHost[rt.Host] = append(r.byHost[rt.Host], route{path: rt.Path, strip: rt.Strip, service: serviceOf(rt.Balancer)})
+		r.byHost[rt.Host] = append(r.byHost[rt.Host], route{path: rt.Path, strip: rt.Strip, service: serviceOf(&rt)})
 	}
 	for _, list := range r.byHost {
 		slices.SortFunc(list, func(a, b route) int { return cmp.Compare(len(b.path), len(a.path)) })

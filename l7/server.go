@@ -1,24 +1,21 @@
 package l7
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math"
-	"net"
 	"net/netip"
-	"os"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/valyala/fasthttp"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
 
 // Config describes an HTTP listener.
@@ -32,6 +29,9 @@ type Config struct {
 	// ConnectTimeout bounds one attempt to connect to a backend. 0 means 2 s,
 	// negative no limit but the system's.
 	ConnectTimeout time.Duration
+	// ConnectDeadline bounds all attempts of one request to connect. 0 means 5 s,
+	// negative no limit.
+	ConnectDeadline time.Duration
 	// HeadTimeout bounds the time from the first byte of a request's head, or
 	// from the connection's beginning, to the head's end, however slowly it
 	// drips. 0 means 10 s, negative no limit.
@@ -45,10 +45,17 @@ type Config struct {
 	// IdleTimeout is how long a client's connection is kept without a request.
 	// 0 means 75 s, negative for ever.
 	IdleTimeout time.Duration
+	// FINTimeout is how long a client that has ended its direction after its
+	// request waits for the next byte of the response; then it is taken for
+	// gone. 0 means 2 s, negative that its end means nothing.
+	FINTimeout time.Duration
 	// MaxHeadBytes bounds the head of a request, in bytes. 0 or less means
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is
-	// more. Each open client connection holds a buffer of this size.
+	// more.
 	MaxHeadBytes int
+	// Loops are where the connections live. They must be running, and outlive
+	// the server.
+	Loops *reactor.Group
 	// AccessLog writes a log line for every request when it has ended.
 	AccessLog bool
 	// Logger takes what an operator should know. It must not be nil.
@@ -66,10 +73,12 @@ func (c Config) withDefaults() Config {
 		zero time.Duration
 	}{
 		{&c.ConnectTimeout, 2 * time.Second},
+		{&c.ConnectDeadline, 5 * time.Second},
 		{&c.HeadTimeout, 10 * time.Second},
 		{&c.BodyTimeout, 60 * time.Second},
 		{&c.ResponseTimeout, 60 * time.Second},
 		{&c.IdleTimeout, 75 * time.Second},
+		{&c.FINTimeout, 2 * time.Second},
 	} {
 		switch {
 		case *t.d == 0:
@@ -84,51 +93,44 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// bufferSize is the size of the buffers that bodies pass through.
-const bufferSize = 64 << 10
+// How far a server has stopped.
+const (
+	running      int32 = iota
+	closingIdle        // connections that wait for another request are closed
+	closingFresh       // and those that wait for their first one
+)
 
 // Server serves the HTTP requests of one listener.
 type Server struct {
 	cfg      Config
 	ln       *listen.Listener
-	http     fasthttp.Server
 	router   *router
 	services []*service
 	rejected [reasons]*metrics.Counter // of requests without a service
-
-	exchanges sync.Pool // of *exchange
-	buffers   sync.Pool // of *[]byte, bufferSize long
-	readers   sync.Pool // of *bufio.Reader, for backends
+	shards   []*shard                  // one a loop
 
 	draining atomic.Bool
 	stopped  atomic.Int32
 
-	// closing ends when the connections that are left are cut; attempts to
-	// connect end with it.
+	// closing ends when the connections that are left are cut; look-ups of
+	// names end with it.
 	closing context.Context
 	cut     context.CancelFunc
-
-	// mu protects the fields below.
-	mu      sync.Mutex
-	clients map[*client]struct{}
-	gone    chan struct{} // closed when clients is empty, if somebody waits for that
 }
 
 // service is what the requests for one balancer share.
 type service struct {
-	name      string
-	balancer  *balance.Balancer
-	metrics   *serviceMetrics
-	upstreams upstreams
+	name     string
+	balancer *balance.Balancer
+	budget   *limit.Budget
+	metrics  *serviceMetrics
+	members  []*backend.Backend // that the shards follow; its pool's calls of follow are in order
 }
 
 // New returns a Server for ln. It starts nothing. The error names every route
 // that cannot be used.
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg.withDefaults(), ln: ln, clients: make(map[*client]struct{})}
-	s.exchanges.New = func() any { return new(exchange) }
-	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
-	s.readers.New = func() any { return bufio.NewReaderSize(nil, max(s.cfg.MaxHeadBytes, bufferSize)) }
+	s := &Server{cfg: cfg.withDefaults(), ln: ln}
 	if len(cfg.Routes) == 0 {
 		return nil, errors.New("l7: there are no routes")
 	}
@@ -136,67 +138,49 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	if s.router, err = newRouter(cfg.Routes, s.serviceOf); err != nil {
 		return nil, err
 	}
-	for _, svc := range s.services {
-		svc.balancer.Pool().OnChange(svc.upstreams.follow)
-	}
 	s.rejected = newRejected(cfg.Metrics)
 	s.closing, s.cut = context.WithCancel(context.Background())
-	s.setUp(&s.http)
+	for _, l := range cfg.Loops.Loops() {
+		s.shards = append(s.shards, newShard(s, l))
+	}
+	for _, svc := range s.services {
+		svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
+	}
 	return s, nil
 }
 
-// setUp sets every limit of fasthttp's server. It reads heads and bodies and
-// keeps connections; see client for what it does not do.
-func (s *Server) setUp(h *fasthttp.Server) {
-	h.Handler = s.handle
-	h.ErrorHandler = s.unread
-	h.HeaderReceived = s.headReceived
-	h.ExpectHandler = s.expect
-	h.ConnState = func(c net.Conn, state fasthttp.ConnState) {
-		if state == fasthttp.StateIdle {
-			c.(*client).idle()
-		}
-	}
-	h.Logger = fasthttpLogger{s.cfg.Logger}
-	h.Concurrency = math.MaxInt32 // the listener has the cap
-	h.ReadBufferSize = s.cfg.MaxHeadBytes
-	h.WriteBufferSize = 128 // for what is dropped
-	h.ReadTimeout = s.cfg.HeadTimeout
-	h.IdleTimeout = s.cfg.IdleTimeout
-	h.WriteTimeout = 0                 // client.send has its own
-	h.MaxRequestBodySize = math.MaxInt // bodies are streamed, not kept
-	h.StreamRequestBody = true
-	h.DisablePreParseMultipartForm = true
-	h.SecureErrorLogMessage = true // no bytes of a request in errors
-	h.NoDefaultServerHeader = true
-	h.NoDefaultDate = true
-	h.NoDefaultContentType = true
-	h.MaxIdleWorkerDuration = 10 * time.Second
-}
-
-// serviceOf returns the service of b, one for all its routes.
-func (s *Server) serviceOf(b *balance.Balancer) *service {
+// serviceOf returns the service of a route, one for all routes with the same
+// balancer.
+func (s *Server) serviceOf(r *Route) *service {
 	for _, svc := range s.services {
-		if svc.balancer == b {
+		if svc.balancer == r.Balancer {
 			return svc
 		}
 	}
-	name := b.Pool().Service()
-	svc := &service{name: name, balancer: b, metrics: newServiceMetrics(s.cfg.Metrics, name)}
-	svc.upstreams.readers = &s.readers
-	svc.upstreams.dialer.Timeout = s.cfg.ConnectTimeout
+	name := r.Balancer.Pool().Service()
+	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, metrics: newServiceMetrics(s.cfg.Metrics, name)}
+	if svc.budget == nil {
+		svc.budget = limit.NewBudget(0.2, 10, time.Now())
+	}
 	s.services = append(s.services, svc)
 	return svc
 }
 
+// follow makes the shards keep connections to the members of a service, and
+// to nobody else. It may be called from any goroutine.
+func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
+	if svc.members != nil && slices.Equal(svc.members, snapshot.All) {
+		return // some member's state has changed
+	}
+	svc.members = snapshot.All
+	for _, sh := range s.shards {
+		sh.l.Post(func() { sh.follow(svc, snapshot.All) })
+	}
+}
+
 // Serve accepts and serves connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
-func (s *Server) Serve() error {
-	if err := s.http.Serve(acceptor{s.ln, s}); err != nil {
-		return fmt.Errorf("cannot serve on %q: %w", s.ln.Addr(), err)
-	}
-	return nil
-}
+func (s *Server) Serve() error { return s.accept() }
 
 // Drain makes every response from now on the last one on its connection.
 // Connections are still accepted. It does not block.
@@ -213,128 +197,26 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 	s.stopIdle(closingFresh)
 	if s.ln.Wait(ctx) != nil {
 		s.cut()
-		clients := s.snapshot()
-		cut = s.ln.CloseConns()
-		for _, c := range clients {
-			c.cut()
-		}
+		s.each(func(sh *shard) { cut += sh.cut() })
 	}
-	s.waitForClients()
 	s.cut()
-	for _, svc := range s.services {
-		svc.upstreams.close()
-	}
+	s.each((*shard).close)
 	return cut
 }
 
-// stopIdle closes the connections that wait for a request, now and as they
-// come to.
+// stopIdle ends the connections that wait for a request, now and as they come
+// to.
 func (s *Server) stopIdle(how int32) {
 	s.stopped.Store(how)
-	for _, c := range s.snapshot() {
-		c.stopIdle()
-	}
+	s.each(func(sh *shard) { sh.stopIdle(how) })
 }
 
-func (s *Server) track(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clients[c] = struct{}{}
-}
-
-func (s *Server) forget(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.clients, c)
-	if len(s.clients) == 0 && s.gone != nil {
-		close(s.gone)
-		s.gone = nil
-	}
-}
-
-func (s *Server) snapshot() []*client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clients := make([]*client, 0, len(s.clients))
-	for c := range s.clients {
-		clients = append(clients, c)
-	}
-	return clients
-}
-
-// waitForClients waits until the goroutines of all connections, whose sockets
-// are closed, have let go of them.
-func (s *Server) waitForClients() {
-	s.mu.Lock()
-	if len(s.clients) == 0 {
-		s.mu.Unlock()
-		return
-	}
-	gone := make(chan struct{})
-	s.gone = gone
-	s.mu.Unlock()
-	<-gone
-}
-
-// headReceived is called by fasthttp between a request's head and its body.
-// Of a request that will be refused no body is waited for.
-func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	expect := h.Peek(fasthttp.HeaderExpect)
-	if h.ContentLength() != int(noLength) || len(expect) > 0 {
-		x := s.exchanges.Get().(*exchange) // for the memory of its head
-		r, _ := check(&x.req, h.Method(), h.RequestURI(), h.Protocol(), h.RawHeaders())
-		refused := r != 0 || s.router.match(x.req.host, x.req.path) == nil
-		waits := x.req.expect
-		x.req.reset()
-		s.exchanges.Put(x)
-		if refused {
-			h.SetContentLength(0)
-		}
-		switch {
-		case refused || !waits:
-			h.Del(fasthttp.HeaderExpect)
-		case len(expect) > 0:
-			h.Set(fasthttp.HeaderExpect, "100-continue") // in fasthttp's own spelling
+// each runs f for one shard after the other, in its loop.
+func (s *Server) each(f func(*shard)) {
+	for _, sh := range s.shards {
+		done := make(chan struct{})
+		if sh.l.Post(func() { defer close(done); f(sh) }) {
+			<-done
 		}
 	}
-	return fasthttp.RequestConfig{ReadTimeout: s.cfg.BodyTimeout}
-}
-
-// expect is called by fasthttp for a request whose client waits to be told to
-// send its body.
-func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	// If it cannot be sent, the body will not come either.
-	_ = ctx.Conn().(*client).send([]byte("HTTP/1.1 100 Continue\r\n\r\n"), nil)
-	return fasthttp.StatusContinue
-}
-
-// unread is called by fasthttp if a request could not be read.
-func (s *Server) unread(ctx *fasthttp.RequestCtx, err error) {
-	c := ctx.Conn().(*client)
-	var small *fasthttp.ErrSmallBuffer
-	var reason Reason
-	switch {
-	case errors.As(err, &small):
-		reason = HeadTooLarge
-	case !c.heard:
-		return // a probe, or a connection opened in advance
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason = RequestTimeout
-	case connectionEnded(err):
-		s.recordUnread(c, ClientAbort, err)
-		return
-	default:
-		reason = BadRequest
-	}
-	c.linger = true
-	_ = c.send(appendAnswer(nil, reason, reason.explain(), "close", true), nil) // the connection is closed in any case
-	s.recordUnread(c, reason, err)
-}
-
-// fasthttpLogger takes the few lines that fasthttp logs itself.
-type fasthttpLogger struct{ *slog.Logger }
-
-// Printf logs at debug level: what matters is counted and logged by record.
-func (l fasthttpLogger) Printf(format string, args ...any) {
-	l.Debug(fmt.Sprintf("fasthttp: "+format, args...))
 }

@@ -4,172 +4,272 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"time"
+
+	"sluice/pkg/reactor"
 )
 
-const (
-	// outSize is how much of a response is gathered before it is sent although
-	// more is at hand.
-	outSize = 16 << 10
-	// copyBelow is from which size on a piece of a body is sent from where it
-	// is instead of being copied behind what is to be sent before it.
-	copyBelow = 4 << 10
-)
+// maxInterim is how many 1xx responses a backend may send before the real one.
+const maxInterim = 16
 
-// errUpload ends the reading of a response whose request the client broke off.
-var errUpload = errors.New("l7: the client did not complete its request")
+// maxFirstRead is how much is read at once of a response whose head has not
+// come.
+const maxFirstRead = 32 << 10
 
-// clientError marks an error of the client's connection.
-type clientError struct{ error }
+// pumpDown moves what can be moved of the response to the client now.
+func (x *exchange) pumpDown() bool {
+	for moved := 0; ; {
+		if len(x.pending) > 0 {
+			if ok := x.flush(); !ok {
+				x.fail(ClientAbort, x.err)
+				return false
+			}
+			if len(x.pending) > 0 {
+				return true
+			}
+		}
+		if x.outDone {
+			x.finish()
+			return false
+		}
+		up := x.up
+		if up == nil || up.connecting || !up.stream.Readable() {
+			return true
+		}
+		if moved >= share {
+			x.sh.l.Again(up.stream)
+			return true
+		}
+		scratch := x.sh.l.Scratch()
+		buf := scratch[headRoom : len(scratch)-tailRoom]
+		if !x.answered {
+			buf = scratch[halfScratch : halfScratch+maxFirstRead]
+		}
+		n, err := up.stream.Read(buf)
+		switch {
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case err != nil:
+			return x.backendEnded(err)
+		}
+		moved += n
+		x.attempt.answered = true
+		if x.answered {
+			if !x.moveDown(buf[:n]) {
+				return false
+			}
+		} else if !x.receiveResponse(buf[:n]) {
+			return false
+		}
+		if x.tunnel != nil {
+			return x.pumpTunnel()
+		}
+	}
+}
 
-func (e clientError) Unwrap() error { return e.error }
+// receiveResponse takes bytes of the response's head, and what comes with it.
+func (x *exchange) receiveResponse(p []byte) bool {
+	up := x.up
+	searched := len(up.partial)
+	if searched > 0 {
+		up.partial = append(up.partial, p...)
+		p = up.partial
+	}
+	for {
+		n := headLength(p, searched)
+		searched = 0
+		if limit := max(x.sh.s.cfg.MaxHeadBytes, 2*maxFirstRead); n > limit || n == 0 && len(p) > limit {
+			x.attemptFailed(BadResponse, errors.New("the head is too large"))
+			return false
+		}
+		if n == 0 {
+			if len(p) == 0 || len(up.partial) == 0 || &p[0] != &up.partial[0] {
+				up.partial = append([]byte(nil), p...)
+			}
+			return true
+		}
+		if err := x.resp.parse(p[:n]); err != nil {
+			x.attemptFailed(BadResponse, err)
+			return false
+		}
+		rest := p[n:]
+		switch status := x.resp.status; {
+		case status >= 200:
+			up.partial = nil
+			return x.respond(rest)
+		case status == 101:
+			up.partial = nil
+			if x.req.upgr == nil || !x.resp.answers(x.req.upgr) || !x.inDone || len(x.held) > 0 {
+				x.attemptFailed(BadResponse, errors.New("it switches to a protocol that nobody asked for"))
+				return false
+			}
+			return x.switchProtocols(rest)
+		}
+		if x.interims++; x.interims > maxInterim {
+			x.attemptFailed(BadResponse, errors.New("too many interim responses"))
+			return false
+		}
+		if !x.passInterim() {
+			return false
+		}
+		p = rest
+		if len(p) == 0 {
+			up.partial = nil
+			return true
+		}
+	}
+}
 
-// deliver sends the response to the client as it comes: whatever is there is
-// sent before more is waited for.
-func (x *exchange) deliver() {
-	length, untilClose := x.resp.length, false
-	hasBody := x.resp.hasBody(x.req.method)
+// passInterim passes a 1xx response on, but for a 100, which is sluice's own
+// affair. HTTP/1.0 knows none.
+func (x *exchange) passInterim() bool {
+	if x.resp.status == 100 || x.req.http10 {
+		return true
+	}
+	started := x.started
+	if !x.toClient(appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)) {
+		return false
+	}
+	x.started = started // the response itself can still be any
+	return true
+}
+
+// respond sends the head of the response to the client, with rest, what came
+// after it. rest is not where the head is made.
+func (x *exchange) respond(rest []byte) bool {
+	x.answered = true
+	x.in += int64(x.data)
+	x.observe(x.resp.status < 500)
+	length, hasBody := x.resp.length, x.resp.hasBody(x.req.method)
 	switch {
 	case !hasBody && (length < 0 || x.resp.status == 204):
 		length = noLength // and no header of ours to say so
 	case hasBody && length < 0 && x.req.http10:
-		length, untilClose = noLength, true
+		length, x.untilClose, x.closing = noLength, true, true
 	case hasBody && length < 0:
-		length = chunked
+		length, x.chunks = chunked, true
 	}
-	if untilClose {
-		x.ctx.SetConnectionClose()
-	}
-	if !x.bodyRead() {
-		x.closeClient()
-	}
-	x.status = x.resp.status
-	x.pending = appendResponse(x.pending[:0], &x.resp, length, x.connection())
-	if _, err := x.up.br.Discard(x.size); err != nil {
-		x.fail(BackendReset, err)
-		return
-	}
-	var err error
+	x.out = newBody(0, true)
 	if hasBody {
-		x.up.x = x
-		err = x.relay(length == chunked)
+		x.out = newBody(x.resp.length, true)
 	}
-	if err == nil {
-		err = x.flush(nil)
+	x.closing = x.closing || !x.inDone
+	x.status = x.resp.status
+	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
+	clear(x.resp.fields) // they alias what is overwritten next
+	x.resp.fields = x.resp.fields[:0]
+	data, n, err := x.out.decode(rest)
+	if x.chunks {
+		b = appendChunks(b, data, &x.out)
+	} else {
+		b = append(b, data...)
+	}
+	x.outN += int64(len(data))
+	x.checkEnd(len(rest) - n)
+	if !x.toClient(b) {
+		return false
 	}
 	if err != nil {
-		x.abort(err, untilClose)
-		return
+		x.truncated(err)
+		return false
 	}
-	x.reuse = !x.resp.close && (!hasBody || x.resp.length != noLength)
+	return true
 }
 
-// relay moves the body from the backend towards the client, up to its end.
-func (x *exchange) relay(chunks bool) error {
-	b := newBody(x.up.br, x.resp.length)
-	for {
-		p, err := b.next()
+// checkEnd notes whether all of the response has come. Bytes beyond it are
+// nobody's: the connection they came on is not used again.
+func (x *exchange) checkEnd(surplus int) {
+	x.outDone = x.out.done()
+	if surplus > 0 {
+		x.resp.close = true
+	}
+}
+
+// moveDown sends p, a part of the loop's scratch, on to the client.
+func (x *exchange) moveDown(p []byte) bool {
+	data, n, err := x.out.decode(p)
+	x.outN += int64(len(data))
+	x.checkEnd(len(p) - n)
+	if x.chunks {
+		data = x.sh.frame(data, &x.out)
+	}
+	if len(data) > 0 && !x.toClient(data) {
+		return false
+	}
+	if err != nil {
+		x.truncated(err)
+		return false
+	}
+	return true
+}
+
+// backendEnded is told that the backend has ended or broken its connection.
+func (x *exchange) backendEnded(err error) bool {
+	if !x.answered {
 		if errors.Is(err, io.EOF) {
-			if chunks {
-				x.pending = append(x.pending, "0\r\n\r\n"...)
-			}
-			return nil
+			err = io.ErrUnexpectedEOF
 		}
-		if err != nil {
-			return err
-		}
-		if chunks {
-			x.pending = strconv.AppendInt(x.pending, int64(len(p)), 16)
-			x.pending = append(x.pending, "\r\n"...)
-		}
-		if len(p) < copyBelow {
-			x.pending = append(x.pending, p...)
-		} else if err := x.flush(p); err != nil {
-			return err
-		}
-		x.moved(0, int64(len(p)))
-		if chunks {
-			x.pending = append(x.pending, "\r\n"...)
-		}
-		if len(x.pending) >= outSize {
-			if err := x.flush(nil); err != nil {
-				return err
-			}
+		x.attemptFailed(BackendReset, err)
+		return false
+	}
+	if !errors.Is(err, io.EOF) || !x.out.end() {
+		x.truncated(err)
+		return false
+	}
+	x.outDone, x.resp.close = true, true
+	if x.chunks {
+		if !x.toClient([]byte("0\r\n\r\n")) {
+			return false
 		}
 	}
+	if len(x.pending) > 0 {
+		return true
+	}
+	x.finish()
+	return false
 }
 
-// flush sends what was gathered, and p after it.
-func (x *exchange) flush(p []byte) error {
-	if len(x.pending) == 0 && len(p) == 0 {
-		return nil
+// truncated ends a response that cannot be completed. The client is left in no
+// doubt: its connection ends before the response does.
+func (x *exchange) truncated(err error) {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
 	}
+	x.fail(TruncatedResponse, fmt.Errorf("cannot complete the response of backend %q: %w", x.backend.Addr(), err))
+}
+
+// toClient sends p to the client, and keeps what that does not take.
+func (x *exchange) toClient(p []byte) bool {
 	x.started = true
-	if err := x.client.send(x.pending, p); err != nil {
-		return clientError{err}
+	if len(x.pending) > 0 {
+		x.pending = append(x.pending, p...)
+		return true
 	}
-	x.pending = x.pending[:0]
-	return nil
+	n, err := x.c.stream.Write(p)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.clientBroke(err)
+		return false
+	}
+	if n < len(p) {
+		x.pending = x.sh.l.Borrow(p[n:])
+	}
+	x.arm()
+	return true
 }
 
-// readUpstream reads from the backend's socket while a body is relayed:
-// nothing is waited for while the client is owed something. The backend may be
-// silent for longer than the body timeout while it is sent a request body.
-func (x *exchange) readUpstream(p []byte) (int, error) {
-	if err := x.flush(nil); err != nil {
-		return 0, err
+// flush sends what the client did not take before. If that fails, x.err says
+// why.
+func (x *exchange) flush() bool {
+	if len(x.pending) == 0 {
+		return true
 	}
-	for {
-		if err := x.up.conn.SetReadDeadline(time.Now().Add(x.s.cfg.BodyTimeout)); err != nil {
-			return 0, err
-		}
-		u := x.upload
-		var seen int64
-		if u != nil {
-			if u.broken.Load() {
-				return 0, errUpload
-			}
-			seen = x.in.Load()
-		}
-		n, err := x.up.conn.Read(p)
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && u != nil {
-			if u.broken.Load() {
-				return 0, errUpload
-			}
-			if x.in.Load() != seen {
-				continue
-			}
-		}
-		return n, err
+	n, err := x.c.stream.Write(x.pending)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		x.err = err
+		return false
 	}
-}
-
-// abort ends a response that cannot be completed. The client is left in no
-// doubt: its connection ends before the response does, and with a reset where
-// the end of the connection would have been the end of the response.
-func (x *exchange) abort(err error, untilClose bool) {
-	reason := TruncatedResponse
-	var ce clientError
-	switch {
-	case x.s.closing.Err() != nil:
-		reason = Draining
-	case errors.Is(err, errUpload):
-		reason, err = clientReason(x.upload.clientErr), x.upload.clientErr
-	case errors.As(err, &ce) && errors.Is(err, os.ErrDeadlineExceeded):
-		reason = ClientStalled
-	case errors.As(err, &ce):
-		reason = ClientAbort
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		reason = BackendStalled
+	if n > 0 {
+		x.arm()
 	}
-	if !errors.As(err, &ce) {
-		_ = x.flush(nil) // what has come is the client's; it fails only if the client is gone
-	}
-	if untilClose {
-		_ = x.client.SetLinger(0)
-	}
-	x.started = true
-	x.fail(reason, fmt.Errorf("cannot complete the response of backend %q: %w", x.backend.Addr(), err))
+	x.pending = x.sh.keep(x.pending, n)
+	return true
 }

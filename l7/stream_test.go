@@ -239,14 +239,16 @@ func TestTruncatedUpload(t *testing.T) {
 	t.Parallel()
 	f := func(request string) {
 		t.Helper()
-		ended := make(chan error, 1)
+		begun, ended := make(chan struct{}, 1), make(chan error, 1)
 		addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+			begun <- struct{}{}
 			_, err := io.ReadAll(r.Body)
 			ended <- err
 		})
 		fr := newFront(t, nil, addr)
 		c := fr.raw()
 		c.write("POST / HTTP/1.1\r\nHost: a\r\n" + request)
+		<-begun
 		_ = c.CloseWrite()
 		if err := <-ended; err == nil {
 			t.Errorf("the backend saw a complete request; want an error for %.40q", request)
@@ -261,15 +263,28 @@ func TestTruncatedUpload(t *testing.T) {
 
 func TestBadChunk(t *testing.T) {
 	t.Parallel()
-	ended := make(chan error, 1)
+	begun, ended := make(chan struct{}, 1), make(chan error, 1)
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
 		_, err := io.ReadAll(r.Body)
 		ended <- err
 	})
 	f := newFront(t, nil, addr)
+	// What comes with the head is judged before a backend hears of it.
 	c := f.raw()
 	c.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")
 	resp, _ := c.response("POST")
+	if resp.StatusCode != 400 || resp.Header.Get("X-Sluice-Reason") != "bad_request" {
+		t.Errorf("unexpected response; got %d %v", resp.StatusCode, resp.Header)
+	}
+	if len(begun) > 0 {
+		t.Error("the backend was reached")
+	}
+	c = f.raw()
+	c.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	<-begun
+	c.write("xyz\r\n")
+	resp, _ = c.response("POST")
 	if resp.StatusCode != 400 || resp.Header.Get("X-Sluice-Reason") != "bad_request" {
 		t.Errorf("unexpected response; got %d %v", resp.StatusCode, resp.Header)
 	}

@@ -1,237 +1,278 @@
 package l7
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"net"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"net/netip"
 	"time"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/reactor"
 )
 
 const (
-	// maxIdle is how many idle connections are kept for one backend. There are
-	// never more than requests were under way at once during the last
+	// maxIdle is how many idle connections a loop keeps for one backend. There
+	// are never more than requests were under way at once during the last
 	// idleTime.
 	maxIdle = 512
 	// idleTime is how long an idle connection is kept. It is below the 5 s
 	// after which Node, Apache and others close theirs; those that close even
-	// earlier are found out by the look at the connection before each use.
+	// earlier are noticed when they do.
 	idleTime = 4 * time.Second
 )
 
-// upstreams holds the idle connections to the backends of one service.
-type upstreams struct {
-	dialer  net.Dialer
-	readers *sync.Pool // of *bufio.Reader
+// upstream is a connection to a backend, and the handler of its socket. It
+// belongs to one exchange or is idle.
+type upstream struct {
+	sh      *shard
+	b       *backend.Backend
+	stream  *reactor.Socket // nil while a name is resolved
+	x       *exchange       // that uses it; nil while it is idle
+	reused  bool            // it has served a request before
+	partial []byte          // the beginning of a response head
 
-	// pools has an idlePool for each backend of the current snapshot.
-	pools atomic.Pointer[map[*backend.Backend]*idlePool]
+	connecting bool
+	begun      int64         // when it began to connect, in the loop's time
+	timer      reactor.Timer // of the connect
 
-	// mu serialises changes of pools and protects the field below.
-	mu     sync.Mutex
-	closed bool
+	// While idle:
+	pool       *idlePool
+	prev, next *upstream
+	since      int64 // in the loop's time
 }
 
-// follow makes the pools those of s and closes the connections to backends
-// that are gone.
-func (u *upstreams) follow(s *backend.Snapshot) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	old := u.pools.Load()
-	pools := make(map[*backend.Backend]*idlePool, len(s.All))
-	if !u.closed {
-		for _, b := range s.All {
-			var p *idlePool
-			if old != nil {
-				p = (*old)[b]
-			}
-			if p == nil {
-				p = &idlePool{}
-			}
-			pools[b] = p
-		}
-	}
-	u.pools.Store(&pools)
-	if old == nil {
+// Ready is told that the backend's socket may be read or written.
+func (up *upstream) Ready(reactor.Stream) {
+	x := up.x
+	if x == nil {
+		up.idleReady()
 		return
 	}
-	for b, p := range *old {
-		if pools[b] != p {
-			p.close()
-		}
+	defer x.c.guard()
+	if up.connecting {
+		up.connectReady()
+		return
+	}
+	x.backendReady()
+}
+
+// quiet reports whether an idle connection is alive: its backend has not
+// closed it and sent nothing. A byte that nobody asked for would be taken for
+// the beginning of the next response.
+func (up *upstream) quiet() bool {
+	_, err := up.stream.Read(up.sh.probe[:])
+	return errors.Is(err, reactor.ErrAgain)
+}
+
+// idleReady drops an idle connection that ended or spoke.
+func (up *upstream) idleReady() {
+	if up.stream.Readable() && !up.quiet() {
+		up.pool.remove(up)
+		up.stream.Close()
 	}
 }
 
-// close closes the idle connections; those in use are closed after it.
-func (u *upstreams) close() {
-	u.mu.Lock()
-	u.closed = true
-	u.mu.Unlock()
-	u.follow(&backend.Snapshot{})
+// close closes the connection; if reset, the backend sees it break.
+func (up *upstream) close(reset bool) {
+	up.x = nil
+	up.sh.l.Stop(&up.timer)
+	if up.stream == nil {
+		return
+	}
+	if reset {
+		up.stream.Reset()
+	}
+	up.stream.Close()
 }
 
-// take returns an idle connection to b that is alive, or nil.
-func (u *upstreams) take(b *backend.Backend) *upstream {
-	p := (*u.pools.Load())[b]
-	if p == nil {
-		return nil
+// dial begins to connect to b for x. An error that is known at once is
+// returned, and the connection is then gone.
+func (sh *shard) dial(x *exchange, b *backend.Backend) (*upstream, error) {
+	up := &upstream{sh: sh, b: b, x: x, connecting: true, begun: sh.l.Now()}
+	sh.l.After(&up.timer, sh.s.cfg.ConnectTimeout, up)
+	if !b.AddrPort().IsValid() {
+		up.resolve()
+		return up, nil
 	}
-	for {
-		up := p.pop()
-		if up == nil {
-			return nil
-		}
-		if up.alive() {
-			up.reused = true
-			up.attach(u.readers)
-			return up
-		}
-		up.conn.Close()
-	}
-}
-
-// dial makes a new connection to b.
-func (u *upstreams) dial(ctx context.Context, b *backend.Backend) (*upstream, error) {
-	c, err := u.dialer.DialContext(ctx, "tcp", b.Addr())
-	if err != nil {
+	if err := up.connect(b.AddrPort()); err != nil {
+		up.close(false)
 		return nil, err
 	}
-	up := &upstream{conn: c.(*net.TCPConn)}
-	up.look = up.lookAt
-	if up.raw, err = up.conn.SyscallConn(); err != nil {
-		c.Close()
-		return nil, err
-	}
-	up.attach(u.readers)
 	return up, nil
 }
 
-// put gives back a connection to b: to be used again if keep, else to be
-// closed.
-func (u *upstreams) put(b *backend.Backend, up *upstream, keep bool) {
-	keep = keep && up.br.Buffered() == 0 // surplus bytes are nobody's response
-	up.detach(u.readers)
-	if p := (*u.pools.Load())[b]; keep && p != nil && p.push(up) {
-		return
+func (up *upstream) connect(addr netip.AddrPort) error {
+	stream, err := up.sh.l.Connect(addr)
+	if err != nil {
+		return err
 	}
-	up.conn.Close()
+	up.stream = stream
+	stream.Handle(up)
+	return nil
 }
 
-// upstream is a connection to a backend. It belongs to one exchange or is
-// idle.
-type upstream struct {
-	conn   *net.TCPConn
-	raw    syscall.RawConn
-	br     *bufio.Reader // reads through Read; nil while idle
-	reused bool
-
-	x *exchange // whose response body is being read, or nil
-
-	idleSince time.Time
-	look      func(fd uintptr) // lookAt, made once
-	quiet     bool             // what look saw: open, and nothing to read
+// resolve looks a backend's name up, outside the loop, and then connects.
+func (up *upstream) resolve() {
+	sh, addr := up.sh, up.b.Addr()
+	ctx, cancel := context.WithTimeout(sh.s.closing, sh.s.cfg.ConnectTimeout)
+	go func() {
+		defer cancel()
+		host, port, err := net.SplitHostPort(addr)
+		var ips []netip.Addr
+		var number int
+		if err == nil {
+			ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+		if err == nil {
+			number, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+		}
+		sh.l.Post(func() {
+			if up.x == nil {
+				return // it is over
+			}
+			defer up.x.c.guard()
+			if err == nil {
+				err = up.connect(netip.AddrPortFrom(ips[0].Unmap(), uint16(number)))
+			}
+			if err != nil {
+				up.x.connectFailed(up, err)
+			}
+		})
+	}()
 }
 
-// Read is for br.
-func (up *upstream) Read(p []byte) (int, error) {
-	if up.x != nil {
-		return up.x.readUpstream(p)
+func (up *upstream) connectReady() {
+	switch err := up.stream.Connected(); {
+	case errors.Is(err, reactor.ErrAgain):
+	case err != nil:
+		up.x.connectFailed(up, err)
+	default:
+		up.connecting = false
+		up.sh.l.Stop(&up.timer)
+		up.x.connected(up)
 	}
-	return up.conn.Read(p)
 }
 
-func (up *upstream) attach(readers *sync.Pool) {
-	up.br = readers.Get().(*bufio.Reader)
-	up.br.Reset(up)
+// errConnectTimeout is what a connect that took too long failed of.
+var errConnectTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: errTimeout{}}
+
+type errTimeout struct{}
+
+func (errTimeout) Error() string   { return "i/o timeout" }
+func (errTimeout) Timeout() bool   { return true }
+func (errTimeout) Temporary() bool { return true }
+
+// Expired is told that the connect took too long.
+func (up *upstream) Expired(*reactor.Timer) {
+	if x := up.x; x != nil {
+		defer x.c.guard()
+		x.connectFailed(up, errConnectTimeout)
+	}
 }
 
-func (up *upstream) detach(readers *sync.Pool) {
-	up.x = nil
-	up.br.Reset(nil)
-	readers.Put(up.br)
-	up.br = nil
-}
-
-// alive reports whether an idle connection can be used: its backend has not
-// closed it and sent nothing. A byte that nobody asked for would be taken for
-// the beginning of the next response.
-func (up *upstream) alive() bool {
-	up.quiet = false
-	return up.raw.Control(up.look) == nil && up.quiet
-}
-
-// idlePool holds the idle connections to one backend, last in, first out.
+// idlePool holds the idle connections of a loop to one backend, last in,
+// first out.
 type idlePool struct {
-	// mu protects the fields below.
-	mu     sync.Mutex
-	idle   []*upstream // the longest idle comes first
-	timer  *time.Timer // runs sweep while idle is not empty
-	closed bool
+	sh          *shard
+	svc         *service
+	first, last *upstream // the latest, and the longest idle
+	n           int
+	timer       reactor.Timer // of the sweep, set while there are any
 }
 
-func (p *idlePool) pop() *upstream {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := len(p.idle) - 1
-	if n < 0 {
+// take returns an idle connection to b, or nil. If sure, its liveness is
+// looked at once more; otherwise what came since the loop last waited is not
+// known.
+func (sh *shard) take(b *backend.Backend, sure bool) *upstream {
+	p := sh.pools[b]
+	if p == nil {
 		return nil
 	}
-	up := p.idle[n]
-	p.idle[n] = nil
-	p.idle = p.idle[:n]
-	return up
+	for up := p.first; up != nil; up = p.first {
+		p.remove(up)
+		if (!sure && !up.stream.Readable()) || up.quiet() {
+			up.reused = true
+			return up
+		}
+		up.stream.Close()
+	}
+	return nil
 }
 
-// push keeps up unless the pool is full or closed.
-func (p *idlePool) push(up *upstream) bool {
-	up.idleSince = time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || len(p.idle) >= maxIdle {
-		return false
-	}
-	p.idle = append(p.idle, up)
-	if p.timer == nil {
-		p.timer = time.AfterFunc(idleTime, p.sweep)
-	}
-	return true
-}
-
-// sweep closes what has been idle for too long. The timer goes on only while
-// there is something left, so that an unused pool costs nothing.
-func (p *idlePool) sweep() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	stale := 0
-	for stale < len(p.idle) && now.Sub(p.idle[stale].idleSince) >= idleTime {
-		p.idle[stale].conn.Close()
-		stale++
-	}
-	n := copy(p.idle, p.idle[stale:])
-	clear(p.idle[n:])
-	p.idle = p.idle[:n]
-	if n == 0 {
-		p.timer = nil
+// put gives a connection back that has served a request whole.
+func (sh *shard) put(up *upstream) {
+	up.x = nil
+	p := sh.pools[up.b]
+	if p == nil || p.n >= maxIdle || up.stream.Readable() && !up.quiet() {
+		up.stream.Close()
 		return
 	}
-	p.timer.Reset(max(idleTime-now.Sub(p.idle[0].idleSince), time.Millisecond))
+	up.pool, up.since = p, sh.l.Now()
+	if up.next = p.first; up.next != nil {
+		up.next.prev = up
+	} else {
+		p.last = up
+	}
+	p.first = up
+	p.n++
+	if !p.timer.Set() {
+		sh.l.After(&p.timer, idleTime, p)
+	}
+}
+
+func (p *idlePool) remove(up *upstream) {
+	if up.prev == nil {
+		p.first = up.next
+	} else {
+		up.prev.next = up.next
+	}
+	if up.next == nil {
+		p.last = up.prev
+	} else {
+		up.next.prev = up.prev
+	}
+	up.prev, up.next, up.pool = nil, nil, nil
+	p.n--
+}
+
+// Expired closes what has been idle for too long. The timer goes on only
+// while there is something left, so that an unused pool costs nothing.
+func (p *idlePool) Expired(*reactor.Timer) {
+	now := p.sh.l.Now()
+	for p.last != nil && now-p.last.since >= int64(idleTime) {
+		up := p.last
+		p.remove(up)
+		up.stream.Close()
+	}
+	if p.last != nil {
+		p.sh.l.After(&p.timer, idleTime-time.Duration(now-p.last.since), p)
+	}
 }
 
 func (p *idlePool) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	for _, up := range p.idle {
-		up.conn.Close()
+	for p.first != nil {
+		up := p.first
+		p.remove(up)
+		up.stream.Close()
 	}
-	p.idle = nil
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
+	p.sh.l.Stop(&p.timer)
+}
+
+// follow makes the pools of svc those of the backends, and closes the idle
+// connections to others.
+func (sh *shard) follow(svc *service, backends []*backend.Backend) {
+	member := make(map[*backend.Backend]bool, len(backends))
+	for _, b := range backends {
+		member[b] = true
+		if sh.pools[b] == nil {
+			sh.pools[b] = &idlePool{sh: sh, svc: svc}
+		}
+	}
+	for b, p := range sh.pools {
+		if p.svc == svc && !member[b] {
+			p.close()
+			delete(sh.pools, b)
+		}
 	}
 }

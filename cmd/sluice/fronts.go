@@ -55,10 +55,14 @@ type fronts struct {
 // error.
 func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
 	fs := &fronts{logger: logger, certs: keeper{logger: logger}}
-	if len(c.L4) > 0 && c.L4Driver != "copy" {
+	var l4Loops *reactor.Group // nil for the copy driver
+	if epoll := len(c.L4) > 0 && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
 		var err error
 		if fs.loops, err = startLoops(logger); err != nil {
-			return nil, fmt.Errorf("--l4-driver: %w", err)
+			return nil, err
+		}
+		if epoll {
+			l4Loops = fs.loops
 		}
 	}
 	var problems []error
@@ -100,7 +104,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 			}
 		}
 		bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
-			cfg, err := l4Config(c, parts, services, fs.loops, set, logger)
+			cfg, err := l4Config(c, parts, services, l4Loops, set, logger)
 			if err != nil {
 				return nil, err
 			}
@@ -109,7 +113,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 	}
 	for _, l := range c.L7 {
 		bind("l7", l.Addr, l.Addr, l.ConnLimits, config.ProxyIn{}, nil, func(ln *listen.Listener) (server, error) {
-			return l7.New(ln, l7Config(c, services, set, logger))
+			return l7.New(ln, l7Config(c, services, fs.loops, set, logger))
 		})
 	}
 	if len(problems) > 0 {
@@ -168,10 +172,11 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-func l7Config(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) l7.Config {
+func l7Config(c *config.Config, services *services, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) l7.Config {
 	var routes []l7.Route
 	for _, r := range c.Routes {
-		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: services.byName[r.Service].balancer})
+		s := services.byName[r.Service]
+		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: s.balancer, RetryBudget: s.budget})
 	}
 	return l7.Config{
 		Routes:          routes,
@@ -181,6 +186,7 @@ func l7Config(c *config.Config, services *services, set *metrics.Set, logger *sl
 		BodyTimeout:     c.L7BodyTimeout,
 		ResponseTimeout: c.L7ResponseTimeout,
 		IdleTimeout:     c.L7IdleTimeout,
+		Loops:           loops,
 		AccessLog:       c.AccessLog,
 		Logger:          logger,
 		Metrics:         set,
@@ -250,7 +256,7 @@ func (fs *fronts) close() {
 
 // startLoops runs one event loop a core. Loops keep their P while they are
 // busy, so there must be some more for everything else: health checks, the
-// control plane, HTTP.
+// control plane.
 func startLoops(logger *slog.Logger) (*reactor.Group, error) {
 	cores := runtime.GOMAXPROCS(0)
 	g, err := reactor.NewGroup(cores, logger)

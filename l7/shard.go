@@ -1,0 +1,102 @@
+package l7
+
+import (
+	"sluice/pkg/backend"
+	"sluice/pkg/reactor"
+)
+
+// freeExchanges is how many exchanges a shard keeps for requests to come.
+const freeExchanges = 256
+
+// shard is the part of a server that lives in one loop. Nothing of it is
+// touched by anybody else.
+type shard struct {
+	s     *Server
+	l     *reactor.Loop
+	first *conn
+	n     int // connections
+	pools map[*backend.Backend]*idlePool
+	free  []*exchange
+	probe [1]byte
+}
+
+func newShard(s *Server, l *reactor.Loop) *shard {
+	return &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
+}
+
+func (sh *shard) add(c *conn) {
+	if c.next = sh.first; c.next != nil {
+		c.next.prev = c
+	}
+	sh.first = c
+	sh.n++
+}
+
+func (sh *shard) remove(c *conn) {
+	if c.prev == nil {
+		sh.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	sh.n--
+}
+
+// stopIdle ends the connections that wait for a request.
+func (sh *shard) stopIdle(how int32) {
+	for c := sh.first; c != nil; c = c.next {
+		c.stopIdle(how)
+	}
+}
+
+// cut ends all connections and returns how many there were.
+func (sh *shard) cut() (n int) {
+	for sh.first != nil {
+		sh.first.cut()
+		n++
+	}
+	return n
+}
+
+// newExchange returns an exchange for a request of c with the given head,
+// which it copies.
+func (sh *shard) newExchange(c *conn, raw []byte) *exchange {
+	var x *exchange
+	if n := len(sh.free); n > 0 {
+		x = sh.free[n-1]
+		sh.free = sh.free[:n-1]
+	} else {
+		x = &exchange{sh: sh}
+	}
+	x.c, x.start = c, sh.l.Now()
+	x.raw = append(x.raw[:0], raw...)
+	return x
+}
+
+// release takes an exchange back.
+func (sh *shard) release(x *exchange) {
+	const worthKeeping = 16 << 10
+	raw := x.raw[:0]
+	if cap(raw) > worthKeeping {
+		raw = nil
+	}
+	x.req.reset()
+	x.resp.reset()
+	req, resp := x.req, x.resp
+	*x = exchange{sh: sh, raw: raw, req: req, resp: resp}
+	if len(sh.free) < freeExchanges {
+		sh.free = append(sh.free, x)
+	}
+}
+
+// close closes the idle connections to backends. No connection of a client is
+// left.
+func (sh *shard) close() {
+	for b, p := range sh.pools {
+		p.close()
+		delete(sh.pools, b)
+	}
+}
