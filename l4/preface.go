@@ -3,7 +3,6 @@ package l4
 import (
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,26 +13,33 @@ import (
 	"sluice/pkg/reactor"
 )
 
-// preface is what must come from a client before its session can be led to a
-// service: a PROXY header, a ClientHello.
-type preface struct {
-	read   []byte // what has come and is not understood yet
-	header bool   // a PROXY header is still due
-}
-
-// welcome begins a session whose client has sent read already. Its place, if
-// it has one, and its client are set.
-func (x *session) welcome(header bool, read []byte) {
-	if !header && !x.s.routes.byName() {
-		x.lead(x.s.routes.other, read)
+// welcome begins a session; it runs in the loop that the session will live in.
+func (s *Server) welcome(a listen.Arrival) {
+	x := s.newSession(&a)
+	svc := s.routes.other
+	switch {
+	case a.TLS != nil:
+		svc = s.routes.find(a.TLS.ServerName)
+	case s.routes.byName():
+		x.preface = &preface{}
+		x.l.After(&x.timer, s.ln.HandshakeTimeout(), x)
+		if len(a.Read) > 0 {
+			x.understand(a.Read)
+		}
+		x.readPreface()
 		return
 	}
-	x.preface = &preface{header: header}
-	x.l.After(&x.timer, x.s.ln.HandshakeTimeout(), x)
-	if len(read) > 0 {
-		x.understand(read)
+	if svc == nil {
+		x.refuse(listen.NoRoute, errNoName)
+		return
 	}
-	x.readPreface()
+	x.lead(svc, a.Read)
+}
+
+// preface is what must come from a client before its session can be led to a
+// service: a ClientHello.
+type preface struct {
+	read []byte // what has come and is not understood yet
 }
 
 // readPreface reads more of the client's first bytes.
@@ -49,19 +55,11 @@ func (x *session) readPreface() {
 		case errors.Is(err, io.EOF) && len(x.preface.read) == 0:
 			x.end(ClientEOF, nil) // as balancers do that look whether somebody listens
 		case errors.Is(err, io.EOF):
-			x.refuse(x.preface.rejection(), io.ErrUnexpectedEOF)
+			x.refuse(listen.TLSHandshake, io.ErrUnexpectedEOF)
 		default:
 			x.end(ClientReset, nil)
 		}
 	}
-}
-
-// rejection says what it is a connection is closed for that does not get on.
-func (p *preface) rejection() listen.Rejection {
-	if p.header {
-		return listen.ProxyHeader
-	}
-	return listen.TLSHandshake
 }
 
 // understand goes on as far as what has come allows: b, after what was kept.
@@ -71,49 +69,19 @@ func (x *session) understand(b []byte) {
 		p.read = append(p.read, b...)
 		b = p.read
 	}
-	if p.header {
-		h, n, err := x.s.ln.ParseHeader(b)
-		if errors.Is(err, proxyproto.ErrShort) {
-			p.keep(b)
-			return
+	svc, err := x.s.routes.lookInto(b)
+	switch {
+	case errors.Is(err, clienthello.ErrShort):
+		if p.read == nil {
+			p.read = slices.Clone(b)
 		}
-		if err != nil {
-			x.refuse(listen.ProxyHeader, err)
-			return
-		}
-		b, p.read, p.header = b[n:], nil, false
-		if h.Command == proxyproto.Proxy && h.Source.IsValid() {
-			x.rec.client, x.local = h.Source, &h.Destination
-		}
-		if !x.s.ln.AdmitClient(&x.place, x.rec.client.Addr()) {
-			x.end(Limit, nil)
-			return
-		}
-	}
-	svc := x.s.routes.other
-	if x.s.routes.byName() {
-		var err error
-		svc, err = x.s.routes.lookInto(b)
-		switch {
-		case errors.Is(err, clienthello.ErrShort):
-			p.keep(b)
-			return
-		case errors.Is(err, errNoName):
-			x.refuse(listen.NoRoute, err)
-			return
-		case err != nil:
-			x.refuse(listen.TLSHandshake, err)
-			return
-		}
-	}
-	x.preface = nil
-	x.lead(svc, b)
-}
-
-// keep keeps b, of which more must come before it can be understood.
-func (p *preface) keep(b []byte) {
-	if p.read == nil {
-		p.read = slices.Clone(b)
+	case errors.Is(err, errNoName):
+		x.refuse(listen.NoRoute, err)
+	case err != nil:
+		x.refuse(listen.TLSHandshake, err)
+	default:
+		x.preface = nil
+		x.lead(svc, b)
 	}
 }
 
@@ -128,10 +96,11 @@ func (x *session) localAddr() netip.AddrPort {
 	if x.local != nil {
 		return *x.local
 	}
-	if s, ok := x.client.(*reactor.Socket); ok {
-		return s.LocalAddr()
+	s, ok := x.client.(*reactor.Socket)
+	if !ok {
+		return netip.AddrPort{}
 	}
-	return netip.AddrPort{}
+	return s.LocalAddr()
 }
 
 // awaitHello reads the ClientHello of a connection of the copy driver, of
@@ -168,13 +137,4 @@ func (svc *service) proxyHeader(b []byte, client, local netip.AddrPort) []byte {
 		return b
 	}
 	return proxyproto.Append(b, svc.ProxyOut, proxyproto.Proxy, client, local)
-}
-
-// addrPortOf returns an address of a net.Conn.
-func addrPortOf(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	return unmapped(t.AddrPort())
 }

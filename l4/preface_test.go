@@ -19,6 +19,12 @@ import (
 	"sluice/pkg/proxyproto"
 )
 
+// addrPortOf returns an address of a connection, an IPv4 one as such.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	p := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
 var (
 	proxied = netip.MustParseAddrPort("192.0.2.7:4711")
 	target  = netip.MustParseAddrPort("192.0.2.8:443")

@@ -119,13 +119,10 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 // Serve accepts and balances connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
 func (s *Server) Serve() error {
-	switch {
-	case s.cfg.Loops == nil:
+	if s.cfg.Loops == nil {
 		return s.serveCopy()
-	case s.ln.SpeaksTLS():
-		return s.serveGuests()
 	}
-	return s.serveLoops()
+	return s.ln.Serve(s.closing, s.cfg.Loops, s.welcome)
 }
 
 // Shutdown stops accepting without losing a queued connection, waits until

@@ -2,7 +2,6 @@ package l4
 
 import (
 	"crypto/tls"
-	"net/netip"
 	"time"
 
 	"sluice/pkg/backend"
@@ -130,9 +129,4 @@ func (s *service) count(b *backend.Backend, in, out int64) {
 		b.Counters.BytesOut.Add(uint64(out))
 		s.metrics.bytesOut.AddInt64(out)
 	}
-}
-
-// unmapped returns a with an IPv4 address as such.
-func unmapped(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

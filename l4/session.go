@@ -41,7 +41,6 @@ type session struct {
 	prev, next *session
 	rec        record
 	place      listen.Place
-	placed     bool // place is held; else the client gives its place back as it closes
 
 	client, server reactor.Stream   // server is nil until established
 	local          *netip.AddrPort  // what the client connected to, if it is not the socket's word
@@ -71,13 +70,19 @@ type flow struct {
 	counted int64 // part of moved that was counted
 }
 
-// newSession returns a session at its beginning; client belongs to it from now
-// on.
-func (s *Server) newSession(client reactor.Stream, peer netip.AddrPort) *session {
-	x := &session{s: s, l: client.Loop(), client: client}
-	x.rec = record{client: peer, start: time.Now()}
+// newSession returns the session of a connection that has arrived.
+func (s *Server) newSession(a *listen.Arrival) *session {
+	x := &session{s: s, l: a.Stream.Loop(), client: a.Stream, place: a.Place}
+	x.rec = record{client: a.Client, start: time.Now()}
+	if a.Local.IsValid() {
+		local := a.Local
+		x.local = &local
+	}
+	if t := s.cfg.UserTimeout; t > 0 {
+		setUserTimeout(a.Stream, t)
+	}
 	x.list().add(x)
-	client.Handle(x)
+	x.client.Handle(x)
 	return x
 }
 
@@ -143,7 +148,7 @@ func (s *Server) cutSessions() {
 func (x *session) Expired(t *reactor.Timer) {
 	switch d := x.dialing; {
 	case x.preface != nil:
-		x.refuse(x.preface.rejection(), os.ErrDeadlineExceeded)
+		x.refuse(listen.TLSHandshake, os.ErrDeadlineExceeded)
 	case t == &x.timer && d != nil:
 		x.deadlineOver()
 	case t == &x.timer:
@@ -431,7 +436,5 @@ func (x *session) end(reason Reason, reset reactor.Stream) {
 	if x.server != nil {
 		x.server.Close()
 	}
-	if x.placed {
-		x.s.ln.Leave(x.place)
-	}
+	x.s.ln.Leave(x.place)
 }

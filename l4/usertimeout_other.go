@@ -2,10 +2,7 @@
 
 package l4
 
-import (
-	"net"
-	"time"
-)
+import "time"
 
 // setUserTimeout does nothing: this system has no such timeout.
-func setUserTimeout(*net.TCPConn, time.Duration) {}
+func setUserTimeout(any, time.Duration) {}

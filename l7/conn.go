@@ -59,23 +59,18 @@ type conn struct {
 	fires    int64 // when timer does, not after deadline
 
 	state   connState
-	placed  bool // place is to be given back
 	trusted bool // the client is a proxy of ours
 	served  bool // a request was
 	eof     bool // the client has ended its direction
 	looping bool // serve is running
 }
 
-// start makes stream, a client's connection that was admitted by the listener,
-// a connection of the server. It runs in l. place is given back in the end; it
-// is nil if the stream itself does that when it is closed. state is nil
-// without TLS, and already is what was read of the connection.
-func (s *Server) start(l *reactor.Loop, stream reactor.Stream, place *listen.Place, client, _ netip.AddrPort, state *tls.ConnectionState, already []byte) {
-	sh := s.shards[l.Index()]
-	c := &conn{sh: sh, stream: stream, client: client, tls: state}
-	if place != nil {
-		c.place, c.placed = *place, true
-	}
+// start makes a connection that has arrived one of the server. It runs in the
+// connection's loop.
+func (s *Server) start(a listen.Arrival) {
+	sh := s.shards[a.Stream.Loop().Index()]
+	c := &conn{sh: sh, stream: a.Stream, place: a.Place, client: a.Client, tls: a.TLS}
+	client := a.Client
 	if client.IsValid() {
 		c.key = balance.HashAddr(client.Addr())
 		for _, p := range s.cfg.TrustedProxies {
@@ -83,14 +78,14 @@ func (s *Server) start(l *reactor.Loop, stream reactor.Stream, place *listen.Pla
 		}
 	}
 	sh.add(c)
-	stream.Handle(c)
+	c.stream.Handle(c)
 	c.arm(s.cfg.HeadTimeout)
 	if s.stopped.Load() == closingFresh {
 		c.arm(idleGrace)
 	}
 	defer c.guard()
-	if len(already) > 0 {
-		c.feed(already, false)
+	if len(a.Read) > 0 {
+		c.feed(bytes.Clone(a.Read), true)
 	}
 	if c.state != closed && c.x == nil {
 		c.serve()
@@ -348,9 +343,7 @@ func (c *conn) close() {
 	c.sh.l.Stop(&c.timer)
 	c.sh.remove(c)
 	c.stream.Close()
-	if c.placed {
-		c.sh.s.ln.Leave(c.place)
-	}
+	c.sh.s.ln.Leave(c.place)
 }
 
 // cut ends the connection with whatever is under way on it, as the server

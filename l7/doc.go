@@ -6,9 +6,8 @@
 //
 // The walk of a request, one file a step:
 //
-//  1. accept (accept.go, accept_linux.go): pkg/listen admits a connection;
-//     plain ones are accepted by the loops themselves, those that speak TLS
-//     shake hands in a goroutine and arrive as streams.
+//  1. accept (pkg/listen): limits, the PROXY header and the TLS handshake are
+//     dealt with there; the connection arrives in the loop it will live in.
 //  2. read (conn.go): a connection that waits for a request is a small struct
 //     and holds no buffer; what has come of a head is kept until all of it is
 //     there.

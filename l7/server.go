@@ -180,7 +180,7 @@ func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
 
 // Serve accepts and serves connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
-func (s *Server) Serve() error { return s.accept() }
+func (s *Server) Serve() error { return s.ln.Serve(s.closing, s.cfg.Loops, s.start) }
 
 // Drain makes every response from now on the last one on its connection.
 // Connections are still accepted. It does not block.

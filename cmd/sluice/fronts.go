@@ -112,7 +112,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 		})
 	}
 	for _, l := range c.L7 {
-		bind("l7", l.Addr, l.Addr, l.ConnLimits, config.ProxyIn{}, nil, func(ln *listen.Listener) (server, error) {
+		bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
 			return l7.New(ln, l7Config(c, services, fs.loops, set, logger))
 		})
 	}

@@ -78,6 +78,11 @@ func checkFiles(c *config.Config) (problems []error) {
 			problems = append(problems, config.Problem{Setting: "l4", Reason: err.Error()})
 		}
 	}
+	for _, l := range c.L7 {
+		if _, err := k.server([]config.Certificate{l.Certificate}); err != nil {
+			problems = append(problems, config.Problem{Setting: "l7", Reason: err.Error()})
+		}
+	}
 	for _, s := range c.Services {
 		if _, err := backendTLS(s); err != nil {
 			problems = append(problems, config.Problem{Setting: "service", Reason: err.Error()})

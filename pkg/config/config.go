@@ -150,6 +150,8 @@ type Certificate struct {
 type L7 struct {
 	Addr string
 	ConnLimits
+	ProxyIn
+	Certificate
 }
 
 // ConnLimits bounds the connections of a listener. Those beyond are closed as

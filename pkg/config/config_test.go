@@ -30,6 +30,7 @@ func TestParseSuccess(t *testing.T) {
 	l7 := func(s string) { t.Helper(); v, err := ParseL7(s); f(v, err, s) }
 	l7(":80")
 	l7("0.0.0.0:8080,max-conns=3")
+	l7(":443,proxy-in=v2,proxy-from=10.0.0.0/8,tls-cert=/certs")
 	route := func(s string) { t.Helper(); v, err := ParseRoute(s); f(v, err, s) }
 	route("/=web")
 	route("example.com/api=api,strip=/api")

@@ -164,7 +164,7 @@ func (l L4) String() string {
 // MarshalText is String.
 func (l L4) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// ParseL7 reads ADDR and the keys of ConnLimits.
+// ParseL7 reads ADDR and the keys of ConnLimits, ProxyIn and Certificate.
 func ParseL7(spec string) (L7, error) {
 	var l L7
 	head, options, err := cutSpec(spec)
@@ -178,25 +178,43 @@ func ParseL7(spec string) (L7, error) {
 	return l, l.check()
 }
 
-func (l *L7) keys() []string { return append([]string{"addr"}, l.ConnLimits.keys()...) }
+func (l *L7) keys() []string {
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys())
+}
+
+func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) }
 
 func (l *L7) set(key, value string) (err error) {
-	switch key {
-	case "addr":
+	switch {
+	case key == "addr":
 		l.Addr = value
+	case slices.Contains(l.ProxyIn.keys(), key):
+		err = l.ProxyIn.set(key, value)
+	case slices.Contains(l.Certificate.keys(), key):
+		err = l.Certificate.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
 	return err
 }
 
-func (l *L7) check() error { return listenAddr(l.Addr) }
+func (l *L7) check() error {
+	if err := listenAddr(l.Addr); err != nil {
+		return err
+	}
+	if err := l.ProxyIn.check(); err != nil {
+		return err
+	}
+	return l.Certificate.check()
+}
 
 // UnmarshalYAML reads the line of ParseL7 or a mapping with addr and its keys.
 func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7) }
 
 // String returns the line that ParseL7 reads.
-func (l L7) String() string { return line(l.Addr, l.ConnLimits.pairs()...) }
+func (l L7) String() string {
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs())...)
+}
 
 // MarshalText is String.
 func (l L7) MarshalText() ([]byte, error) { return []byte(l.String()), nil }

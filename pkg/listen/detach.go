@@ -17,12 +17,12 @@ func (d *detached) close() error {
 	return syscall.Close(d.fd)
 }
 
-// Detach gives the listening socket, which is non-blocking, to somebody who
+// detach gives the listening socket, which is non-blocking, to somebody who
 // accepts from it on their own, and takes it from Accept, which must not have
-// been called. They ask Admit about every connection. The listener still owns
+// been called. They ask admit about every connection. The listener still owns
 // the descriptor: Close, and Drain when the queue is empty, call stop, which
 // must make them stop and return when they have, and then close it.
-func (l *Listener) Detach(stop func()) (fd int, err error) {
+func (l *Listener) detach(stop func()) (fd int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.detached != nil {

@@ -25,12 +25,6 @@ type Guest struct {
 	Read []byte
 }
 
-// ParseHeader reads the PROXY header at the beginning of b, of a version that
-// the listener accepts; see proxyproto.Parse.
-func (l *Listener) ParseHeader(b []byte) (h proxyproto.Header, n int, err error) {
-	return proxyproto.Parse(b, l.cfg.Proxy.Versions)
-}
-
 // SpeaksTLS reports whether connections begin with a TLS handshake.
 func (l *Listener) SpeaksTLS() bool { return l.cfg.TLS != nil }
 
@@ -101,7 +95,7 @@ func (c *Conn) readHeader(ctx context.Context, g *Guest) error {
 	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
 		g.Client, g.Local = h.Source, h.Destination
 	}
-	if !c.l.AdmitClient(&c.place, g.Client.Addr()) {
+	if !c.l.admitClient(&c.place, g.Client.Addr()) {
 		return errors.New("too many connections of a client")
 	}
 	return nil

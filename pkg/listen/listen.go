@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,11 +85,12 @@ type Listener struct {
 	trouble  throttle.Throttle
 
 	// mu protects the fields below.
-	mu       sync.Mutex
-	open     int                // connections admitted that have not left
-	conns    map[*Conn]struct{} // those of them that AcceptConn returned
-	empty    chan struct{}      // closed when none is open and the listener closed; nil while nobody waits
-	detached *detached          // set once the socket was given away
+	mu        sync.Mutex
+	open      int                    // connections admitted that have not left
+	conns     map[*Conn]struct{}     // those of them that AcceptConn returned
+	entrances map[*entrance]struct{} // and those whose PROXY header is awaited in a loop
+	empty     chan struct{}          // closed when none is open and the listener closed; nil while nobody waits
+	detached  *detached              // set once the socket was given away
 }
 
 // Listen binds cfg.Address. The caller closes the listener.
@@ -102,11 +105,12 @@ func Listen(cfg Config) (*Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %q: %w", cfg.Address, unwrapOp(err))
 	}
 	l := &Listener{
-		cfg:    cfg,
-		ln:     ln.(*net.TCPListener),
-		addr:   ln.Addr(),
-		closed: make(chan struct{}),
-		conns:  make(map[*Conn]struct{}),
+		cfg:       cfg,
+		ln:        ln.(*net.TCPListener),
+		addr:      ln.Addr(),
+		closed:    make(chan struct{}),
+		conns:     make(map[*Conn]struct{}),
+		entrances: make(map[*entrance]struct{}),
 	}
 	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
 	l.accepted = cfg.Metrics.NewCounter("sluice_listener_accepted_total" + labels)
@@ -177,7 +181,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		if err == nil {
 			backoff = 0
 			l.extendDrain()
-			if c := l.admit(tc); c != nil {
+			if c := l.enter(tc); c != nil {
 				return c, nil
 			}
 			continue
@@ -186,7 +190,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			l.Close()
 			return nil, net.ErrClosed
 		}
-		backoff = l.AcceptFailed(err, backoff)
+		backoff = l.acceptFailed(err, backoff)
 		select {
 		case <-time.After(backoff):
 		case <-l.closed:
@@ -195,10 +199,10 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	}
 }
 
-// AcceptFailed counts and logs a failed accept and returns how long to wait
+// acceptFailed counts and logs a failed accept and returns how long to wait
 // before the next one, given how long was waited after the one before, 0 if
 // that succeeded.
-func (l *Listener) AcceptFailed(err error, waited time.Duration) time.Duration {
+func (l *Listener) acceptFailed(err error, waited time.Duration) time.Duration {
 	l.failed.Inc()
 	wait := min(max(2*waited, minBackoff), maxBackoff)
 	if ok, dropped := l.trouble.Allow(time.Now()); ok {
@@ -208,16 +212,17 @@ func (l *Listener) AcceptFailed(err error, waited time.Duration) time.Duration {
 	return wait
 }
 
-// Place is a connection's place under the limits of its listener.
+// Place is a connection's place under the limits of its listener. The zero
+// value is none.
 type Place struct {
 	client netip.Addr // not valid if the client is not tracked
+	held   bool
 }
 
-// Admit gives a new connection from peer a place, or reports false if that
+// admit gives a new connection from peer a place, or reports false if that
 // exceeds a limit; the connection must then be closed. Leave gives the place
-// back. If ExpectsHeader, the limits for clients are left to AdmitClient.
-// AcceptConn, Conn.Handshake and Conn.Close call all of them themselves.
-func (l *Listener) Admit(peer netip.Addr) (p Place, ok bool) {
+// back. If ExpectsHeader, the limits for clients are left to admitClient.
+func (l *Listener) admit(peer netip.Addr) (p Place, ok bool) {
 	l.arrived.Add(1)
 	l.mu.Lock()
 	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
@@ -229,7 +234,8 @@ func (l *Listener) Admit(peer netip.Addr) (p Place, ok bool) {
 		l.Reject(MaxConns, peer, nil)
 		return p, false
 	}
-	if !l.ExpectsHeader(peer) && !l.AdmitClient(&p, peer) {
+	p.held = true
+	if !l.ExpectsHeader(peer) && !l.admitClient(&p, peer) {
 		l.Leave(p)
 		return p, false
 	}
@@ -241,9 +247,9 @@ func (l *Listener) Admit(peer netip.Addr) (p Place, ok bool) {
 // the PROXY protocol, which says who the client is.
 func (l *Listener) ExpectsHeader(peer netip.Addr) bool { return l.cfg.Proxy.Expects(peer) }
 
-// AdmitClient enters client into the place of its connection, or reports false
+// admitClient enters client into the place of its connection, or reports false
 // if that exceeds a limit.
-func (l *Listener) AdmitClient(p *Place, client netip.Addr) bool {
+func (l *Listener) admitClient(p *Place, client netip.Addr) bool {
 	if l.clients == nil || p.client.IsValid() {
 		return true
 	}
@@ -259,8 +265,11 @@ func (l *Listener) AdmitClient(p *Place, client netip.Addr) bool {
 	return true
 }
 
-// Leave gives back the place of a connection that was admitted.
+// Leave gives back the place of a connection that has ended.
 func (l *Listener) Leave(p Place) {
+	if !p.held {
+		return
+	}
 	if p.client.IsValid() {
 		l.clients.Leave(p.client)
 	}
@@ -270,10 +279,10 @@ func (l *Listener) Leave(p Place) {
 	l.signalEmpty()
 }
 
-// admit counts tc in, or closes it and returns nil if that exceeds a limit.
-func (l *Listener) admit(tc *net.TCPConn) *Conn {
+// enter counts tc in, or closes it and returns nil if that exceeds a limit.
+func (l *Listener) enter(tc *net.TCPConn) *Conn {
 	client := addrPortOf(tc.RemoteAddr())
-	place, ok := l.Admit(client.Addr())
+	place, ok := l.admit(client.Addr())
 	if !ok {
 		tc.Close()
 		return nil
@@ -333,9 +342,6 @@ func (l *Listener) Close() error {
 	})
 	return err
 }
-
-// Done is closed when no connection will be accepted any more.
-func (l *Listener) Done() <-chan struct{} { return l.closed }
 
 // Drain stops new connections and returns once those that the kernel had
 // already queued are accepted and the listener is closed, after some 0.2 s
@@ -418,17 +424,18 @@ func (l *Listener) Wait(ctx context.Context) error {
 	}
 }
 
-// CloseConns closes every open connection that AcceptConn returned, and returns
-// how many there were.
+// CloseConns closes every open connection that AcceptConn returned, or that is
+// not served yet, and returns how many there were.
 func (l *Listener) CloseConns() int {
 	l.mu.Lock()
-	conns := make([]*Conn, 0, len(l.conns))
-	for c := range l.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(l.conns))
+	entrances := slices.Collect(maps.Keys(l.entrances))
 	l.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
 	}
-	return len(conns)
+	for _, e := range entrances {
+		e.arrival.Stream.Loop().Post(e.close)
+	}
+	return len(conns) + len(entrances)
 }

@@ -108,7 +108,7 @@ func TestClientLimits(t *testing.T) {
 	var places []Place
 	f := func(client netip.Addr, want bool) {
 		t.Helper()
-		p, ok := l.Admit(client)
+		p, ok := l.admit(client)
 		if ok != want {
 			t.Fatalf("unexpected admission of %v; got %v; want %v", client, ok, want)
 		}

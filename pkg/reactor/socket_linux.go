@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// HasSockets says whether Group.Listen and Loop.Adopt are there.
+const HasSockets = true
+
 // Socket is a TCP socket as a Stream.
 type Socket struct {
 	base

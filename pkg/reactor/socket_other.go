@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// HasSockets says whether Group.Listen and Loop.Adopt are there.
+const HasSockets = false
+
 // Socket is a TCP connection that the loop makes, as a Stream: here, a Conn.
 type Socket struct {
 	Conn

@@ -1,0 +1,174 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"sluice/pkg/proxyproto"
+	"sluice/pkg/reactor"
+)
+
+// Arrival is a connection that is ready to be served in a loop.
+type Arrival struct {
+	// Stream is the connection. Whoever serves it closes it, and then gives
+	// Place back.
+	Stream reactor.Stream
+	Place  Place
+	// Client is who connected and Local what to, as the PROXY header says if
+	// there is one; Local is not valid if there is none. IPv4 addresses are
+	// such.
+	Client, Local netip.AddrPort
+	// TLS is the state of the handshake; nil without TLS.
+	TLS *tls.ConnectionState
+	// Read is what the client has sent already. It is valid until the function
+	// that got the Arrival returns.
+	Read []byte
+}
+
+// Serve accepts connections, within the limits, and calls f for each, in the
+// loop of g that it will live in, once the PROXY header and the TLS handshake
+// that are due are over. It returns nil when the listener is closed;
+// handshakes that are under way end with ctx.
+//
+// Plain connections are accepted by the loops themselves, where the system has
+// sockets of theirs. The others take a goroutine until they are ready.
+func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival)) error {
+	if l.cfg.TLS == nil && reactor.HasSockets {
+		return l.serveLoops(g, f)
+	}
+	for {
+		c, err := l.AcceptConn()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go func() {
+			guest, err := c.Handshake(ctx)
+			if err != nil {
+				return
+			}
+			loop := g.Least()
+			if !loop.Post(func() {
+				f(Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, TLS: guest.TLS, Read: guest.Read})
+			}) {
+				guest.Conn.Close()
+			}
+		}()
+	}
+}
+
+// arrive serves a socket that was accepted in its loop.
+func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, f func(Arrival)) {
+	a := Arrival{Stream: s, Client: peer, Place: place}
+	if !l.ExpectsHeader(peer.Addr()) {
+		f(a)
+		return
+	}
+	e := &entrance{l: l, arrival: a, f: f}
+	l.mu.Lock()
+	l.entrances[e] = struct{}{}
+	l.mu.Unlock()
+	s.Handle(e)
+	s.Loop().After(&e.timer, l.cfg.HandshakeTimeout, e)
+	e.Ready(s)
+}
+
+// entrance is where a connection waits for its PROXY header: the handler of
+// its stream until then.
+type entrance struct {
+	l       *Listener
+	arrival Arrival
+	f       func(Arrival)
+	timer   reactor.Timer
+	read    []byte // the beginning of a header
+	left    bool
+}
+
+// Ready reads what there is of the header.
+func (e *entrance) Ready(s reactor.Stream) {
+	for !e.left && s.Readable() {
+		buf := s.Loop().Scratch()
+		n, err := s.Read(buf)
+		switch {
+		case err == nil:
+			e.understand(buf[:n])
+		case errors.Is(err, reactor.ErrAgain):
+			return
+		case errors.Is(err, io.EOF) && len(e.read) == 0:
+			e.close() // as balancers do that look whether somebody listens
+		default:
+			e.reject(err)
+		}
+	}
+}
+
+// understand takes bytes of the header, and lets the connection in if it is
+// whole.
+func (e *entrance) understand(b []byte) {
+	if e.read != nil {
+		e.read = append(e.read, b...)
+		b = e.read
+	}
+	h, n, err := proxyproto.Parse(b, e.l.cfg.Proxy.Versions)
+	switch {
+	case errors.Is(err, proxyproto.ErrShort):
+		if e.read == nil {
+			e.read = slices.Clone(b)
+		}
+		return
+	case err != nil:
+		e.reject(err)
+		return
+	}
+	a := &e.arrival
+	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
+		a.Client, a.Local = h.Source, h.Destination
+	}
+	if !e.l.admitClient(&a.Place, a.Client.Addr()) {
+		e.close()
+		return
+	}
+	e.leave()
+	a.Read = b[n:]
+	e.f(*a)
+}
+
+// Expired is told that the header has not come in time.
+func (e *entrance) Expired(*reactor.Timer) { e.reject(os.ErrDeadlineExceeded) }
+
+// Panicked gives back what a panic would have kept.
+func (e *entrance) Panicked() { e.close() }
+
+func (e *entrance) reject(err error) {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	e.l.Reject(ProxyHeader, e.arrival.Client.Addr(), err)
+	e.close()
+}
+
+// leave ends the wait.
+func (e *entrance) leave() {
+	e.left = true
+	e.arrival.Stream.Loop().Stop(&e.timer)
+	e.l.mu.Lock()
+	delete(e.l.entrances, e)
+	e.l.mu.Unlock()
+}
+
+// close turns the connection away.
+func (e *entrance) close() {
+	if !e.left {
+		e.leave()
+		e.arrival.Stream.Close()
+		e.l.Leave(e.arrival.Place)
+	}
+}

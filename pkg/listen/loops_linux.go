@@ -1,0 +1,76 @@
+//go:build !portable
+
+package listen
+
+import (
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/pkg/reactor"
+)
+
+// serveLoops lets the loops accept until the listener is closed.
+func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
+	backoff := backoff{next: l.acceptFailed}
+	var stop func()
+	started := make(chan struct{})
+	fd, err := l.detach(func() {
+		<-started
+		if stop != nil {
+			stop()
+		}
+	})
+	if err != nil {
+		close(started)
+		return err
+	}
+	stop, err = g.Listen(fd, reactor.Accepting{
+		Accept: func(loop *reactor.Loop, fd int, peer netip.AddrPort) {
+			backoff.reset()
+			place, ok := l.admit(peer.Addr())
+			if !ok {
+				_ = syscall.Close(fd)
+				return
+			}
+			s, err := loop.Adopt(fd)
+			if err != nil {
+				l.Leave(place)
+				return
+			}
+			l.arrive(s, peer, place, f)
+		},
+		Failed: backoff.failed,
+	})
+	close(started)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	<-l.closed
+	return nil
+}
+
+// backoff remembers how long accepting has last been put off. It is shared by
+// the loops.
+type backoff struct {
+	next func(err error, waited time.Duration) time.Duration
+
+	// mu protects the field below.
+	mu     sync.Mutex
+	waited time.Duration
+}
+
+func (b *backoff) failed(err error) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waited = b.next(err, b.waited)
+	return b.waited
+}
+
+func (b *backoff) reset() {
+	b.mu.Lock()
+	b.waited = 0
+	b.mu.Unlock()
+}
