@@ -10,13 +10,15 @@ import (
 // Status is what the source of membership says of a member.
 type Status uint8
 
-// The four states of Consul's aggregated checks. A source that has no opinion
-// of its own, such as a static list, says Passing.
+// The four states of Consul's aggregated checks, and Absent: the source lists
+// the member no more, but cannot be sure that it means it. A source that has no
+// opinion of its own, such as a static list, says Passing.
 const (
 	Passing Status = iota
 	Warning
 	Critical
 	Maintenance
+	Absent
 )
 
 // String returns the status as Consul spells it.
@@ -30,6 +32,8 @@ func (s Status) String() string {
 		return "critical"
 	case Maintenance:
 		return "maintenance"
+	case Absent:
+		return "absent"
 	}
 	return fmt.Sprintf("status(%d)", s)
 }
@@ -37,15 +41,17 @@ func (s Status) String() string {
 // State is sluice's own opinion of a backend, after hysteresis.
 type State uint8
 
-// A backend is Unknown until its first check ends.
+// A backend is Unknown until its first check ends, and Unchecked if its
+// service has no check.
 const (
 	Unknown State = iota
 	Up
 	Down
+	Unchecked
 )
 
 // States lists every State, for whoever writes one metric series for each.
-func States() []State { return []State{Unknown, Up, Down} }
+func States() []State { return []State{Unknown, Up, Down, Unchecked} }
 
 // String returns the state in lower case, as metrics and logs show it.
 func (s State) String() string {
@@ -56,6 +62,8 @@ func (s State) String() string {
 		return "up"
 	case Down:
 		return "down"
+	case Unchecked:
+		return "unchecked"
 	}
 	return fmt.Sprintf("state(%d)", s)
 }
@@ -184,12 +192,15 @@ func (b *Backend) SetCondition(c Condition) {
 // why, in words for an operator.
 func (b *Backend) Eligible() (ok bool, why string) {
 	t, c := b.target.Load(), b.condition.Load()
-	switch {
-	case t.Status == Critical || t.Status == Maintenance:
+	switch Decide(t.Status, c.State) {
+	case Drain:
 		return false, "the registry says " + t.Status.String()
-	case c.State == Down:
+	case Remove:
+		return false, "the registry lists it no more, and no check of it passes"
+	case Avoid:
 		return false, fmt.Sprintf("%s: %d failures in a row, last: %s", c.Signal, c.Streak, c.Detail)
-	case t.Weight <= 0:
+	}
+	if t.Weight <= 0 {
 		return false, "its weight is 0"
 	}
 	return true, ""

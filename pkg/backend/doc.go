@@ -10,19 +10,30 @@
 //   - the data path reads [Snapshot], which never changes once published, and
 //     takes and gives back slots with [Backend.Acquire] and [Backend.Release].
 //
-// [Backend.Eligible] is the one place where the two words meet:
+// [Decide] is the one place where the two words meet:
 //
-//	membership says   own check says   new connections
-//	passing           unknown, up      yes, by weight
-//	warning           unknown, up      yes, by the weight that came with it
-//	critical          any              no
-//	maintenance       any              no
-//	any               down             no
-//	any, weight 0     any              no
+//	            own check says
+//	source says   up           unknown      unchecked    down
+//	passing       route        route        route        avoid
+//	warning       route, warned, by the weight that came with it; avoid if down
+//	critical      drain        drain        drain        drain
+//	maintenance   drain        drain        drain        drain
+//	absent        keep         keep         remove       remove
+//	unreachable   as it said last
 //
-// "Unknown" is eligible: a member that its source calls healthy is used until
+// "Unknown" is routed to: a member that its source calls healthy is used until
 // a check of our own says otherwise, so a start never waits for a check.
-// Established connections are never touched by any of this.
+// "Unchecked" is a member of a service without checks. What the registry says
+// explicitly, critical or maintenance, holds whatever our own check finds.
+//
+// "Absent" is what an explicit word is not: the member is in no answer any
+// more, but so many left at once that the registry may have lost its memory.
+// Whoever watches it lists such members as [Absent] for as long as it wants
+// them kept; those whose own check passes then stay in use. A source that
+// cannot be reached reports nothing, so that its last word stands.
+//
+// A member of weight 0 gets no new connections. Established connections are
+// never touched by any of this.
 //
 // Beside that, [Backend.Observe] remembers for some seconds how the latest
 // connections or requests went. It makes nobody ineligible; it is what

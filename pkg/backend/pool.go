@@ -34,6 +34,7 @@ type Pool struct {
 	mu        sync.Mutex
 	version   uint64
 	members   map[string]*Backend // by ID
+	sorted    []*Backend          // the same, by ID; never changed in place
 	listeners []func(*Snapshot)
 }
 
@@ -90,6 +91,11 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	sortByID(added)
 	sortByID(removed)
 	p.members = members
+	p.sorted = make([]*Backend, 0, len(members))
+	for _, b := range members {
+		p.sorted = append(p.sorted, b)
+	}
+	sortByID(p.sorted)
 	p.version++
 	p.publish()
 	return added, removed
@@ -106,14 +112,10 @@ func (p *Pool) refresh() {
 func (p *Pool) publish() {
 	s := &Snapshot{
 		Version:  p.version,
-		All:      make([]*Backend, 0, len(p.members)),
-		Eligible: make([]*Backend, 0, len(p.members)),
-		Weights:  make([]int, 0, len(p.members)),
+		All:      p.sorted,
+		Eligible: make([]*Backend, 0, len(p.sorted)),
+		Weights:  make([]int, 0, len(p.sorted)),
 	}
-	for _, b := range p.members {
-		s.All = append(s.All, b)
-	}
-	sortByID(s.All)
 	for _, b := range s.All {
 		if ok, _ := b.Eligible(); ok {
 			s.Eligible = append(s.Eligible, b)

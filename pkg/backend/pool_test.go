@@ -80,16 +80,68 @@ func TestEligible(t *testing.T) {
 			t.Fatalf("unexpected snapshot of %v, %v, %d; got %v; want %v", status, state, weight, inSnapshot, want)
 		}
 	}
-	for _, status := range []Status{Passing, Warning} {
-		f(status, Unknown, 1, true, "")
-		f(status, Up, 1, true, "")
-		f(status, Down, 1, false, "tcp check: 3 failures in a row, last: refused")
-		f(status, Up, 0, false, "weight is 0")
-	}
+	// The table of the package doc, row by row.
+	refused := "tcp check: 3 failures in a row, last: refused"
+	nobody := "the registry lists it no more, and no check of it passes"
+	f(Passing, Up, 1, true, "")
+	f(Passing, Unknown, 1, true, "")
+	f(Passing, Unchecked, 1, true, "")
+	f(Passing, Down, 1, false, refused)
+	f(Warning, Up, 1, true, "")
+	f(Warning, Unknown, 1, true, "")
+	f(Warning, Unchecked, 1, true, "")
+	f(Warning, Down, 1, false, refused)
 	for _, state := range States() {
 		f(Critical, state, 1, false, "the registry says critical")
 		f(Maintenance, state, 1, false, "the registry says maintenance")
 	}
+	f(Absent, Up, 1, true, "")
+	f(Absent, Unknown, 1, true, "")
+	f(Absent, Unchecked, 1, false, nobody)
+	f(Absent, Down, 1, false, nobody)
+	// And whatever is routed to needs a weight.
+	for _, status := range []Status{Passing, Warning, Absent} {
+		f(status, Up, 0, false, "weight is 0")
+	}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	f := func(word Status, up, unknown, unchecked, down Verdict) {
+		t.Helper()
+		for own, want := range map[State]Verdict{Up: up, Unknown: unknown, Unchecked: unchecked, Down: down} {
+			if got := Decide(word, own); got != want {
+				t.Fatalf("unexpected verdict on %v, %v; got %v; want %v", word, own, got, want)
+			}
+		}
+	}
+	f(Passing, Route, Route, Route, Avoid)
+	f(Warning, RouteWarned, RouteWarned, RouteWarned, Avoid)
+	f(Critical, Drain, Drain, Drain, Drain)
+	f(Maintenance, Drain, Drain, Drain, Drain)
+	f(Absent, Keep, Keep, Remove, Remove)
+}
+
+// TestLastWordStands is the row of a source that cannot be reached: it reports
+// nothing, what it said last holds, and our own check goes on to be heard.
+func TestLastWordStands(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	f := func(want string) {
+		t.Helper()
+		if got := ids(p.Snapshot().Eligible); got != want {
+			t.Fatalf("unexpected eligible backends; got %q; want %q", got, want)
+		}
+	}
+	critical := target("b3", 1)
+	critical.Status = Critical
+	added, _ := p.Set([]Target{target("b1", 1), target("b2", 1), critical})
+	f("b1 b2")
+	added[0].SetCondition(Condition{State: Down})
+	added[2].SetCondition(Condition{State: Up})
+	f("b2")
+	added[0].SetCondition(Condition{State: Up})
+	f("b1 b2")
 }
 
 func TestSetConditionCountsTransitions(t *testing.T) {

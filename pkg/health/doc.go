@@ -12,7 +12,8 @@
 //
 // The first result decides a backend that is unknown: it has no history that
 // a single result could contradict. Until then the backend is used, because
-// its source of membership calls it healthy.
+// its source of membership calls it healthy. What the source's word and ours
+// come to together is the table of pkg/backend.
 //
 // The signals are the active check (TCP connect or HTTP GET), made at the
 // interval, and failed connects of live traffic: those do not count as

@@ -12,7 +12,7 @@ import (
 
 // Config sets how the backends of one service are checked.
 type Config struct {
-	// Check is made of every backend. nil means none: backends stay unknown,
+	// Check is made of every backend. nil means none: backends are Unchecked,
 	// and thereby eligible.
 	Check Check
 	// Interval is the time between two checks of a backend whose results agree
@@ -88,8 +88,12 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 			delete(m.loops, b)
 		}
 	}
-	if m.cfg.Check != nil && !m.closed {
+	if !m.closed {
 		for _, b := range added {
+			if m.cfg.Check == nil {
+				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
+				continue
+			}
 			ctx, cancel := context.WithCancel(context.Background())
 			l := &loop{cancel: cancel, done: make(chan struct{})}
 			m.loops[b] = l

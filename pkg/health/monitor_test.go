@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,10 +189,29 @@ func TestMonitorWithoutCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _, _ := follow(t, Config{})
 		time.Sleep(time.Hour)
-		if ok, why := b.Eligible(); !ok || b.State() != backend.Unknown {
+		if ok, why := b.Eligible(); !ok || b.State() != backend.Unchecked {
 			t.Fatalf("unexpected: %v, %q", b.State(), why)
 		}
 	})
+}
+
+// serveNothing returns an address that refuses connections: a socket has it
+// and does not listen, so that no other test can get it.
+func serveNothing(t *testing.T) (addr string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
 }
 
 // TestProbe runs both checks against real servers.
@@ -211,11 +230,7 @@ func TestProbe(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(release) })
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
+	dead := serveNothing(t)
 
 	f := func(spec, addr, want string) {
 		t.Helper()
@@ -236,12 +251,12 @@ func TestProbe(t *testing.T) {
 	}
 	live := s.Listener.Addr().String()
 	f("tcp", live, "")
-	f("tcp", dead.Addr().String(), "refused")
+	f("tcp", dead, "refused")
 	f("http:/", live, "")
 	f("http:/redirect", live, "")
 	f("http:/bad", live, "status 503")
 	f("http:/hang", live, "deadline")
-	f("http:/", dead.Addr().String(), "refused")
+	f("http:/", dead, "refused")
 	for _, spec := range []string{"", "ping", "http", "http:", "http:x"} {
 		if _, err := ParseCheck(spec); err == nil {
 			t.Fatalf("unexpected success of %q", spec)
