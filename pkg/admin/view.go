@@ -49,6 +49,17 @@ type backendView struct {
 	ChecksFailed    uint64    `json:"checks_failed"`
 	TransitionsUp   uint64    `json:"transitions_up"`
 	TransitionsDown uint64    `json:"transitions_down"`
+
+	History []changeView `json:"history"` // the oldest first
+}
+
+// changeView is a backend's change as /admin/backends shows it.
+type changeView struct {
+	At     time.Time `json:"at"`
+	To     string    `json:"to"`
+	Streak int       `json:"streak"`
+	Signal string    `json:"signal"`
+	Detail string    `json:"detail"`
 }
 
 // serviceView is a service as /admin/backends shows it.
@@ -63,6 +74,10 @@ type serviceView struct {
 func viewBackend(b *backend.Backend) backendView {
 	t, c := b.Target(), b.Condition()
 	eligible, why := b.Eligible()
+	history := []changeView{}
+	for _, c := range b.History() {
+		history = append(history, changeView(c))
+	}
 	return backendView{
 		ID:              b.ID(),
 		Address:         b.Addr(),
@@ -85,6 +100,7 @@ func viewBackend(b *backend.Backend) backendView {
 		ChecksFailed:    b.Counters.ChecksFailed.Load(),
 		TransitionsUp:   b.Counters.WentUp.Load(),
 		TransitionsDown: b.Counters.WentDown.Load(),
+		History:         history,
 	}
 }
 

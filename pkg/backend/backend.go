@@ -129,6 +129,7 @@ type Backend struct {
 
 	target    atomic.Pointer[Target]
 	condition atomic.Pointer[Condition]
+	history   history
 
 	_        [64]byte // keeps active, written at every pick, off the lines above
 	active   atomic.Int64
@@ -169,8 +170,8 @@ func (b *Backend) Condition() Condition { return *b.condition.Load() }
 // State returns the current state after hysteresis.
 func (b *Backend) State() State { return b.condition.Load().State }
 
-// SetCondition publishes a new condition and, if the state changed, counts
-// the transition and makes the pool offer or withhold the backend before it
+// SetCondition publishes a new condition and, if the state changed, counts and
+// remembers the transition and makes the pool offer or withhold the backend before it
 // returns. Failures from before b went Up are forgotten. It is for pkg/health
 // alone.
 func (b *Backend) SetCondition(c Condition) {
@@ -178,6 +179,7 @@ func (b *Backend) SetCondition(c Condition) {
 	if old.State == c.State {
 		return
 	}
+	b.history.add(Change{At: c.Since, To: c.State.String(), Streak: c.Streak, Signal: c.Signal, Detail: c.Detail})
 	switch c.State {
 	case Up:
 		b.forgive()

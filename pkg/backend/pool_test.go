@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func ids(bs []*Backend) string {
@@ -159,6 +160,33 @@ func TestSetConditionCountsTransitions(t *testing.T) {
 	}
 	if snapshots != 1+1+3 {
 		t.Fatalf("unexpected number of snapshots; got %d; want 5: at once, for Set, and for each transition", snapshots)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	added, _ := NewPool("web").Set([]Target{target("b1", 1)})
+	b := added[0]
+	if h := b.History(); len(h) != 0 {
+		t.Fatalf("unexpected history of a new backend: %v", h)
+	}
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	for i := range HistorySize + 3 {
+		c := Condition{State: States()[1+i%2], Since: at.Add(time.Duration(i) * time.Second), Streak: i, Signal: "tcp check", Detail: "refused"}
+		b.SetCondition(c)
+		c.Streak = 100 // not a change of the state
+		b.SetCondition(c)
+	}
+	h := b.History()
+	if len(h) != HistorySize {
+		t.Fatalf("unexpected length of the history; got %d; want %d", len(h), HistorySize)
+	}
+	for i, got := range h {
+		n := i + 3
+		want := Change{At: at.Add(time.Duration(n) * time.Second), To: []string{"up", "down"}[n%2], Streak: n, Signal: "tcp check", Detail: "refused"}
+		if got != want {
+			t.Fatalf("unexpected change %d; got %+v; want %+v", i, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,45 @@
+package backend
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// HistorySize is how many changes a backend remembers.
+const HistorySize = 16
+
+// Change is one change of what sluice holds of a backend.
+type Change struct {
+	At time.Time
+	// To is what the backend became, a closed set: the states.
+	To string
+	// Streak, Signal and Detail say why, as in Condition.
+	Streak int
+	Signal string
+	Detail string
+}
+
+// history is the latest changes of a backend, the oldest first. Its zero
+// value is empty; it is safe for concurrent use.
+type history struct {
+	mu      sync.Mutex
+	changes []Change
+}
+
+func (h *history) add(c Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.changes) == HistorySize {
+		h.changes = append(h.changes[:0], h.changes[1:]...)
+	}
+	h.changes = append(h.changes, c)
+}
+
+// History returns the latest changes of the backend, HistorySize at most, the
+// oldest first.
+func (b *Backend) History() []Change {
+	b.history.mu.Lock()
+	defer b.history.mu.Unlock()
+	return slices.Clone(b.history.changes)
+}
