@@ -40,6 +40,7 @@ type backendView struct {
 	Streak          int       `json:"streak"`
 	Signal          string    `json:"signal"`
 	Detail          string    `json:"detail"`
+	Rise            int       `json:"rise"` // passes in a row to come back, when down
 	Active          int64     `json:"active"`
 	Connections     uint64    `json:"connections"`
 	ConnectFailures uint64    `json:"connect_failures"`
@@ -91,6 +92,7 @@ func viewBackend(b *backend.Backend) backendView {
 		Streak:          c.Streak,
 		Signal:          c.Signal,
 		Detail:          c.Detail,
+		Rise:            c.Rise,
 		Active:          b.Active(),
 		Connections:     b.Counters.Connections.Load(),
 		ConnectFailures: b.Counters.ConnectFailures.Load(),

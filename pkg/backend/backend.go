@@ -99,6 +99,9 @@ type Condition struct {
 	Signal string
 	// Detail is the last error of the streak, empty when State is Up.
 	Detail string
+	// Rise is how many passes in a row it took, when State became Down, to
+	// leave it: more for a backend that flaps. It is 0 for other states.
+	Rise int
 }
 
 // Counters count what passed through a backend since it was first seen. All

@@ -10,6 +10,12 @@
 //	up       fail    fall (3)         down
 //	down     pass    rise (2)         up
 //
+// A backend that flaps has to show more before it is used again: each time it
+// goes down while a previous time is not forgotten, which takes a minute or
+// two, the rise is four times as high, up to 32, and then the passes have to
+// lie further apart. This is the damping of RFC 2439; at its ceiling a recovery
+// takes 32 passes an interval apart. Going down is never damped.
+//
 // The first result decides a backend that is unknown: it has no history that
 // a single result could contradict. Until then the backend is used, because
 // its source of membership calls it healthy. What the source's word and ours

@@ -1,12 +1,17 @@
 package health
 
-import "sluice/pkg/backend"
+import (
+	"time"
 
-// Hysteresis turns results into a state. It is a plain value without a clock;
-// its zero value is unknown with a rise and a fall of 1.
+	"sluice/pkg/backend"
+)
+
+// Hysteresis turns results into a state. It is a plain value that reads no
+// clock; its zero value is unknown with a rise and a fall of 1.
 type Hysteresis struct {
-	// Rise is how many passes in a row make a backend that is down go up.
-	// Values below 1 count as 1.
+	// Rise is how many passes in a row make a backend that is down go up, if
+	// it did not go down several times lately; see Needed. Values below 1
+	// count as 1.
 	Rise int
 	// Fall is how many failures in a row make a backend that is up go down.
 	// Values below 1 count as 1.
@@ -14,6 +19,7 @@ type Hysteresis struct {
 
 	state    backend.State
 	contrary int // results in a row that contradict state
+	damping  damping
 }
 
 // State returns the current state.
@@ -23,25 +29,46 @@ func (h *Hysteresis) State() backend.State { return h.state }
 // the backend is in transition.
 func (h *Hysteresis) Contrary() int { return h.contrary }
 
+// Needed returns how many contrary results in a row change the state now.
+func (h *Hysteresis) Needed(now time.Time) int {
+	switch h.state {
+	case backend.Up:
+		return max(h.Fall, 1)
+	case backend.Down:
+		return passes(h.Rise, h.damping.level(now))
+	}
+	return 1
+}
+
+// Spacing returns the time to let pass between two results while they
+// contradict the state: fast, or more, up to most, for who flaps.
+func (h *Hysteresis) Spacing(now time.Time, fast, most time.Duration) time.Duration {
+	if h.state != backend.Down {
+		return fast
+	}
+	return spacing(h.Rise, h.damping.level(now), fast, most)
+}
+
 // Observe takes one result and reports whether it changed the state, and
 // after how many results in a row.
-func (h *Hysteresis) Observe(pass bool) (changed bool, streak int) {
-	needed, next := 1, backend.Down
+func (h *Hysteresis) Observe(pass bool, now time.Time) (changed bool, streak int) {
+	next := backend.Down
 	if pass {
 		next = backend.Up
 	}
-	switch {
-	case h.state == next:
+	if h.state == next {
+		if h.contrary > 0 && next == backend.Down {
+			h.damping.goesOn(now)
+		}
 		h.contrary = 0
 		return false, 0
-	case h.state == backend.Up:
-		needed = max(h.Fall, 1)
-	case h.state == backend.Down:
-		needed = max(h.Rise, 1)
 	}
 	h.contrary++
-	if h.contrary < needed {
+	if h.contrary < h.Needed(now) {
 		return false, 0
+	}
+	if next == backend.Down {
+		h.damping.flap(now)
 	}
 	streak = h.contrary
 	h.state, h.contrary = next, 0

@@ -19,8 +19,9 @@ type Config struct {
 	// with its state. 0 means 2 s.
 	Interval time.Duration
 	// FastInterval is the time between checks while results contradict the
-	// state, and between checks that failed connects ask for. 0 means 30 ms;
-	// it is never more than Interval.
+	// state, and between checks that failed connects ask for; a backend that
+	// flaps gets longer ones, up to Interval. 0 means 30 ms; it is never more
+	// than Interval.
 	FastInterval time.Duration
 	// DownInterval is the time between checks of a backend that is down and
 	// keeps failing. 0 means Interval.
@@ -134,9 +135,10 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 			return
 		case <-timer.C:
 		case <-b.Suspected():
-			// At once, but not faster than the fast interval allows, however
-			// many connects fail.
-			if wait := m.cfg.FastInterval - time.Since(last); wait > 0 {
+			// At once, but not faster than in transition, however many connects
+			// fail.
+			now := time.Now()
+			if wait := h.Spacing(now, m.cfg.FastInterval, m.cfg.Interval) - now.Sub(last); wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
@@ -154,7 +156,7 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 func (m *Monitor) wait(h *Hysteresis, passed bool) time.Duration {
 	switch {
 	case h.Contrary() > 0:
-		return m.cfg.FastInterval
+		return h.Spacing(time.Now(), m.cfg.FastInterval, m.cfg.Interval)
 	case !passed:
 		return jitter(m.cfg.DownInterval)
 	}
@@ -175,22 +177,23 @@ func (m *Monitor) check(ctx context.Context, b *backend.Backend, h *Hysteresis) 
 	} else {
 		b.Counters.ChecksFailed.Add(1)
 	}
-	from := h.State()
-	changed, streak := h.Observe(passed)
+	from, now := h.State(), time.Now()
+	changed, streak := h.Observe(passed, now)
 	if !changed {
 		return passed
 	}
-	c := backend.Condition{State: h.State(), Since: time.Now(), Streak: streak, Signal: m.cfg.Check.String()}
+	c := backend.Condition{State: h.State(), Since: now, Streak: streak, Signal: m.cfg.Check.String()}
 	level := slog.LevelInfo
 	if err != nil {
 		c.Detail = err.Error()
+		c.Rise = h.Needed(now)
 		level = slog.LevelWarn
 	}
 	b.SetCondition(c)
 	m.cfg.Logger.Log(ctx, level, "backend state changed",
 		"service", b.Service(), "backend", b.Addr(), "id", b.ID(),
 		"from", from.String(), "to", c.State.String(),
-		"signal", c.Signal, "streak", streak, "detail", c.Detail)
+		"signal", c.Signal, "streak", streak, "detail", c.Detail, "rise", c.Rise)
 	return passed
 }
 

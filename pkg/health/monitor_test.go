@@ -104,6 +104,47 @@ func TestMonitorWalk(t *testing.T) {
 	})
 }
 
+// TestMonitorFlaps lets a backend change its mind at every period for a
+// minute, under traffic that reports each failed connect, and counts.
+func TestMonitorFlaps(t *testing.T) {
+	t.Parallel()
+	f := func(half time.Duration, most uint64) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			check := &script{}
+			b, _, _ := follow(t, Config{Check: check, DownInterval: time.Second})
+			time.Sleep(3 * time.Second)
+			for start := time.Now(); time.Since(start) < time.Minute; {
+				check.set(errors.New("refused"))
+				for range 10 {
+					if ok, _ := b.Eligible(); ok {
+						b.ReportConnectFailure()
+					}
+					time.Sleep(half / 10)
+				}
+				check.set(nil)
+				time.Sleep(half)
+			}
+			n := b.Counters.WentUp.Load() + b.Counters.WentDown.Load()
+			if t.Logf("half a period of %v: %d transitions", half, n); n > most {
+				t.Fatalf("unexpected transitions of a backend that changes every %v for a minute; got %d; want at most %d", half, n, most)
+			}
+			// Once it is steady, it is back within the bound that damping has.
+			time.Sleep(70 * time.Second)
+			if b.State() != backend.Up {
+				t.Fatalf("unexpected state 70 s after the end of the flapping: %v", b.State())
+			}
+		})
+	}
+	f(10*time.Millisecond, 8)
+	f(50*time.Millisecond, 8)
+	f(150*time.Millisecond, 8)
+	f(300*time.Millisecond, 8)
+	f(time.Second, 10)
+	f(2*time.Second, 14)
+	f(5*time.Second, 14)
+}
+
 // TestMonitorConnectFailure checks that a failed connect leads to a check at
 // once, and a storm of them to no more than one a fast interval.
 func TestMonitorConnectFailure(t *testing.T) {
