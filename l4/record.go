@@ -160,11 +160,33 @@ func newServiceMetrics(set *metrics.Set, service string, pool *backend.Pool) *se
 	return m
 }
 
+// early is how long an established connection must have lasted before it says
+// nothing against the backend that this ended it without a byte: whoever waits
+// for a client to speak may give up at some time.
+const early = time.Second
+
+// judge tells the backend how it fared with an established connection.
+func (r *record) judge(duration time.Duration) {
+	switch {
+	case r.backend == nil:
+	case r.out > 0:
+		r.backend.ReportServed()
+	case r.reason == BackendReset, r.reason == BackendEOF && duration < early:
+		r.backend.Observe(0, false)
+		client := uint64(0)
+		if r.in > 0 { // perhaps it did not like what came
+			client = balance.HashAddr(r.client.Addr())
+		}
+		r.backend.ReportFault(client)
+	}
+}
+
 // record counts and logs the outcome of a connection.
 func (s *Server) record(svc *service, r *record) {
 	duration := time.Since(r.start)
 	svc.metrics.ended[r.reason].Inc()
 	svc.metrics.seconds.Update(duration.Seconds())
+	r.judge(duration)
 
 	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
 	if !unserved && !s.cfg.ConnectionLog {

@@ -286,7 +286,7 @@ func (x *exchange) attemptFailed(r Reason, err error) {
 	x.again(r, fmt.Errorf("cannot get a response from backend %q: %w", x.backend.Addr(), err))
 }
 
-// observe tells x.backend's balancer how the attempt went. The time to answer
+// observe tells x.backend and its balancer how the attempt went. The time to answer
 // a body that streams is the client's doing as well, and is left out.
 func (x *exchange) observe(ok bool) {
 	latency := time.Duration(x.sh.l.Now() - x.sent)
@@ -294,7 +294,16 @@ func (x *exchange) observe(ok bool) {
 		latency = 0
 	}
 	x.backend.Observe(latency, ok)
+	if ok {
+		x.backend.ReportServed()
+	} else {
+		x.backend.ReportFault(x.c.key)
+	}
 }
+
+// faulty reports whether a response with this status says that the backend
+// failed. The two of 5xx that do not are about the request.
+func faulty(status int) bool { return status >= 500 && status != 501 && status != 505 }
 
 // again makes another attempt after one that failed, if that may be.
 func (x *exchange) again(r Reason, err error) {

@@ -138,7 +138,7 @@ func (x *exchange) passInterim() bool {
 func (x *exchange) respond(rest []byte) bool {
 	x.answered = true
 	x.in += int64(x.data)
-	x.observe(x.resp.status < 500)
+	x.observe(!faulty(x.resp.status))
 	length, hasBody := x.resp.length, x.resp.hasBody(x.req.method)
 	switch {
 	case !hasBody && (length < 0 || x.resp.status == 204):

@@ -57,6 +57,8 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 		}
 		s := &service{name: name, pool: backend.NewPool(name), known: make(chan struct{})}
 		s.pool.Limit(settings.MaxConns, settings.Queue)
+		s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection})
+		health.LogPanic(s.pool, logger)
 		s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 		s.monitor = health.NewMonitor(health.Config{
 			Check:        check,
@@ -66,6 +68,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 			Timeout:      c.HealthTimeout,
 			Rise:         c.HealthRise,
 			Fall:         c.HealthFall,
+			EjectionTime: c.EjectionTime,
 			Logger:       logger,
 		})
 		if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {

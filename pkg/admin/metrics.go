@@ -64,6 +64,8 @@ func serviceFamilies() []family[*serviceStats] {
 			func(s *serviceStats) uint64 { return s.members }),
 		single("sluice_service_eligible_backends", "gauge", "Members of the service that may take new connections.",
 			func(s *serviceStats) uint64 { return s.eligible }),
+		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
+			func(s *serviceStats) uint64 { return s.panics }),
 	}
 }
 
@@ -76,6 +78,8 @@ func backendFamilies() []family[*backendStats] {
 		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
 		single("sluice_backend_eligible", "gauge", "1 if the backend may take new connections.",
 			func(b *backendStats) uint64 { return oneIf(b.eligible) }),
+		single("sluice_backend_ejected", "gauge", "1 if failures of live traffic keep the backend out.",
+			func(b *backendStats) uint64 { return oneIf(b.ejected) }),
 		single("sluice_backend_weight", "gauge", "Weight of the backend.",
 			func(b *backendStats) uint64 { return b.weight }),
 		single("sluice_backend_connections", "gauge", "Connections and requests that the backend is serving.",
@@ -92,9 +96,11 @@ func backendFamilies() []family[*backendStats] {
 			{"result", "passed", func(b *backendStats) uint64 { return b.passed }},
 			{"result", "failed", func(b *backendStats) uint64 { return b.failed }},
 		}},
-		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state.", []sample[*backendStats]{
+		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, or was ejected and readmitted.", []sample[*backendStats]{
 			{"to", "up", func(b *backendStats) uint64 { return b.wentUp }},
 			{"to", "down", func(b *backendStats) uint64 { return b.wentDown }},
+			{"to", "ejected", func(b *backendStats) uint64 { return b.wentOut }},
+			{"to", "readmitted", func(b *backendStats) uint64 { return b.wentIn }},
 		}},
 	}
 }
@@ -110,6 +116,7 @@ func oneIf(b bool) uint64 {
 type serviceStats struct {
 	labels            string
 	members, eligible uint64
+	panics            uint64
 }
 
 // backendStats is what is read of an address for one scrape. Members of a
@@ -119,7 +126,7 @@ type serviceStats struct {
 type backendStats struct {
 	labels            string
 	state             backend.State
-	eligible          bool
+	eligible, ejected bool
 	weight            uint64
 	active            uint64
 	connections       uint64
@@ -127,11 +134,12 @@ type backendStats struct {
 	bytesIn, bytesOut uint64
 	passed, failed    uint64
 	wentUp, wentDown  uint64
+	wentOut, wentIn   uint64
 }
 
-func (s *backendStats) add(b *backend.Backend) (eligible bool) {
-	eligible, _ = b.Eligible()
+func (s *backendStats) add(b *backend.Backend, eligible bool) {
 	s.eligible = s.eligible || eligible
+	s.ejected = s.ejected || b.Condition().Ejection.Active()
 	switch st := b.State(); {
 	case st == backend.Up, st == backend.Down && s.state == backend.Unknown:
 		s.state = st
@@ -147,7 +155,8 @@ func (s *backendStats) add(b *backend.Backend) (eligible bool) {
 	s.failed += c.ChecksFailed.Load()
 	s.wentUp += c.WentUp.Load()
 	s.wentDown += c.WentDown.Load()
-	return eligible
+	s.wentOut += c.Ejected.Load()
+	s.wentIn += c.Readmitted.Load()
 }
 
 // writeServices writes all series of services and their backends as they are
@@ -161,18 +170,17 @@ func writeServices(w *bytes.Buffer, services []Service) {
 	var all []*serviceStats
 	var backends []*backendStats
 	for _, svc := range services {
-		members := svc.Pool.Snapshot().All
+		snap := svc.Pool.Snapshot()
+		members := snap.All
 		service := label("service", svc.Pool.Service())
-		s := &serviceStats{labels: service, members: uint64(len(members))}
+		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), panics: oneIf(snap.Panic)}
 		byLabels := make(map[string]*backendStats, len(members))
 		for _, b := range members {
 			labels := service + "," + label("backend", b.Addr())
 			if byLabels[labels] == nil {
 				byLabels[labels] = &backendStats{labels: labels}
 			}
-			if byLabels[labels].add(b) {
-				s.eligible++
-			}
+			byLabels[labels].add(b, snap.Offers(b))
 		}
 		all = append(all, s)
 		for _, labels := range slices.Sorted(maps.Keys(byLabels)) {

@@ -35,8 +35,8 @@ type backendView struct {
 	Status          string    `json:"status"` // the source's word
 	State           string    `json:"state"`  // health's word
 	Since           time.Time `json:"since"`
-	Eligible        bool      `json:"eligible"`
-	Reason          string    `json:"reason"` // why not eligible
+	Eligible        bool      `json:"eligible"` // gets new connections
+	Reason          string    `json:"reason"`   // why not, or why all the same
 	Streak          int       `json:"streak"`
 	Signal          string    `json:"signal"`
 	Detail          string    `json:"detail"`
@@ -50,6 +50,9 @@ type backendView struct {
 	ChecksFailed    uint64    `json:"checks_failed"`
 	TransitionsUp   uint64    `json:"transitions_up"`
 	TransitionsDown uint64    `json:"transitions_down"`
+	Ejections       uint64    `json:"ejections"`
+
+	Ejection *ejectionView `json:"ejection,omitempty"`
 
 	History []changeView `json:"history"` // the oldest first
 }
@@ -63,23 +66,37 @@ type changeView struct {
 	Detail string    `json:"detail"`
 }
 
+// ejectionView is why live traffic keeps a backend out, and for how long.
+type ejectionView struct {
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until"`
+	Number int       `json:"number"`
+	Streak int       `json:"streak"`
+	Cause  string    `json:"cause"`
+}
+
 // serviceView is a service as /admin/backends shows it.
 type serviceView struct {
 	Service  string        `json:"service"`
 	Strategy string        `json:"strategy"`
 	Version  uint64        `json:"version"`  // of the membership; 0 until a source has reported
 	Eligible int           `json:"eligible"` // how many of backends are
+	Panic    bool          `json:"panic"`    // too few were, so that others are used too
 	Backends []backendView `json:"backends"` // ordered by ID
 }
 
-func viewBackend(b *backend.Backend) backendView {
+func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 	t, c := b.Target(), b.Condition()
-	eligible, why := b.Eligible()
+	eligible := snap.Offers(b)
+	ok, why := b.Eligible()
+	if eligible && !ok {
+		why = "used all the same, since too few others are available: " + why
+	}
 	history := []changeView{}
 	for _, c := range b.History() {
 		history = append(history, changeView(c))
 	}
-	return backendView{
+	v := backendView{
 		ID:              b.ID(),
 		Address:         b.Addr(),
 		Zone:            t.Zone,
@@ -102,8 +119,14 @@ func viewBackend(b *backend.Backend) backendView {
 		ChecksFailed:    b.Counters.ChecksFailed.Load(),
 		TransitionsUp:   b.Counters.WentUp.Load(),
 		TransitionsDown: b.Counters.WentDown.Load(),
+		Ejections:       b.Counters.Ejected.Load(),
 		History:         history,
 	}
+	if c.Ejection.Active() {
+		e := ejectionView(c.Ejection)
+		v.Ejection = &e
+	}
+	return v
 }
 
 func viewService(s Service) serviceView {
@@ -111,13 +134,14 @@ func viewService(s Service) serviceView {
 	v := serviceView{
 		Service:  s.Pool.Service(),
 		Version:  snap.Version,
+		Panic:    snap.Panic,
 		Backends: make([]backendView, 0, len(snap.All)),
 	}
 	if s.Strategy != nil {
 		v.Strategy = s.Strategy()
 	}
 	for _, b := range snap.All {
-		bv := viewBackend(b)
+		bv := viewBackend(b, snap)
 		if bv.Eligible {
 			v.Eligible++
 		}

@@ -57,16 +57,16 @@ func TestBackends(t *testing.T) {
 	idle.Strategy = nil
 	s := start(t, Config{Services: []Service{busyService(t), idle}})
 	const (
-		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"backends":[]}`
-		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"backends":[` +
+		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"backends":[]}`
+		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"backends":[` +
 			`{"id":"b1","address":"10.0.0.1:80","zone":"z1","weight":5,"status":"passing","state":"up","since":"2024-05-06T07:08:09Z",` +
 			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","rise":0,"active":2,"connections":11,"connect_failures":12,` +
-			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0,` +
+			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0,"ejections":0,` +
 			`"history":[{"at":"2024-05-06T07:08:09Z","to":"up","streak":1,"signal":"tcp check","detail":""}]},` +
 			`{"id":"b2","address":"10.0.0.2:80","zone":"z2","weight":2,"status":"warning","state":"down","since":"2024-05-06T07:08:09Z",` +
 			`"eligible":false,"reason":"tcp check: 3 failures in a row, last: connection refused","streak":3,"signal":"tcp check","detail":"connection refused",` +
 			`"rise":8,"active":0,"connections":0,"connect_failures":0,` +
-			`"bytes_in":0,"bytes_out":0,"checks_passed":0,"checks_failed":0,"transitions_up":1,"transitions_down":1,` +
+			`"bytes_in":0,"bytes_out":0,"checks_passed":0,"checks_failed":0,"transitions_up":1,"transitions_down":1,"ejections":0,` +
 			`"history":[{"at":"2024-05-06T07:08:09Z","to":"up","streak":1,"signal":"tcp check","detail":""},` +
 			`{"at":"2024-05-06T07:08:09Z","to":"down","streak":3,"signal":"tcp check","detail":"connection refused"}]}]}`
 	)
@@ -91,6 +91,43 @@ func TestBackends(t *testing.T) {
 	f("/admin/backends?service=idle", 200, `{"services":[`+idleJSON+`]}`)
 	f("/admin/backends?service=nope", 404, `{"error":"cannot show service \"nope\": there is none of that name"}`)
 	f("/admin/backends?service=", 404, `{"error":"cannot show service \"\": there is none of that name"}`)
+}
+
+// TestPanicView checks what is shown of a service that uses whoever there is.
+func TestPanicView(t *testing.T) {
+	t.Parallel()
+	svc := newService("web", backend.Target{ID: "1", Address: "10.0.0.1:80", Weight: 1}, backend.Target{ID: "2", Address: "10.0.0.2:80", Weight: 1},
+		backend.Target{ID: "3", Address: "10.0.0.3:80", Weight: 1, Status: backend.Maintenance})
+	svc.Pool.SetPolicy(backend.Policy{Panic: 60, MaxEjection: 50})
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	if !member(t, svc, "1").Eject(backend.Ejection{Since: at, Until: at.Add(time.Minute), Number: 2, Streak: 5, Cause: "connects failed"}) {
+		t.Fatal("unexpected refusal")
+	}
+	s := start(t, Config{Services: []Service{svc}})
+	body := get(t, s, "/admin/backends").body
+	for _, want := range []string{
+		`"panic": true`, `"eligible": 2`, `"number": 2`, `"until": "2024-05-06T07:09:09Z"`, `"ejections": 1`,
+		`"reason": "used all the same, since too few others are available: ejected until 2024-05-06T07:09:09Z, time 2: connects failed, 5 in a row"`,
+		`"reason": "the registry says maintenance"`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Fatalf("unexpected answer, no %s:\n%s", want, body)
+		}
+	}
+	got := scrape(t, s)
+	for series, want := range map[string]string{
+		`sluice_service_panic{service="web"}`:                                                   "1",
+		`sluice_service_eligible_backends{service="web"}`:                                       "2",
+		`sluice_backend_eligible{service="web",backend="10.0.0.1:80"}`:                          "1",
+		`sluice_backend_ejected{service="web",backend="10.0.0.1:80"}`:                           "1",
+		`sluice_backend_ejected{service="web",backend="10.0.0.2:80"}`:                           "0",
+		`sluice_backend_transitions_total{service="web",backend="10.0.0.1:80",to="ejected"}`:    "1",
+		`sluice_backend_transitions_total{service="web",backend="10.0.0.1:80",to="readmitted"}`: "0",
+	} {
+		if got[series] != want {
+			t.Fatalf("unexpected value of %s; got %q; want %s", series, got[series], want)
+		}
+	}
 }
 
 func TestConfig(t *testing.T) {

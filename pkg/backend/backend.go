@@ -102,6 +102,9 @@ type Condition struct {
 	// Rise is how many passes in a row it took, when State became Down, to
 	// leave it: more for a backend that flaps. It is 0 for other states.
 	Rise int
+	// Ejection is set by Eject and ended by Readmit; SetCondition leaves it
+	// as it is.
+	Ejection Ejection
 }
 
 // Counters count what passed through a backend since it was first seen. All
@@ -115,6 +118,8 @@ type Counters struct {
 	ChecksFailed    atomic.Uint64 // active checks that failed
 	WentUp          atomic.Uint64 // transitions to Up
 	WentDown        atomic.Uint64 // transitions to Down
+	Ejected         atomic.Uint64 // times that live traffic got it ejected
+	Readmitted      atomic.Uint64 // times that such an ejection ended
 }
 
 // Backend is one member of a service. It is created by Pool.Set, lives until
@@ -129,6 +134,7 @@ type Backend struct {
 	addrPort  netip.AddrPort // of addr; not valid if its host is a name
 	pool      *Pool
 	suspected chan struct{} // capacity 1; a token means "check me now"
+	alarms    chan struct{} // capacity 1; a token means "judge my streak"
 
 	target    atomic.Pointer[Target]
 	condition atomic.Pointer[Condition]
@@ -137,11 +143,12 @@ type Backend struct {
 	_        [64]byte // keeps active, written at every pick, off the lines above
 	active   atomic.Int64
 	outcomes outcomes // beside active: who compares backends reads both
-	_        [32]byte
+	streak   streak
+	_        [24]byte
 }
 
 func newBackend(p *Pool, t Target) *Backend {
-	b := &Backend{id: t.ID, addr: t.Address, pool: p, suspected: make(chan struct{}, 1)}
+	b := &Backend{id: t.ID, addr: t.Address, pool: p, suspected: make(chan struct{}, 1), alarms: make(chan struct{}, 1)}
 	b.addrPort, _ = netip.ParseAddrPort(t.Address)
 	b.target.Store(&t)
 	b.condition.Store(&Condition{State: Unknown, Since: time.Now()})
@@ -178,7 +185,9 @@ func (b *Backend) State() State { return b.condition.Load().State }
 // returns. Failures from before b went Up are forgotten. It is for pkg/health
 // alone.
 func (b *Backend) SetCondition(c Condition) {
-	old := b.condition.Swap(&c)
+	old := b.condition.Load()
+	c.Ejection = old.Ejection
+	b.condition.Store(&c)
 	if old.State == c.State {
 		return
 	}
@@ -193,22 +202,26 @@ func (b *Backend) SetCondition(c Condition) {
 	b.pool.refresh()
 }
 
-// Eligible reports whether the backend may take new connections, and if not,
-// why, in words for an operator.
+// Eligible reports whether the backend may take new connections by itself,
+// whatever the pool's policy makes of that, and if not, why, in words for an
+// operator.
 func (b *Backend) Eligible() (ok bool, why string) {
 	t, c := b.target.Load(), b.condition.Load()
-	switch Decide(t.Status, c.State) {
-	case Drain:
+	verdict, standing := Decide(t.Status, c.State), b.standing()
+	switch {
+	case standing == available:
+		return true, ""
+	case verdict == Drain:
 		return false, "the registry says " + t.Status.String()
-	case Remove:
+	case verdict == Remove:
 		return false, "the registry lists it no more, and no check of it passes"
-	case Avoid:
+	case standing == avoided:
 		return false, fmt.Sprintf("%s: %d failures in a row, last: %s", c.Signal, c.Streak, c.Detail)
+	case standing == ejected:
+		e := c.Ejection
+		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", e.Until.UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)
 	}
-	if t.Weight <= 0 {
-		return false, "its weight is 0"
-	}
-	return true, ""
+	return false, "its weight is 0"
 }
 
 // Acquire takes a slot: one more connection or request that the backend
@@ -228,15 +241,6 @@ func (b *Backend) Release() {
 
 // Active returns how many slots are taken.
 func (b *Backend) Active() int64 { return b.active.Load() }
-
-// ReportConnectFailure counts a connection attempt of the data path that
-// failed, observes it as a failure and asks health to check the backend at
-// once. It never blocks.
-func (b *Backend) ReportConnectFailure() {
-	b.Counters.ConnectFailures.Add(1)
-	b.Observe(0, false)
-	b.Suspect()
-}
 
 // Suspect asks health to check the backend at once. It never blocks.
 func (b *Backend) Suspect() {

@@ -35,6 +35,10 @@
 // A member of weight 0 gets no new connections. Established connections are
 // never touched by any of this.
 //
+// Which members a snapshot offers is that, each by itself, less those that are
+// ejected, and then [Policy]: never so many ejected that nobody or too few are
+// left, and all but drained ones if too few are available (panic).
+//
 // Beside that, [Backend.Observe] remembers for some seconds how the latest
 // connections or requests went. It makes nobody ineligible; it is what
 // pkg/balance compares backends by.

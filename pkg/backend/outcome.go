@@ -86,6 +86,7 @@ func (b *Backend) Observe(latency time.Duration, ok bool) {
 		o.latency.peak(float64(latency), ok, now)
 	}
 	if ok {
+		b.streak.clearConnects()
 		o.errors.scale(1-errorShare, 1e-4, now)
 		o.distrust.scale(trustGain, 0.1, now)
 		return
@@ -166,6 +167,7 @@ func (b *Backend) Distrusted() bool { return b.outcomes.distrust.word.Load() != 
 
 // forgive forgets all failures.
 func (b *Backend) forgive() {
+	b.streak.clear()
 	b.outcomes.errors.word.Store(0)
 	b.outcomes.distrust.word.Store(0)
 }

@@ -15,11 +15,30 @@ type Snapshot struct {
 	Version uint64
 	// All holds every member, ordered by ID.
 	All []*Backend
-	// Eligible holds those that may take new connections, ordered by ID.
+	// Eligible holds those that are to take new connections, ordered by ID.
 	Eligible []*Backend
 	// Weights holds the weight of each entry of Eligible, 1 to MaxWeight, as
 	// it was when the snapshot was taken.
 	Weights []int
+	// Panic says that Eligible holds others than those that are eligible by
+	// themselves, because these are too few; see Policy.
+	Panic bool
+}
+
+// Available counts the members that are eligible by themselves.
+func (s *Snapshot) Available() (n int) {
+	for _, b := range s.All {
+		if b.standing() == available {
+			n++
+		}
+	}
+	return n
+}
+
+// Offers reports whether b is in Eligible.
+func (s *Snapshot) Offers(b *Backend) bool {
+	_, ok := slices.BinarySearchFunc(s.Eligible, b, func(x, b *Backend) int { return strings.Compare(x.id, b.id) })
+	return ok
 }
 
 // Pool is the members of one service. Reading is lock-free; writing is
@@ -32,6 +51,7 @@ type Pool struct {
 
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
+	policy    Policy
 	version   uint64
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
@@ -43,6 +63,14 @@ func NewPool(service string) *Pool {
 	p := &Pool{service: service, epoch: time.Now(), members: make(map[string]*Backend)}
 	p.snapshot.Store(&Snapshot{})
 	return p
+}
+
+// SetPolicy replaces the policy.
+func (p *Pool) SetPolicy(policy Policy) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.policy = policy
+	p.publish()
 }
 
 // Service returns the name of the service.
@@ -110,17 +138,11 @@ func (p *Pool) refresh() {
 
 // publish builds and stores a snapshot; p.mu is held.
 func (p *Pool) publish() {
-	s := &Snapshot{
-		Version:  p.version,
-		All:      p.sorted,
-		Eligible: make([]*Backend, 0, len(p.sorted)),
-		Weights:  make([]int, 0, len(p.sorted)),
-	}
-	for _, b := range s.All {
-		if ok, _ := b.Eligible(); ok {
-			s.Eligible = append(s.Eligible, b)
-			s.Weights = append(s.Weights, b.Weight())
-		}
+	s := &Snapshot{Version: p.version, All: p.sorted}
+	s.Eligible, s.Panic = p.policy.offer(p.sorted)
+	s.Weights = make([]int, len(s.Eligible))
+	for i, b := range s.Eligible {
+		s.Weights[i] = b.Weight()
 	}
 	p.snapshot.Store(s)
 	for _, f := range p.listeners {

@@ -51,6 +51,15 @@ type Config struct {
 	HealthRise         int           `yaml:"health-rise"`
 	HealthFall         int           `yaml:"health-fall"`
 
+	// MaxEjection is how many of a service's members, in percent, live traffic
+	// may get ejected at a time; 0 means none.
+	MaxEjection int `yaml:"max-ejection"`
+	// EjectionTime is how long the first ejection of a backend lasts.
+	EjectionTime time.Duration `yaml:"ejection-time"`
+	// PanicThreshold is the part of a service's members, in percent, below
+	// which all of them are used; 0 means never.
+	PanicThreshold int `yaml:"panic-threshold"`
+
 	// L4Driver is auto, epoll or copy.
 	L4Driver          string        `yaml:"l4-driver"`
 	L4ConnectTimeout  time.Duration `yaml:"l4-connect-timeout"`
@@ -102,6 +111,9 @@ func Default() Config {
 		HealthTimeout:       time.Second,
 		HealthRise:          2,
 		HealthFall:          3,
+		MaxEjection:         50,
+		EjectionTime:        30 * time.Second,
+		PanicThreshold:      50,
 		L4Driver:            "auto",
 		L4ConnectTimeout:    2 * time.Second,
 		L4ConnectDeadline:   5 * time.Second,
@@ -194,6 +206,8 @@ type Service struct {
 	TLSCA            string        // file with the authorities that are believed; empty: the system's
 	TLSServerName    string        // name that backends must prove; empty: the host of their address
 	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
+
+	ServiceHealth
 }
 
 // Secret is a string that is shown as "***" wherever it is printed, logged or
@@ -260,6 +274,7 @@ func (c *Config) Service(name string) Service {
 	if s.QueueTimeout == 0 {
 		s.QueueTimeout = 5 * time.Second
 	}
+	s.ServiceHealth = s.ServiceHealth.withDefaults(c)
 	return s
 }
 

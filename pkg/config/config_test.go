@@ -43,6 +43,7 @@ func TestParseSuccess(t *testing.T) {
 	service("web,strategy=least_conn,consul=web-prod,tag=v2,check=http:/health?full=1")
 	service("web,check=none")
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
+	service("web,max-ejection=0,panic-threshold=100")
 }
 
 func TestParseFailure(t *testing.T) {
@@ -101,6 +102,8 @@ func TestParseFailure(t *testing.T) {
 	service("", "has no name")
 	service("web,strategy=fastest", "unknown strategy")
 	service("web,check=ping", "unknown check")
+	service("web,max-ejection=101", `max-ejection="101" is not a number from 0 to 100`)
+	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
 	if _, err := ParseCIDR("10.0.0.0/33"); err == nil {
 		t.Fatal("unexpected success for a bad network")
 	}
@@ -238,6 +241,8 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Strategy = "fastest" }, "--strategy: unknown strategy")
 	f(func(c *Config) { c.HealthInterval, c.HealthTimeout = 0, -1 }, "--health-interval: 0s", "--health-timeout: -1ns")
 	f(func(c *Config) { c.HealthRise, c.HealthFall = 0, -1 }, "--health-rise", "--health-fall")
+	f(func(c *Config) { c.MaxEjection, c.PanicThreshold, c.EjectionTime = 101, -1, 0 },
+		"--ejection-time: 0s", "--max-ejection: 101 is not a number from 0 to 100", "--panic-threshold: -1 is not")
 	f(func(c *Config) { c.HealthFastInterval = time.Minute }, "--health-fast-interval: 1m0s is more than")
 	f(func(c *Config) { c.L4ConnectDeadline = time.Second }, "--l4-connect-deadline: 1s")
 	f(func(c *Config) { c.L4IdleTimeout, c.DrainDelay = 0, 0 })
@@ -279,5 +284,23 @@ func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestServiceDefaults checks what a service gets that does not say.
+func TestServiceDefaults(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	own, err := ParseService("own,max-ejection=0,panic-threshold=10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Services = []Service{own}
+	c.MaxEjection, c.PanicThreshold = 30, 20
+	if s := c.Service("own"); *s.MaxEjection != 0 || *s.PanicThreshold != 10 {
+		t.Fatalf("unexpected settings: %+v", s)
+	}
+	if s := c.Service("other"); *s.MaxEjection != 30 || *s.PanicThreshold != 20 || s.Strategy != "p2c" || s.Check != "tcp" || s.Consul != "other" {
+		t.Fatalf("unexpected defaults: %+v", s)
 	}
 }

@@ -380,10 +380,10 @@ func ParseService(spec string) (Service, error) {
 }
 
 func (s *Service) keys() []string {
-	return []string{
+	return append([]string{
 		"service", "strategy", "consul", "tag", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}
+	}, s.ServiceHealth.keys()...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -421,6 +421,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.TLSServerName = value
 	case "close-on-unhealthy":
 		s.CloseOnUnhealthy, err = boolean(key, value)
+	default:
+		err = s.ServiceHealth.set(key, value)
 	}
 	return err
 }
@@ -471,7 +473,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, options...)
+	return line(s.Name, append(options, s.ServiceHealth.pairs()...)...)
 }
 
 // MarshalText is String.

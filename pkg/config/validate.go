@@ -181,6 +181,7 @@ func (v *validation) behaviour() {
 	positive("health-fast-interval", c.HealthFastInterval)
 	positive("health-down-interval", c.HealthDownInterval)
 	positive("health-timeout", c.HealthTimeout)
+	positive("ejection-time", c.EjectionTime)
 	positive("l4-connect-timeout", c.L4ConnectTimeout)
 	positive("l4-connect-deadline", c.L4ConnectDeadline)
 	positive("l7-connect-timeout", c.L7ConnectTimeout)
@@ -210,6 +211,13 @@ func (v *validation) behaviour() {
 	if c.RetryBudget < 0 {
 		v.add("retry-budget", "%d is below 0", c.RetryBudget)
 	}
+	inPercent := func(setting string, n int) {
+		if n < 0 || n > 100 {
+			v.add(setting, "%d is not a number from 0 to 100", n)
+		}
+	}
+	inPercent("max-ejection", c.MaxEjection)
+	inPercent("panic-threshold", c.PanicThreshold)
 	if c.HealthRise < 1 {
 		v.add("health-rise", "%d is below 1", c.HealthRise)
 	}

@@ -28,6 +28,15 @@
 // apart. While results contradict the state the fast interval applies; while
 // a backend is down and failing, the down interval.
 //
+// Live traffic is a signal of its own, because a check can pass where requests
+// fail. Five connects in a row that failed, or five exchanges in a row that the
+// backend left without a proper answer, eject it: 30 s the first time, longer
+// each time, as in Envoy's outlier detection. Of exchanges it takes more than
+// one client, or three times as many: errors that a single client sees may be
+// its own doing. Checks that pass end an ejection as they end an outage, if
+// they test what failed: that a connect works says nothing about the answers.
+// How many may be ejected at a time is [backend.Policy]'s business.
+//
 // [Monitor] runs one goroutine a backend, the one writer of that backend's
 // condition. The gauge, the log line and the balancer all read the state
 // after hysteresis, never a raw result.

@@ -20,6 +20,7 @@ type Hysteresis struct {
 	state    backend.State
 	contrary int // results in a row that contradict state
 	damping  damping
+	out      bool // the present outage has been counted as a flap
 }
 
 // State returns the current state.
@@ -35,15 +36,29 @@ func (h *Hysteresis) Needed(now time.Time) int {
 	case backend.Up:
 		return max(h.Fall, 1)
 	case backend.Down:
-		return passes(h.Rise, h.damping.level(now))
+		return h.recovery(now)
 	}
 	return 1
 }
 
+// recovery returns how many passes in a row end an outage now.
+func (h *Hysteresis) recovery(now time.Time) int { return passes(h.Rise, h.damping.level(now)) }
+
+// flapped notes that an outage begins, unless one has begun already.
+func (h *Hysteresis) flapped(now time.Time) {
+	if !h.out {
+		h.damping.flap(now)
+		h.out = true
+	}
+}
+
+// recovered notes that an outage has ended that was none of the state's.
+func (h *Hysteresis) recovered() { h.out = h.state == backend.Down }
+
 // Spacing returns the time to let pass between two results while they
 // contradict the state: fast, or more, up to most, for who flaps.
 func (h *Hysteresis) Spacing(now time.Time, fast, most time.Duration) time.Duration {
-	if h.state != backend.Down {
+	if !h.out {
 		return fast
 	}
 	return spacing(h.Rise, h.damping.level(now), fast, most)
@@ -67,10 +82,12 @@ func (h *Hysteresis) Observe(pass bool, now time.Time) (changed bool, streak int
 	if h.contrary < h.Needed(now) {
 		return false, 0
 	}
-	if next == backend.Down {
-		h.damping.flap(now)
-	}
 	streak = h.contrary
 	h.state, h.contrary = next, 0
+	if next == backend.Down {
+		h.flapped(now)
+	} else {
+		h.out = false
+	}
 	return true, streak
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -30,6 +31,10 @@ type Config struct {
 	Timeout time.Duration
 	// Rise and Fall: see Hysteresis. 0 means 2 and 3.
 	Rise, Fall int
+	// EjectionTime is how long live traffic's failures keep a backend out the
+	// first time; the second time twice as long, and so on. 0 means 30 s.
+	// Whether there are ejections at all is the pool's policy.
+	EjectionTime time.Duration
 	// Logger takes one line for each transition. It must not be nil.
 	Logger *slog.Logger
 }
@@ -44,6 +49,7 @@ func (c Config) withDefaults() Config {
 	def(&c.FastInterval, 30*time.Millisecond)
 	def(&c.DownInterval, c.Interval)
 	def(&c.Timeout, time.Second)
+	def(&c.EjectionTime, 30*time.Second)
 	c.FastInterval = min(c.FastInterval, c.Interval)
 	if c.Rise == 0 {
 		c.Rise = 2
@@ -93,7 +99,6 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 		for _, b := range added {
 			if m.cfg.Check == nil {
 				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
-				continue
 			}
 			ctx, cancel := context.WithCancel(context.Background())
 			l := &loop{cancel: cancel, done: make(chan struct{})}
@@ -122,79 +127,125 @@ func (m *Monitor) Close() {
 	m.Follow(nil, all)
 }
 
-// watch checks b until ctx ends, first at a random moment within the interval
-// so that many backends are not checked all at once.
+// watch judges b until ctx ends. It checks first at a random moment within the
+// interval, so that many backends are not checked all at once.
 func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
-	h := Hysteresis{Rise: m.cfg.Rise, Fall: m.cfg.Fall}
-	timer := time.NewTimer(rand.N(m.cfg.Interval))
-	defer timer.Stop()
+	w := watch{b: b, keeper: newKeeper(&m.cfg)}
+	check := time.NewTimer(rand.N(m.cfg.Interval))
+	defer check.Stop()
+	readmit := time.NewTimer(longestEjection)
+	readmit.Stop()
+	defer readmit.Stop()
+	suspected := b.Suspected()
+	if m.cfg.Check == nil {
+		check.Stop()
+		suspected = nil
+	}
 	var last time.Time // when the last check ended
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
-		case <-b.Suspected():
+		case <-b.Alarmed():
+			now := time.Now()
+			until, ejected := w.alarmed(now)
+			if ejected {
+				readmit.Reset(until.Sub(now))
+			}
+			if ejected && w.refutes() {
+				check.Reset(w.pause(now))
+			}
+			continue
+		case <-readmit.C:
+			if w.ejected {
+				w.readmit(time.Now(), "time", "")
+			}
+			continue
+		case <-suspected:
 			// At once, but not faster than in transition, however many connects
 			// fail.
 			now := time.Now()
-			if wait := h.Spacing(now, m.cfg.FastInterval, m.cfg.Interval) - now.Sub(last); wait > 0 {
-				timer.Reset(wait)
+			if wait := w.pause(now) - now.Sub(last); wait > 0 {
+				check.Reset(wait)
 				continue
 			}
+		case <-check.C:
 		}
-		passed := m.check(ctx, b, &h)
+		passed := w.check(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		last = time.Now()
-		timer.Reset(m.wait(&h, passed))
+		check.Reset(w.wait(passed, last))
 	}
 }
 
-// wait returns the time until the next check after one that passed or not.
-func (m *Monitor) wait(h *Hysteresis, passed bool) time.Duration {
-	switch {
-	case h.Contrary() > 0:
-		return h.Spacing(time.Now(), m.cfg.FastInterval, m.cfg.Interval)
-	case !passed:
-		return jitter(m.cfg.DownInterval)
-	}
-	return jitter(m.cfg.Interval)
+// watch is one run of Monitor.watch; one goroutine owns it.
+type watch struct {
+	keeper
+	b *backend.Backend
 }
 
 // check makes one check and publishes what follows from it.
-func (m *Monitor) check(ctx context.Context, b *backend.Backend, h *Hysteresis) (passed bool) {
-	probeCtx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
-	err := m.cfg.Check.Probe(probeCtx, b.Addr())
+func (w *watch) check(ctx context.Context) (passed bool) {
+	probeCtx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
 	cancel()
 	if ctx.Err() != nil {
 		return false // stopped, which says nothing about the backend
 	}
 	passed = err == nil
 	if passed {
-		b.Counters.ChecksPassed.Add(1)
+		w.b.Counters.ChecksPassed.Add(1)
 	} else {
-		b.Counters.ChecksFailed.Add(1)
+		w.b.Counters.ChecksFailed.Add(1)
 	}
-	from, now := h.State(), time.Now()
-	changed, streak := h.Observe(passed, now)
-	if !changed {
-		return passed
+	from, now := w.h.State(), time.Now()
+	if changed, streak := w.observe(passed, now); changed {
+		w.publish(from, streak, now, err)
 	}
-	c := backend.Condition{State: h.State(), Since: now, Streak: streak, Signal: m.cfg.Check.String()}
+	if w.refuted(now) {
+		w.readmit(now, w.cfg.Check.String(), fmt.Sprintf("%d passes in a row", w.passed))
+	}
+	return passed
+}
+
+// publish publishes and logs a new state.
+func (w *watch) publish(from backend.State, streak int, now time.Time, err error) {
+	c := backend.Condition{State: w.h.State(), Since: now, Streak: streak, Signal: w.cfg.Check.String()}
 	level := slog.LevelInfo
 	if err != nil {
 		c.Detail = err.Error()
-		c.Rise = h.Needed(now)
+		c.Rise = w.h.Needed(now)
 		level = slog.LevelWarn
 	}
-	b.SetCondition(c)
-	m.cfg.Logger.Log(ctx, level, "backend state changed",
-		"service", b.Service(), "backend", b.Addr(), "id", b.ID(),
-		"from", from.String(), "to", c.State.String(),
+	w.b.SetCondition(c)
+	w.log(level, "backend state changed", "from", from.String(), "to", c.State.String(),
 		"signal", c.Signal, "streak", streak, "detail", c.Detail, "rise", c.Rise)
-	return passed
+}
+
+// alarmed judges how live traffic fares and says until when the backend is
+// ejected, if it is.
+func (w *watch) alarmed(now time.Time) (until time.Time, ejected bool) {
+	e, eject := w.judge(w.b.Streak(), now)
+	if !eject || !w.b.Eject(e) {
+		return until, false
+	}
+	w.eject(e)
+	w.log(slog.LevelWarn, "backend ejected", "cause", e.Cause, "streak", e.Streak, "number", e.Number, "until", e.Until)
+	return e.Until, true
+}
+
+// readmit ends the ejection.
+func (w *watch) readmit(now time.Time, signal, why string) {
+	w.keeper.readmit(now)
+	w.b.Readmit(now, signal, why)
+	w.log(slog.LevelInfo, "backend readmitted", "signal", signal, "detail", why)
+}
+
+func (w *watch) log(level slog.Level, msg string, attrs ...any) {
+	w.cfg.Logger.Log(context.Background(), level, msg,
+		append([]any{"service", w.b.Service(), "backend", w.b.Addr(), "id", w.b.ID()}, attrs...)...)
 }
 
 // jitter spreads d by a tenth up or down.

@@ -145,6 +145,74 @@ func TestMonitorFlaps(t *testing.T) {
 	f(5*time.Second, 14)
 }
 
+// TestMonitorEjects walks a backend of three through ejections by live traffic:
+// those that time ends, and those that checks do.
+func TestMonitorEjects(t *testing.T) {
+	t.Parallel()
+	f := func(check Check, report func(b *backend.Backend), want ...time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			m := NewMonitor(Config{Check: check, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			defer m.Close()
+			p := backend.NewPool("web")
+			p.SetPolicy(backend.Policy{MaxEjection: 50})
+			added, removed := p.Set([]backend.Target{
+				{ID: "1", Address: "10.0.0.1:80", Weight: 1}, {ID: "2", Address: "10.0.0.2:80", Weight: 1}, {ID: "3", Address: "10.0.0.3:80", Weight: 1},
+			})
+			m.Follow(added, removed)
+			b := added[0]
+			time.Sleep(time.Minute)
+			for i, want := range want {
+				for range 5 {
+					if len(p.Snapshot().Eligible) != 3 {
+						t.Fatalf("unexpected ejection %d before its time", i+1)
+					}
+					report(b)
+				}
+				synctest.Wait()
+				if ok, why := b.Eligible(); ok || len(p.Snapshot().Eligible) != 2 {
+					t.Fatalf("unexpected eligibility after 5 failures: %v, %q", ok, why)
+				}
+				start := time.Now()
+				for len(p.Snapshot().Eligible) == 2 && time.Since(start) < time.Hour {
+					time.Sleep(10 * time.Millisecond)
+				}
+				if got := time.Since(start); got < want || got > want+want/10+80*time.Millisecond {
+					t.Fatalf("unexpected length of ejection %d; got %v; want %v", i+1, got, want)
+				}
+				time.Sleep(time.Second)
+			}
+			synctest.Wait()
+			if e, r := strings.Count(log.String(), "backend ejected"), strings.Count(log.String(), "backend readmitted"); e != len(want) || r != len(want) {
+				t.Fatalf("unexpected log, %d and %d lines of %d:\n%s", e, r, len(want), log.String())
+			}
+			// While it is out already, it is not ejected.
+			for range 5 {
+				report(b)
+			}
+			synctest.Wait()
+			before := b.Counters.Ejected.Load()
+			for range 50 {
+				report(b)
+				synctest.Wait()
+			}
+			if got := b.Counters.Ejected.Load(); got != before {
+				t.Fatalf("unexpected ejections during one; got %d", got-before)
+			}
+		})
+	}
+	clients := uint64(0)
+	fault := func(b *backend.Backend) { clients++; b.ReportFault(clients) }
+	connect := (*backend.Backend).ReportConnectFailure
+	f(nil, fault, 30*time.Second, 60*time.Second, 90*time.Second)
+	f(nil, connect, 30*time.Second, 60*time.Second)
+	f(&script{}, fault, 30*time.Second, 60*time.Second)
+	// The first check comes at once or a fast interval later, the others a fast
+	// interval apart.
+	f(&script{}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
+}
+
 // TestMonitorConnectFailure checks that a failed connect leads to a check at
 // once, and a storm of them to no more than one a fast interval.
 func TestMonitorConnectFailure(t *testing.T) {

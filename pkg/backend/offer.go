@@ -1,0 +1,110 @@
+package backend
+
+import (
+	"slices"
+)
+
+// Policy says how a pool chooses whom it offers, beyond whether each member is
+// eligible by itself. The zero value offers those that are, and lets none be
+// ejected.
+type Policy struct {
+	// Panic is the part of the members, in percent, below which all of them
+	// but drained ones are offered: too many are bad to believe it, and the few
+	// others could not bear what all had. 0 means never. It is Envoy's panic
+	// threshold; a member counts as one, whatever its weight.
+	Panic int
+	// MaxEjection is how many of the members, in percent, may be ejected at a
+	// time; one may always be if another is available. 0 means none. It is
+	// Envoy's max_ejection_percent.
+	MaxEjection int
+}
+
+// standing is what a member is by itself.
+type standing uint8
+
+const (
+	available standing = iota
+	ejected            // live traffic had failed on it
+	avoided            // our own check says it is down
+	drained            // someone said explicitly not to use it, or nobody vouches for it
+)
+
+func (b *Backend) standing() standing {
+	t, c := b.target.Load(), b.condition.Load()
+	switch Decide(t.Status, c.State) {
+	case Drain, Remove:
+		return drained
+	case Avoid:
+		if t.Weight > 0 {
+			return avoided
+		}
+	}
+	switch {
+	case t.Weight <= 0:
+		return drained
+	case c.Ejection.Active():
+		return ejected
+	}
+	return available
+}
+
+// maxEjected returns how many of so many members may be ejected at a time.
+func maxEjected(members, percent int) int {
+	if percent <= 0 {
+		return 0
+	}
+	return max(1, members*percent/100)
+}
+
+// census is how many members have each standing.
+type census [drained + 1]int
+
+func count(all []*Backend) (n census) {
+	for _, b := range all {
+		n[b.standing()]++
+	}
+	return n
+}
+
+// candidates returns how many members could be offered at all.
+func (n census) candidates() int { return n[available] + n[ejected] + n[avoided] }
+
+// panics reports whether so many members on offer are too few.
+func (p Policy) panics(offered, candidates int) bool { return offered*100 < p.Panic*candidates }
+
+// offer chooses those that get new connections, in the order of all. An
+// ejection does not count if that would leave nobody, or if the pool has
+// shrunk since and too many are ejected now; those that would be back first
+// are then offered.
+func (p Policy) offer(all []*Backend) (offered []*Backend, panicking bool) {
+	// Standings can change while this runs; whoever changes one publishes
+	// again.
+	standings := make([]standing, len(all))
+	var n census
+	var out []*Backend // the ejected ones
+	for i, b := range all {
+		standings[i] = b.standing()
+		n[standings[i]]++
+		if standings[i] == ejected {
+			out = append(out, b)
+		}
+	}
+	spare := max(0, len(out)-maxEjected(n.candidates(), p.MaxEjection))
+	if n[available] == 0 {
+		spare = len(out)
+	}
+	if spare > 0 {
+		slices.SortStableFunc(out, func(a, b *Backend) int {
+			return a.condition.Load().Ejection.Until.Compare(b.condition.Load().Ejection.Until)
+		})
+		out = out[:spare]
+	}
+	panicking = p.panics(n[available]+spare, n.candidates())
+	offered = make([]*Backend, 0, len(all))
+	for i, b := range all {
+		if standings[i] == available || panicking && standings[i] != drained || standings[i] == ejected && spare > 0 && slices.Contains(out, b) {
+			offered = append(offered, b)
+		}
+	}
+	return offered, panicking
+}

@@ -1,0 +1,111 @@
+package health
+
+import (
+	"time"
+
+	"sluice/pkg/backend"
+)
+
+const (
+	// lonelyFactor is how many times as many faults in a row it takes to eject
+	// a backend if they befell one client only: a client that sends nonsense
+	// gets errors from whoever serves it.
+	lonelyFactor = 3
+	// longestEjection bounds an ejection, whatever its number.
+	longestEjection = 300 * time.Second
+)
+
+// What an ejection is for.
+const (
+	causeConnects = "connects failed"
+	causeFaults   = "connections and requests failed"
+)
+
+// keeper is what health knows of one backend. It is plain code that reads no
+// clock and waits for nothing.
+type keeper struct {
+	cfg    *Config
+	h      Hysteresis
+	passed int // checks in a row, the latest included
+
+	ejected    bool
+	faults     bool      // what it is ejected for is more than failed connects
+	ejections  int       // the number of the last ejection
+	readmitted time.Time // when that ended
+}
+
+func newKeeper(cfg *Config) keeper {
+	return keeper{cfg: cfg, h: Hysteresis{Rise: cfg.Rise, Fall: cfg.Fall}}
+}
+
+// judge decides whether a backend is to be ejected for how live traffic fares.
+// As in Envoy's outlier detection, the time grows with every ejection, and the
+// number falls again by one for each base time in service.
+func (k *keeper) judge(s backend.Streak, now time.Time) (e backend.Ejection, eject bool) {
+	switch {
+	case k.ejected || k.h.State() == backend.Down: // out already
+		return e, false
+	case s.Connects >= backend.AlarmAfter:
+		e.Streak, e.Cause = s.Connects, causeConnects
+	case s.Faults >= backend.AlarmAfter && s.SeveralClients, s.Faults >= lonelyFactor*backend.AlarmAfter:
+		e.Streak, e.Cause = s.Faults, causeFaults
+	default:
+		return e, false
+	}
+	served := int(now.Sub(k.readmitted) / k.cfg.EjectionTime)
+	e.Number = max(0, k.ejections-served) + 1
+	e.Since = now
+	e.Until = now.Add(min(time.Duration(e.Number)*k.cfg.EjectionTime, max(longestEjection, k.cfg.EjectionTime)))
+	return e, true
+}
+
+// eject notes that the backend is ejected now.
+func (k *keeper) eject(e backend.Ejection) {
+	k.ejected, k.faults, k.ejections = true, e.Cause == causeFaults, e.Number
+	k.passed = 0
+	k.h.flapped(e.Since)
+}
+
+// readmit notes that the ejection has ended.
+func (k *keeper) readmit(now time.Time) {
+	k.ejected, k.readmitted = false, now
+	k.h.recovered()
+}
+
+// observe takes the result of a check.
+func (k *keeper) observe(pass bool, now time.Time) (changed bool, streak int) {
+	k.passed++
+	if !pass {
+		k.passed = 0
+	}
+	return k.h.Observe(pass, now)
+}
+
+// refutes reports whether checks of this kind can find that the ejection was
+// wrong: a connect that is made says nothing about the answers after it.
+func (k *keeper) refutes() bool {
+	_, http := k.cfg.Check.(*HTTPCheck)
+	return http || k.cfg.Check != nil && !k.faults
+}
+
+// refuted reports whether checks have found that the backend works again; it
+// takes as many passes in a row as a recovery does.
+func (k *keeper) refuted(now time.Time) bool {
+	return k.ejected && k.refutes() && k.h.State() != backend.Down && k.passed >= k.h.recovery(now)
+}
+
+// pause returns the least time between two checks now.
+func (k *keeper) pause(now time.Time) time.Duration {
+	return k.h.Spacing(now, k.cfg.FastInterval, k.cfg.Interval)
+}
+
+// wait returns the time until the next check after one that passed or not.
+func (k *keeper) wait(passed bool, now time.Time) time.Duration {
+	switch {
+	case k.h.Contrary() > 0, k.ejected && k.refutes() && passed:
+		return k.pause(now)
+	case !passed:
+		return jitter(k.cfg.DownInterval)
+	}
+	return jitter(k.cfg.Interval)
+}

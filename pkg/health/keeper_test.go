@@ -1,0 +1,135 @@
+package health
+
+import (
+	"testing"
+	"time"
+
+	"sluice/pkg/backend"
+)
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Check: TCPCheck{}}.withDefaults()
+	now := time.Unix(1000, 0)
+	f := func(s backend.Streak, want string) {
+		t.Helper()
+		k := newKeeper(&cfg)
+		e, eject := k.judge(s, now)
+		if eject != (want != "") || e.Cause != want {
+			t.Fatalf("unexpected judgement on %+v; got %+v, %v; want %q", s, e, eject, want)
+		}
+		if !eject {
+			return
+		}
+		if n := max(s.Connects, s.Faults); e.Streak != n || e.Number != 1 || !e.Since.Equal(now) || e.Until.Sub(now) != 30*time.Second {
+			t.Fatalf("unexpected ejection: %+v", e)
+		}
+		k.eject(e)
+		if _, again := k.judge(s, now); again {
+			t.Fatal("unexpected second ejection during the first")
+		}
+		k = newKeeper(&cfg)
+		k.observe(false, now) // down already
+		if _, eject := k.judge(s, now); eject {
+			t.Fatal("unexpected ejection of a backend that is down")
+		}
+	}
+	f(backend.Streak{}, "")
+	f(backend.Streak{Connects: 4, Faults: 4}, "")
+	f(backend.Streak{Connects: 5}, causeConnects)
+	f(backend.Streak{Faults: 5, SeveralClients: true}, causeFaults)
+	f(backend.Streak{Faults: 14}, "") // one client's doing, perhaps
+	f(backend.Streak{Faults: 15}, causeFaults)
+}
+
+// TestEjectionGrows shows how long ejections last that follow each other, and
+// how the number falls again in service.
+func TestEjectionGrows(t *testing.T) {
+	t.Parallel()
+	cfg := Config{}.withDefaults()
+	now := time.Unix(1000, 0)
+	k := newKeeper(&cfg)
+	f := func(served time.Duration, wantNumber int, want time.Duration) {
+		t.Helper()
+		now = now.Add(served)
+		e, eject := k.judge(backend.Streak{Connects: 5}, now)
+		if d := e.Until.Sub(now); !eject || e.Number != wantNumber || d != want {
+			t.Fatalf("unexpected ejection; got %v, number %d, %v; want number %d, %v", eject, e.Number, d, wantNumber, want)
+		}
+		k.eject(e)
+		now = e.Until
+		k.readmit(now)
+	}
+	for i := 1; i <= 12; i++ {
+		f(time.Second, i, min(time.Duration(i)*30*time.Second, 300*time.Second))
+	}
+	f(65*time.Second, 11, 300*time.Second) // 12 - 2 + 1
+	f(9*30*time.Second, 3, 90*time.Second)
+	f(time.Hour, 1, 30*time.Second)
+}
+
+// TestRefute shows which checks end which ejection, after how many passes.
+func TestRefute(t *testing.T) {
+	t.Parallel()
+	f := func(check Check, s backend.Streak, ejections int, want int) {
+		t.Helper()
+		cfg := Config{Check: check}.withDefaults()
+		k := newKeeper(&cfg)
+		now := time.Unix(1000, 0)
+		k.observe(true, now)
+		for range ejections {
+			k.readmit(now)
+			e, _ := k.judge(s, now)
+			k.eject(e)
+			k.observe(true, now)
+			k.observe(false, now) // not in a row
+		}
+		got := 0
+		for i := 1; i <= 100 && got == 0; i++ {
+			k.observe(true, now)
+			if k.refuted(now) {
+				got = i
+			}
+		}
+		if got != want {
+			t.Fatalf("unexpected passes that refute ejection %d of %+v by %v; got %d; want %d", ejections, s, check, got, want)
+		}
+		if want == 0 {
+			return
+		}
+		k.readmit(now)
+		if k.refuted(now) || k.h.out {
+			t.Fatal("unexpected ejection after its end")
+		}
+	}
+	connects, faults := backend.Streak{Connects: 5}, backend.Streak{Faults: 5, SeveralClients: true}
+	f(TCPCheck{}, connects, 1, 2)
+	f(TCPCheck{}, connects, 2, 8) // damped, as a state that flaps
+	f(TCPCheck{}, connects, 3, 32)
+	f(TCPCheck{}, faults, 1, 0) // a connect says nothing of the answers
+	f(NewHTTPCheck("/"), connects, 1, 2)
+	f(NewHTTPCheck("/"), faults, 1, 2)
+	f(nil, connects, 1, 0)
+}
+
+// TestOneOutageIsOneFlap checks that a crash, which live traffic and checks
+// both notice, is damped as one.
+func TestOneOutageIsOneFlap(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Check: TCPCheck{}}.withDefaults()
+	k := newKeeper(&cfg)
+	now := time.Unix(1000, 0)
+	k.observe(true, now)
+	e, _ := k.judge(backend.Streak{Connects: 5}, now)
+	k.eject(e)
+	for range 3 {
+		k.observe(false, now)
+	}
+	if k.h.State() != backend.Down || k.h.Needed(now) != 2 {
+		t.Fatalf("unexpected need of one outage; got %v, %d passes; want 2", k.h.State(), k.h.Needed(now))
+	}
+	k.observe(true, now)
+	if changed, _ := k.observe(true, now); !changed || !k.refuted(now) {
+		t.Fatal("unexpected: two passes end neither")
+	}
+}
