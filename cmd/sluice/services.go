@@ -69,6 +69,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 			Rise:         c.HealthRise,
 			Fall:         c.HealthFall,
 			EjectionTime: c.EjectionTime,
+			SlowStart:    *settings.SlowStart,
 			Logger:       logger,
 		})
 		if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {

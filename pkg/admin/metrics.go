@@ -80,6 +80,8 @@ func backendFamilies() []family[*backendStats] {
 			func(b *backendStats) uint64 { return oneIf(b.eligible) }),
 		single("sluice_backend_ejected", "gauge", "1 if failures of live traffic keep the backend out.",
 			func(b *backendStats) uint64 { return oneIf(b.ejected) }),
+		single("sluice_backend_warming", "gauge", "1 during a slow start of the backend.",
+			func(b *backendStats) uint64 { return oneIf(b.warming) }),
 		single("sluice_backend_weight", "gauge", "Weight of the backend.",
 			func(b *backendStats) uint64 { return b.weight }),
 		single("sluice_backend_connections", "gauge", "Connections and requests that the backend is serving.",
@@ -127,6 +129,7 @@ type backendStats struct {
 	labels            string
 	state             backend.State
 	eligible, ejected bool
+	warming           bool
 	weight            uint64
 	active            uint64
 	connections       uint64
@@ -139,6 +142,7 @@ type backendStats struct {
 
 func (s *backendStats) add(b *backend.Backend, eligible bool) {
 	s.eligible = s.eligible || eligible
+	s.warming = s.warming || b.Warmth(b.Now()) < 1
 	s.ejected = s.ejected || b.Condition().Ejection.Active()
 	switch st := b.State(); {
 	case st == backend.Up, st == backend.Down && s.state == backend.Unknown:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -40,7 +41,8 @@ type backendView struct {
 	Streak          int       `json:"streak"`
 	Signal          string    `json:"signal"`
 	Detail          string    `json:"detail"`
-	Rise            int       `json:"rise"` // passes in a row to come back, when down
+	Rise            int       `json:"rise"`   // passes in a row to come back, when down
+	Warmth          float64   `json:"warmth"` // part of its share; below 1 during a slow start
 	Active          int64     `json:"active"`
 	Connections     uint64    `json:"connections"`
 	ConnectFailures uint64    `json:"connect_failures"`
@@ -110,6 +112,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Signal:          c.Signal,
 		Detail:          c.Detail,
 		Rise:            c.Rise,
+		Warmth:          math.Round(b.Warmth(b.Now())*1000) / 1000,
 		Active:          b.Active(),
 		Connections:     b.Counters.Connections.Load(),
 		ConnectFailures: b.Counters.ConnectFailures.Load(),

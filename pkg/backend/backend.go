@@ -144,7 +144,8 @@ type Backend struct {
 	active   atomic.Int64
 	outcomes outcomes // beside active: who compares backends reads both
 	streak   streak
-	_        [24]byte
+	warming  warming
+	_        [16]byte
 }
 
 func newBackend(p *Pool, t Target) *Backend {
@@ -213,10 +214,10 @@ func (b *Backend) Eligible() (ok bool, why string) {
 		return true, ""
 	case verdict == Drain:
 		return false, "the registry says " + t.Status.String()
-	case verdict == Remove:
-		return false, "the registry lists it no more, and no check of it passes"
-	case standing == avoided:
+	case c.State == Down:
 		return false, fmt.Sprintf("%s: %d failures in a row, last: %s", c.Signal, c.Streak, c.Detail)
+	case verdict == Remove:
+		return false, "the registry no longer lists it, and no check of sluice's own vouches for it"
 	case standing == ejected:
 		e := c.Ejection
 		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", e.Until.UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)

@@ -18,7 +18,7 @@
 //	warning       route, warned, by the weight that came with it; avoid if down
 //	critical      drain        drain        drain        drain
 //	maintenance   drain        drain        drain        drain
-//	absent        keep         keep         remove       remove
+//	absent        keep         remove       remove       remove
 //	unreachable   as it said last
 //
 // "Unknown" is routed to: a member that its source calls healthy is used until

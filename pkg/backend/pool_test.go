@@ -83,7 +83,7 @@ func TestEligible(t *testing.T) {
 	}
 	// The table of the package doc, row by row.
 	refused := "tcp check: 3 failures in a row, last: refused"
-	nobody := "the registry lists it no more, and no check of it passes"
+	nobody := "the registry no longer lists it"
 	f(Passing, Up, 1, true, "")
 	f(Passing, Unknown, 1, true, "")
 	f(Passing, Unchecked, 1, true, "")
@@ -97,9 +97,9 @@ func TestEligible(t *testing.T) {
 		f(Maintenance, state, 1, false, "the registry says maintenance")
 	}
 	f(Absent, Up, 1, true, "")
-	f(Absent, Unknown, 1, true, "")
+	f(Absent, Unknown, 1, false, nobody)
 	f(Absent, Unchecked, 1, false, nobody)
-	f(Absent, Down, 1, false, nobody)
+	f(Absent, Down, 1, false, refused)
 	// And whatever is routed to needs a weight.
 	for _, status := range []Status{Passing, Warning, Absent} {
 		f(status, Up, 0, false, "weight is 0")
@@ -120,7 +120,7 @@ func TestDecide(t *testing.T) {
 	f(Warning, RouteWarned, RouteWarned, RouteWarned, Avoid)
 	f(Critical, Drain, Drain, Drain, Drain)
 	f(Maintenance, Drain, Drain, Drain, Drain)
-	f(Absent, Keep, Keep, Remove, Remove)
+	f(Absent, Keep, Remove, Remove, Remove)
 }
 
 // TestLastWordStands is the row of a source that cannot be reached: it reports

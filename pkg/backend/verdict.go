@@ -48,7 +48,7 @@ func Decide(word Status, own State) Verdict {
 	case Critical, Maintenance:
 		return Drain
 	case Absent:
-		if own == Up || own == Unknown {
+		if own == Up {
 			return Keep
 		}
 		return Remove

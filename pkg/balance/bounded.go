@@ -49,13 +49,13 @@ func newBounded(s *backend.Snapshot) bounded {
 }
 
 // walk returns the backend for a key whose place in the table is at.
-func (t *bounded) walk(at int, tried Tried) *backend.Backend {
+func (t *bounded) walk(at int, key uint64, tried Tried) *backend.Backend {
 	all := t.total.withOneMore()
 	first := -1 // that was not tried
 	for range min(walkPer*len(t.backends)+128, len(t.owners)) {
 		i := int(t.owners[at])
 		if b := t.backends[i]; tried.Len() == 0 || !tried.Has(b) {
-			if b.Active() < t.capacity(i, all) {
+			if b.Active() < t.capacity(i, all) && !coldFor(b, key) {
 				return b
 			}
 			if first < 0 {
@@ -74,6 +74,12 @@ func (t *bounded) walk(at int, tried Tried) *backend.Backend {
 
 // fewSlots are never too many.
 const fewSlots = 8
+
+// coldFor decides whether b, which may be warming up, is passed over for a
+// key. The warmer it is the more keys it gets, and none twice.
+func coldFor(b *backend.Backend, key uint64) bool {
+	return b.Warming() && float64(mix(key^HashString(b.ID()))>>11)/(1<<53) >= b.Warmth(b.Now())
+}
 
 // capacity returns how many slots of backend i may be active, out of all.
 func (t *bounded) capacity(i int, all int64) int64 {

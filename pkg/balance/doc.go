@@ -43,4 +43,9 @@
 // and makes all strategies that compare (least_conn, p2c, p2c_ewma, adaptive)
 // pass the backend over by lot, the more often the more failures there were
 // without a success (see [backend.Backend.Distrust]). A retry is not choosy.
+//
+// A backend that is warming up (see [backend.Backend.Warm]) is passed over by
+// lot too, by all strategies: those that hash draw the lot from the key, so
+// that it takes its keys one after the other and gives none back. No plan
+// changes on the way.
 package balance

@@ -30,8 +30,8 @@ func (e ewma) Plan(s *backend.Snapshot) Picker {
 // Pick draws two backends by weight and keeps the one where one request more
 // is expected to take less time: peak EWMA of the latency × requests under
 // way, as Finagle's and Linkerd's peak EWMA balancers do it. When the costs
-// are equal the first draw decides. One that failed lately may be passed over;
-// that is not part of the cost, because it would have to be forgotten slowly,
+// are equal the first draw decides. One that failed lately or is warming up may
+// be passed over; that is not part of the cost, because it would have to be forgotten slowly,
 // as a latency is, and not by the first success.
 func (p *ewmaPicker) Pick(req Request) *backend.Backend {
 	t := p.table
@@ -41,7 +41,7 @@ func (p *ewmaPicker) Pick(req Request) *backend.Backend {
 	i, j := t.drawTwo()
 	a, b := t.backends[i], t.backends[j]
 	now := a.Now()
-	if shunA, shunB := lot(a.Distrust(now)), lot(b.Distrust(now)); shunA != shunB {
+	if shunA, shunB := lot(a.Distrust(now)) || cold(a), lot(b.Distrust(now)) || cold(b); shunA != shunB {
 		if shunA {
 			return b
 		}

@@ -73,5 +73,5 @@ func (p *maglevPicker) Pick(req Request) *backend.Backend {
 	case !req.HasKey:
 		return p.keyless.Pick(req)
 	}
-	return p.walk(int(req.Key%maglevSize), req.Tried)
+	return p.walk(int(req.Key%maglevSize), req.Key, req.Tried)
 }

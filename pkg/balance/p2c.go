@@ -43,12 +43,19 @@ func lessLoaded(a *backend.Backend, weightA int, b *backend.Backend, weightB int
 }
 
 // shunned decides by lot whether b is to be passed over this time, because it
-// failed lately; see Backend.Distrust. A lot does what an extra load or cost
-// cannot: a backend that fails at once has no load, and however large the
-// extra, the others could be busier.
+// failed lately, see Backend.Distrust, or is warming up. A lot does what an
+// extra load or cost cannot: a backend that fails at once, or that has just
+// come back, has no load, and however large the extra, the others could be
+// busier.
 func shunned(b *backend.Backend) bool {
-	return b.Distrusted() && lot(b.Distrust(b.Now()))
+	return b.Distrusted() && lot(b.Distrust(b.Now())) || cold(b)
 }
 
 // lot is true d times out of 1+d.
 func lot(d float64) bool { return d > 0 && rand.Float64()*(1+d) < d }
+
+// cold decides by lot whether b, which may be warming up, is to be passed over
+// this time.
+func cold(b *backend.Backend) bool {
+	return b.Warming() && rand.Float64() >= b.Warmth(b.Now())
+}

@@ -10,4 +10,12 @@ func (random) Plan(s *backend.Snapshot) Picker {
 	return &randomPicker{table: newAliasTable(s.Eligible, s.Weights)}
 }
 
-func (p *randomPicker) Pick(req Request) *backend.Backend { return p.table.drawUntried(req.Tried) }
+// Pick draws again if it hit a backend that is warming up and not to be used
+// this time.
+func (p *randomPicker) Pick(req Request) *backend.Backend {
+	b := p.table.drawUntried(req.Tried)
+	for n := 0; n < draws && b != nil && cold(b); n++ {
+		b = p.table.drawUntried(req.Tried)
+	}
+	return b
+}

@@ -95,5 +95,5 @@ func (p *ringPicker) Pick(req Request) *backend.Backend {
 	if at == len(p.points) {
 		at = 0
 	}
-	return p.walk(at, req.Tried)
+	return p.walk(at, req.Key, req.Tried)
 }

@@ -29,9 +29,16 @@ func (p *roundRobinPicker) Pick(req Request) *backend.Backend {
 	if len(p.cycle) == 0 {
 		return nil
 	}
-	i := int((p.next.Add(1) - 1) % uint64(len(p.cycle)))
-	if b := p.cycle[i]; req.Tried.Len() == 0 || !req.Tried.Has(b) {
-		return b
+	i := 0
+	for range draws {
+		i = int((p.next.Add(1) - 1) % uint64(len(p.cycle)))
+		b := p.cycle[i]
+		if req.Tried.Len() > 0 {
+			break // a retry is rare, and any other backend will do
+		}
+		if !cold(b) { // else the cycle goes on without it
+			return b
+		}
 	}
 	return untried(p.cycle, i, req.Tried)
 }

@@ -59,6 +59,9 @@ type Config struct {
 	// PanicThreshold is the part of a service's members, in percent, below
 	// which all of them are used; 0 means never.
 	PanicThreshold int `yaml:"panic-threshold"`
+	// SlowStart is how long a backend that comes back gets less than its
+	// share; 0 means never.
+	SlowStart time.Duration `yaml:"slow-start"`
 
 	// L4Driver is auto, epoll or copy.
 	L4Driver          string        `yaml:"l4-driver"`

@@ -43,7 +43,7 @@ func TestParseSuccess(t *testing.T) {
 	service("web,strategy=least_conn,consul=web-prod,tag=v2,check=http:/health?full=1")
 	service("web,check=none")
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
-	service("web,max-ejection=0,panic-threshold=100")
+	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s")
 }
 
 func TestParseFailure(t *testing.T) {
@@ -103,6 +103,7 @@ func TestParseFailure(t *testing.T) {
 	service("web,strategy=fastest", "unknown strategy")
 	service("web,check=ping", "unknown check")
 	service("web,max-ejection=101", `max-ejection="101" is not a number from 0 to 100`)
+	service("web,slow-start=2h", `slow-start="2h" is not a duration from 0 to 1h0m0s`)
 	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
 	if _, err := ParseCIDR("10.0.0.0/33"); err == nil {
 		t.Fatal("unexpected success for a bad network")
@@ -243,6 +244,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.HealthRise, c.HealthFall = 0, -1 }, "--health-rise", "--health-fall")
 	f(func(c *Config) { c.MaxEjection, c.PanicThreshold, c.EjectionTime = 101, -1, 0 },
 		"--ejection-time: 0s", "--max-ejection: 101 is not a number from 0 to 100", "--panic-threshold: -1 is not")
+	f(func(c *Config) { c.SlowStart = 2 * time.Hour }, "--slow-start: 2h0m0s is not within 0 and 1h0m0s")
 	f(func(c *Config) { c.HealthFastInterval = time.Minute }, "--health-fast-interval: 1m0s is more than")
 	f(func(c *Config) { c.L4ConnectDeadline = time.Second }, "--l4-connect-deadline: 1s")
 	f(func(c *Config) { c.L4IdleTimeout, c.DrainDelay = 0, 0 })
@@ -291,16 +293,16 @@ func write(t *testing.T, path, content string) {
 func TestServiceDefaults(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	own, err := ParseService("own,max-ejection=0,panic-threshold=10")
+	own, err := ParseService("own,max-ejection=0,panic-threshold=10,slow-start=5s")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Services = []Service{own}
 	c.MaxEjection, c.PanicThreshold = 30, 20
-	if s := c.Service("own"); *s.MaxEjection != 0 || *s.PanicThreshold != 10 {
+	if s := c.Service("own"); *s.MaxEjection != 0 || *s.PanicThreshold != 10 || *s.SlowStart != 5*time.Second {
 		t.Fatalf("unexpected settings: %+v", s)
 	}
-	if s := c.Service("other"); *s.MaxEjection != 30 || *s.PanicThreshold != 20 || s.Strategy != "p2c" || s.Check != "tcp" || s.Consul != "other" {
+	if s := c.Service("other"); *s.MaxEjection != 30 || *s.PanicThreshold != 20 || *s.SlowStart != 0 || s.Strategy != "p2c" || s.Check != "tcp" || s.Consul != "other" {
 		t.Fatalf("unexpected defaults: %+v", s)
 	}
 }

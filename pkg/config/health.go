@@ -3,16 +3,20 @@ package config
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // ServiceHealth is what is set for one service alone of how it is used in
 // trouble. What is nil is as for all services.
 type ServiceHealth struct {
-	MaxEjection    *int // nil: Config.MaxEjection
-	PanicThreshold *int // nil: Config.PanicThreshold
+	MaxEjection    *int           // nil: Config.MaxEjection
+	PanicThreshold *int           // nil: Config.PanicThreshold
+	SlowStart      *time.Duration // nil: Config.SlowStart
 }
 
-func (s *ServiceHealth) keys() []string { return []string{"max-ejection", "panic-threshold"} }
+func (s *ServiceHealth) keys() []string {
+	return []string{"max-ejection", "panic-threshold", "slow-start"}
+}
 
 func (s *ServiceHealth) set(key, value string) (err error) {
 	switch key {
@@ -20,12 +24,17 @@ func (s *ServiceHealth) set(key, value string) (err error) {
 		s.MaxEjection, err = percent(key, value)
 	case "panic-threshold":
 		s.PanicThreshold, err = percent(key, value)
+	case "slow-start":
+		s.SlowStart, err = slowStart(key, value)
 	}
 	return err
 }
 
 func (s *ServiceHealth) pairs() []pair {
-	return []pair{{"max-ejection", optional(s.MaxEjection)}, {"panic-threshold", optional(s.PanicThreshold)}}
+	return []pair{
+		{"max-ejection", optional(s.MaxEjection)}, {"panic-threshold", optional(s.PanicThreshold)},
+		{"slow-start", optional(s.SlowStart)},
+	}
 }
 
 // withDefaults returns s with the settings of all services for its own.
@@ -35,6 +44,9 @@ func (s ServiceHealth) withDefaults(c *Config) ServiceHealth {
 	}
 	if s.PanicThreshold == nil {
 		s.PanicThreshold = &c.PanicThreshold
+	}
+	if s.SlowStart == nil {
+		s.SlowStart = &c.SlowStart
 	}
 	return s
 }
@@ -46,6 +58,18 @@ func percent(key, value string) (*int, error) {
 		return nil, fmt.Errorf("%s=%q is not a number from 0 to 100", key, value)
 	}
 	return &n, nil
+}
+
+// MaxSlowStart is the longest slow start.
+const MaxSlowStart = time.Hour
+
+// slowStart reads a duration from 0 to MaxSlowStart.
+func slowStart(key, value string) (*time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 || d > MaxSlowStart {
+		return nil, fmt.Errorf("%s=%q is not a duration from 0 to %v, such as 30s", key, value, MaxSlowStart)
+	}
+	return &d, nil
 }
 
 // optional returns a value, or nothing for none.

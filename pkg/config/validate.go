@@ -218,6 +218,9 @@ func (v *validation) behaviour() {
 	}
 	inPercent("max-ejection", c.MaxEjection)
 	inPercent("panic-threshold", c.PanicThreshold)
+	if c.SlowStart < 0 || c.SlowStart > MaxSlowStart {
+		v.add("slow-start", "%v is not within 0 and %v", c.SlowStart, MaxSlowStart)
+	}
 	if c.HealthRise < 1 {
 		v.add("health-rise", "%d is below 1", c.HealthRise)
 	}

@@ -37,6 +37,10 @@
 // they test what failed: that a connect works says nothing about the answers.
 // How many may be ejected at a time is [backend.Policy]'s business.
 //
+// With a slow start (Config.SlowStart), a backend that comes back, or joins a
+// pool that has been there for longer than that, begins with a tenth of its
+// share; not so at the start, when all would be slow. See pkg/balance.
+//
 // [Monitor] runs one goroutine a backend, the one writer of that backend's
 // condition. The gauge, the log line and the balancer all read the state
 // after hysteresis, never a raw result.

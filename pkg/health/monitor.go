@@ -35,6 +35,9 @@ type Config struct {
 	// first time; the second time twice as long, and so on. 0 means 30 s.
 	// Whether there are ejections at all is the pool's policy.
 	EjectionTime time.Duration
+	// SlowStart is how long a backend that recovers, or that joins others which
+	// have been followed for so long, gets less than its share. 0 means never.
+	SlowStart time.Duration
 	// Logger takes one line for each transition. It must not be nil.
 	Logger *slog.Logger
 }
@@ -69,6 +72,7 @@ type Monitor struct {
 	mu     sync.Mutex
 	loops  map[*backend.Backend]*loop
 	closed bool
+	since  time.Time // when the first backends were followed
 }
 
 type loop struct {
@@ -96,9 +100,16 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 		}
 	}
 	if !m.closed {
+		join := m.cfg.SlowStart > 0 && len(m.loops) > 0 && time.Since(m.since) >= m.cfg.SlowStart
+		if len(m.loops) == 0 {
+			m.since = time.Now()
+		}
 		for _, b := range added {
 			if m.cfg.Check == nil {
 				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
+			}
+			if join {
+				b.Warm(m.cfg.SlowStart)
 			}
 			ctx, cancel := context.WithCancel(context.Background())
 			l := &loop{cancel: cancel, done: make(chan struct{})}
@@ -219,6 +230,9 @@ func (w *watch) publish(from backend.State, streak int, now time.Time, err error
 		c.Rise = w.h.Needed(now)
 		level = slog.LevelWarn
 	}
+	if from == backend.Down {
+		w.b.Warm(w.cfg.SlowStart)
+	}
 	w.b.SetCondition(c)
 	w.log(level, "backend state changed", "from", from.String(), "to", c.State.String(),
 		"signal", c.Signal, "streak", streak, "detail", c.Detail, "rise", c.Rise)
@@ -239,6 +253,7 @@ func (w *watch) alarmed(now time.Time) (until time.Time, ejected bool) {
 // readmit ends the ejection.
 func (w *watch) readmit(now time.Time, signal, why string) {
 	w.keeper.readmit(now)
+	w.b.Warm(w.cfg.SlowStart)
 	w.b.Readmit(now, signal, why)
 	w.log(slog.LevelInfo, "backend readmitted", "signal", signal, "detail", why)
 }

@@ -213,6 +213,75 @@ func TestMonitorEjects(t *testing.T) {
 	f(&script{}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
 }
 
+// TestSlowStart checks who starts slowly: whoever recovers, and whoever joins
+// a warm pool; nobody at the start, and not those who replace all at once.
+func TestSlowStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		m := NewMonitor(Config{Check: check, SlowStart: 20 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+		defer m.Close()
+		p := backend.NewPool("web")
+		p.SetPolicy(backend.Policy{MaxEjection: 50})
+		set := func(ids ...string) {
+			var targets []backend.Target
+			for _, id := range ids {
+				targets = append(targets, backend.Target{ID: id, Address: id + ":80", Weight: 1})
+			}
+			m.Follow(p.Set(targets))
+		}
+		f := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			got := ""
+			for _, b := range p.Snapshot().All {
+				if b.Warming() {
+					got += b.ID()
+				}
+			}
+			if got != want {
+				t.Fatalf("unexpected backends in slow start; got %q; want %q", got, want)
+			}
+		}
+		set("a", "b")
+		f("")
+		time.Sleep(10 * time.Second)
+		set("a", "b", "c") // the start is not over
+		f("")
+		time.Sleep(20 * time.Second)
+		set("a", "b", "c", "d")
+		f("d")
+		time.Sleep(30 * time.Second)
+		for _, b := range p.Snapshot().All {
+			b.Warmth(b.Now())
+		}
+		f("")
+
+		// A recovery, from being down and from an ejection.
+		check.set(errors.New("refused"))
+		time.Sleep(5 * time.Second)
+		f("")
+		check.set(nil)
+		time.Sleep(5 * time.Second)
+		f("abcd")
+		time.Sleep(30 * time.Second)
+		for _, b := range p.Snapshot().All {
+			if w := b.Warmth(b.Now()); w != 1 {
+				t.Fatalf("unexpected warmth after the slow start: %v", w)
+			}
+		}
+		a := p.Snapshot().All[0]
+		for range 5 {
+			a.ReportFault(0)
+		}
+		f("")
+		time.Sleep(31 * time.Second)
+		f("a")
+		set("e", "f") // all at once
+		f("")
+	})
+}
+
 // TestMonitorConnectFailure checks that a failed connect leads to a check at
 // once, and a storm of them to no more than one a fast interval.
 func TestMonitorConnectFailure(t *testing.T) {
