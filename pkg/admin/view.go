@@ -42,6 +42,7 @@ type backendView struct {
 	Signal          string    `json:"signal"`
 	Detail          string    `json:"detail"`
 	Rise            int       `json:"rise"`   // passes in a row to come back, when down
+	Word            string    `json:"word"`   // of itself: drain, a part of its weight, or nothing
 	Warmth          float64   `json:"warmth"` // part of its share; below 1 during a slow start
 	Active          int64     `json:"active"`
 	Connections     uint64    `json:"connections"`
@@ -112,6 +113,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Signal:          c.Signal,
 		Detail:          c.Detail,
 		Rise:            c.Rise,
+		Word:            c.Word.String(),
 		Warmth:          math.Round(b.Warmth(b.Now())*1000) / 1000,
 		Active:          b.Active(),
 		Connections:     b.Counters.Connections.Load(),

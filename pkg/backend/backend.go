@@ -105,6 +105,8 @@ type Condition struct {
 	// Ejection is set by Eject and ended by Readmit; SetCondition leaves it
 	// as it is.
 	Ejection Ejection
+	// Word is set by Say; SetCondition leaves it as it is.
+	Word Word
 }
 
 // Counters count what passed through a backend since it was first seen. All
@@ -187,7 +189,7 @@ func (b *Backend) State() State { return b.condition.Load().State }
 // alone.
 func (b *Backend) SetCondition(c Condition) {
 	old := b.condition.Load()
-	c.Ejection = old.Ejection
+	c.Ejection, c.Word = old.Ejection, old.Word
 	b.condition.Store(&c)
 	if old.State == c.State {
 		return
@@ -218,6 +220,8 @@ func (b *Backend) Eligible() (ok bool, why string) {
 		return false, fmt.Sprintf("%s: %d failures in a row, last: %s", c.Signal, c.Streak, c.Detail)
 	case verdict == Remove:
 		return false, "the registry no longer lists it, and no check of sluice's own vouches for it"
+	case c.Word.Drain:
+		return false, "it says itself that it is draining"
 	case standing == ejected:
 		e := c.Ejection
 		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", e.Until.UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)

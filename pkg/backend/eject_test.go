@@ -238,3 +238,36 @@ func TestStreak(t *testing.T) {
 	f(strings.Repeat("c", 1001), Streak{Connects: 246}, true)
 	f(strings.Repeat("1", 1001), Streak{Faults: 246}, true)
 }
+
+// TestWord checks what a backend's own word does to the offer and the weights.
+func TestWord(t *testing.T) {
+	t.Parallel()
+	p, bs := pool(t, 3, Policy{Panic: 90})
+	f := func(w Word, want string) {
+		t.Helper()
+		bs[0].Say(w, time.Unix(1, 0))
+		s := p.Snapshot()
+		if got := fmt.Sprintf("%s %v", ids(s.Eligible), s.Weights); got != want || s.Panic {
+			t.Fatalf("unexpected offer after %+v; got %s, panic %v; want %s", w, got, s.Panic, want)
+		}
+	}
+	f(Word{}, "b001 b002 b003 [1 1 1]")
+	f(Word{Weight: 50}, "b001 b002 b003 [64 128 128]")
+	f(Word{Weight: 1}, "b001 b002 b003 [1 128 128]")
+	f(Word{Weight: 100}, "b001 b002 b003 [1 1 1]")
+	f(Word{Drain: true}, "b002 b003 [1 1]") // which is no reason to panic
+	if ok, why := bs[0].Eligible(); ok || why != "it says itself that it is draining" {
+		t.Fatalf("unexpected eligibility: %v, %q", ok, why)
+	}
+	bs[0].SetCondition(Condition{State: Up})
+	f(Word{Drain: true}, "b002 b003 [1 1]")
+	f(Word{}, "b001 b002 b003 [1 1 1]")
+	f(Word{}, "b001 b002 b003 [1 1 1]") // no news
+	var got string
+	for _, c := range bs[0].History() {
+		got += c.To + " " + c.Detail + ";"
+	}
+	if want := "reweighted 50%;reweighted 1%;reweighted 100%;draining drain;up ;ready ;"; got != want {
+		t.Fatalf("unexpected history; got %q; want %q", got, want)
+	}
+}

@@ -31,17 +31,12 @@ const (
 
 func (b *Backend) standing() standing {
 	t, c := b.target.Load(), b.condition.Load()
-	switch Decide(t.Status, c.State) {
-	case Drain, Remove:
-		return drained
-	case Avoid:
-		if t.Weight > 0 {
-			return avoided
-		}
-	}
+	verdict := Decide(t.Status, c.State)
 	switch {
-	case t.Weight <= 0:
+	case verdict == Drain, verdict == Remove, c.Word.Drain, t.Weight <= 0:
 		return drained
+	case verdict == Avoid:
+		return avoided
 	case c.Ejection.Active():
 		return ejected
 	}

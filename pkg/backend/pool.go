@@ -17,8 +17,9 @@ type Snapshot struct {
 	All []*Backend
 	// Eligible holds those that are to take new connections, ordered by ID.
 	Eligible []*Backend
-	// Weights holds the weight of each entry of Eligible, 1 to MaxWeight, as
-	// it was when the snapshot was taken.
+	// Weights holds the weight of each entry of Eligible, as it was when the
+	// snapshot was taken: at least 1, and not in the unit of Backend.Weight if
+	// a member wants a part of its own.
 	Weights []int
 	// Panic says that Eligible holds others than those that are eligible by
 	// themselves, because these are too few; see Policy.
@@ -140,10 +141,7 @@ func (p *Pool) refresh() {
 func (p *Pool) publish() {
 	s := &Snapshot{Version: p.version, All: p.sorted}
 	s.Eligible, s.Panic = p.policy.offer(p.sorted)
-	s.Weights = make([]int, len(s.Eligible))
-	for i, b := range s.Eligible {
-		s.Weights[i] = b.Weight()
-	}
+	s.Weights = weights(s.Eligible)
 	p.snapshot.Store(s)
 	for _, f := range p.listeners {
 		f(s)

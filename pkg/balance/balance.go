@@ -181,9 +181,10 @@ func (b *Balancer) Pick(req Request) *backend.Backend {
 	for { // ends: each turn means that somebody else took a slot
 		s := b.pool.Snapshot()
 		chosen = nil
+		weight := 0
 		for i, x := range s.Eligible {
-			if x.HasRoom() && !req.Tried.Has(x) && (chosen == nil || x.Active()*int64(chosen.Weight()) < chosen.Active()*int64(s.Weights[i])) {
-				chosen = x
+			if x.HasRoom() && !req.Tried.Has(x) && (chosen == nil || lessLoaded(x, s.Weights[i], chosen, weight)) {
+				chosen, weight = x, s.Weights[i]
 			}
 		}
 		if chosen == nil || chosen.TryAcquire() {

@@ -6,13 +6,34 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"sluice/pkg/backend"
 )
+
+// Layer is how much of a backend a check tests.
+type Layer uint8
+
+const (
+	Nothing Layer = iota
+	Connect       // that a connection can be made
+	Answer        // that a request is answered as it should be
+)
+
+// Result is what a check found beside that it passed.
+type Result struct {
+	// Tested is what has been tested.
+	Tested Layer
+	// Word is what the backend says of itself, and BadWord what it says that
+	// cannot be understood.
+	Word    backend.Word
+	BadWord string
+}
 
 // Check is one way to find out whether a backend answers.
 type Check interface {
-	// Probe returns nil if the backend at addr, host:port, answers as it
+	// Probe returns no error if the backend at addr, host:port, answers as it
 	// should before ctx ends. It is safe for concurrent use.
-	Probe(ctx context.Context, addr string) error
+	Probe(ctx context.Context, addr string) (Result, error)
 	// String names the check for logs, for instance "tcp check".
 	String() string
 }
@@ -22,19 +43,20 @@ type TCPCheck struct{}
 
 // Probe connects and closes the connection with a reset, as HAProxy does: the
 // backend then has nothing to keep, and no port of ours waits in TIME_WAIT.
-func (TCPCheck) Probe(ctx context.Context, addr string) error {
+func (TCPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	_ = c.(*net.TCPConn).SetLinger(0)
-	return c.Close()
+	return Result{Tested: Connect}, c.Close()
 }
 
 func (TCPCheck) String() string { return "tcp check" }
 
-// HTTPCheck passes if a GET answers with a status from 200 to 399.
+// HTTPCheck passes if a GET answers with a status from 200 to 399, or with 503
+// and the word "drain" in WordHeader: who asks to be drained is not broken.
 type HTTPCheck struct {
 	path   string
 	client *http.Client
@@ -52,21 +74,23 @@ func NewHTTPCheck(path string) *HTTPCheck {
 }
 
 // Probe asks once.
-func (h *HTTPCheck) Probe(ctx context.Context, addr string) error {
+func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+h.path, nil)
 	if err != nil {
-		return fmt.Errorf("cannot make a request for %q: %w", addr+h.path, err)
+		return Result{}, fmt.Errorf("cannot make a request for %q: %w", addr+h.path, err)
 	}
 	req.Header.Set("User-Agent", "sluice-health-check")
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 399 {
-		return fmt.Errorf("status %d", resp.StatusCode)
+	r := Result{Tested: Answer}
+	r.Word, r.BadWord = parseWord(strings.Join(resp.Header.Values(WordHeader), ","))
+	if good := resp.StatusCode >= 200 && resp.StatusCode <= 399; !good && !(resp.StatusCode == http.StatusServiceUnavailable && r.Word.Drain) {
+		return Result{}, fmt.Errorf("status %d", resp.StatusCode)
 	}
-	return nil
+	return r, nil
 }
 
 func (h *HTTPCheck) String() string { return "http check" }

@@ -41,6 +41,10 @@
 // pool that has been there for longer than that, begins with a tenth of its
 // share; not so at the start, when all would be slow. See pkg/balance.
 //
+// A backend can also say itself how it wants to be used, in a header of the
+// response to an HTTP check; see [WordHeader]. That acts at once, without
+// hysteresis: it is no symptom.
+//
 // [Monitor] runs one goroutine a backend, the one writer of that backend's
 // condition. The gauge, the log line and the balancer all read the state
 // after hysteresis, never a raw result.

@@ -26,7 +26,8 @@ const (
 type keeper struct {
 	cfg    *Config
 	h      Hysteresis
-	passed int // checks in a row, the latest included
+	passed int   // checks in a row, the latest included
+	tested Layer // by the latest of them
 
 	ejected    bool
 	faults     bool      // what it is ejected for is more than failed connects
@@ -72,20 +73,23 @@ func (k *keeper) readmit(now time.Time) {
 	k.h.recovered()
 }
 
-// observe takes the result of a check.
-func (k *keeper) observe(pass bool, now time.Time) (changed bool, streak int) {
+// observe takes the result of a check; tested is what it tested if it passed.
+func (k *keeper) observe(pass bool, tested Layer, now time.Time) (changed bool, streak int) {
 	k.passed++
+	k.tested = tested
 	if !pass {
 		k.passed = 0
 	}
 	return k.h.Observe(pass, now)
 }
 
-// refutes reports whether checks of this kind can find that the ejection was
-// wrong: a connect that is made says nothing about the answers after it.
+// refutes reports whether checks such as the latest can find that the ejection
+// was wrong: a connect that is made says nothing about the answers after it.
 func (k *keeper) refutes() bool {
-	_, http := k.cfg.Check.(*HTTPCheck)
-	return http || k.cfg.Check != nil && !k.faults
+	if k.faults {
+		return k.tested >= Answer
+	}
+	return k.tested >= Connect
 }
 
 // refuted reports whether checks have found that the backend works again; it

@@ -29,7 +29,7 @@ func TestJudge(t *testing.T) {
 			t.Fatal("unexpected second ejection during the first")
 		}
 		k = newKeeper(&cfg)
-		k.observe(false, now) // down already
+		k.observe(false, Connect, now) // down already
 		if _, eject := k.judge(s, now); eject {
 			t.Fatal("unexpected ejection of a backend that is down")
 		}
@@ -71,28 +71,28 @@ func TestEjectionGrows(t *testing.T) {
 // TestRefute shows which checks end which ejection, after how many passes.
 func TestRefute(t *testing.T) {
 	t.Parallel()
-	f := func(check Check, s backend.Streak, ejections int, want int) {
+	f := func(tested Layer, s backend.Streak, ejections int, want int) {
 		t.Helper()
-		cfg := Config{Check: check}.withDefaults()
+		cfg := Config{}.withDefaults()
 		k := newKeeper(&cfg)
 		now := time.Unix(1000, 0)
-		k.observe(true, now)
+		k.observe(true, tested, now)
 		for range ejections {
 			k.readmit(now)
 			e, _ := k.judge(s, now)
 			k.eject(e)
-			k.observe(true, now)
-			k.observe(false, now) // not in a row
+			k.observe(true, tested, now)
+			k.observe(false, tested, now) // not in a row
 		}
 		got := 0
 		for i := 1; i <= 100 && got == 0; i++ {
-			k.observe(true, now)
+			k.observe(true, tested, now)
 			if k.refuted(now) {
 				got = i
 			}
 		}
 		if got != want {
-			t.Fatalf("unexpected passes that refute ejection %d of %+v by %v; got %d; want %d", ejections, s, check, got, want)
+			t.Fatalf("unexpected passes that refute ejection %d of %+v by checks of layer %d; got %d; want %d", ejections, s, tested, got, want)
 		}
 		if want == 0 {
 			return
@@ -103,13 +103,13 @@ func TestRefute(t *testing.T) {
 		}
 	}
 	connects, faults := backend.Streak{Connects: 5}, backend.Streak{Faults: 5, SeveralClients: true}
-	f(TCPCheck{}, connects, 1, 2)
-	f(TCPCheck{}, connects, 2, 8) // damped, as a state that flaps
-	f(TCPCheck{}, connects, 3, 32)
-	f(TCPCheck{}, faults, 1, 0) // a connect says nothing of the answers
-	f(NewHTTPCheck("/"), connects, 1, 2)
-	f(NewHTTPCheck("/"), faults, 1, 2)
-	f(nil, connects, 1, 0)
+	f(Connect, connects, 1, 2)
+	f(Connect, connects, 2, 8) // damped, as a state that flaps
+	f(Connect, connects, 3, 32)
+	f(Connect, faults, 1, 0) // a connect says nothing of the answers
+	f(Answer, connects, 1, 2)
+	f(Answer, faults, 1, 2)
+	f(Nothing, connects, 1, 0)
 }
 
 // TestOneOutageIsOneFlap checks that a crash, which live traffic and checks
@@ -119,17 +119,17 @@ func TestOneOutageIsOneFlap(t *testing.T) {
 	cfg := Config{Check: TCPCheck{}}.withDefaults()
 	k := newKeeper(&cfg)
 	now := time.Unix(1000, 0)
-	k.observe(true, now)
+	k.observe(true, Connect, now)
 	e, _ := k.judge(backend.Streak{Connects: 5}, now)
 	k.eject(e)
 	for range 3 {
-		k.observe(false, now)
+		k.observe(false, Connect, now)
 	}
 	if k.h.State() != backend.Down || k.h.Needed(now) != 2 {
 		t.Fatalf("unexpected need of one outage; got %v, %d passes; want 2", k.h.State(), k.h.Needed(now))
 	}
-	k.observe(true, now)
-	if changed, _ := k.observe(true, now); !changed || !k.refuted(now) {
+	k.observe(true, Connect, now)
+	if changed, _ := k.observe(true, Connect, now); !changed || !k.refuted(now) {
 		t.Fatal("unexpected: two passes end neither")
 	}
 }

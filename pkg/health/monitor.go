@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -194,13 +195,15 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 // watch is one run of Monitor.watch; one goroutine owns it.
 type watch struct {
 	keeper
-	b *backend.Backend
+	b       *backend.Backend
+	word    backend.Word // what it said last of itself
+	badWord string
 }
 
 // check makes one check and publishes what follows from it.
 func (w *watch) check(ctx context.Context) (passed bool) {
 	probeCtx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
+	result, err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
 	cancel()
 	if ctx.Err() != nil {
 		return false // stopped, which says nothing about the backend
@@ -212,8 +215,11 @@ func (w *watch) check(ctx context.Context) (passed bool) {
 		w.b.Counters.ChecksFailed.Add(1)
 	}
 	from, now := w.h.State(), time.Now()
-	if changed, streak := w.observe(passed, now); changed {
+	if changed, streak := w.observe(passed, result.Tested, now); changed {
 		w.publish(from, streak, now, err)
+	}
+	if passed && result.Tested >= Answer {
+		w.say(result, now)
 	}
 	if w.refuted(now) {
 		w.readmit(now, w.cfg.Check.String(), fmt.Sprintf("%d passes in a row", w.passed))
@@ -236,6 +242,21 @@ func (w *watch) publish(from backend.State, streak int, now time.Time, err error
 	w.b.SetCondition(c)
 	w.log(level, "backend state changed", "from", from.String(), "to", c.State.String(),
 		"signal", c.Signal, "streak", streak, "detail", c.Detail, "rise", c.Rise)
+}
+
+// say publishes and logs what the backend says of itself, if it is news.
+func (w *watch) say(r Result, now time.Time) {
+	if r.BadWord != w.badWord {
+		if w.badWord = r.BadWord; w.badWord != "" {
+			w.log(slog.LevelWarn, "cannot understand all that the backend says of itself", "header", WordHeader, "value", w.badWord)
+		}
+	}
+	if r.Word == w.word {
+		return
+	}
+	w.word = r.Word
+	w.b.Say(r.Word, now)
+	w.log(slog.LevelInfo, "backend says how to use it", "word", cmp.Or(r.Word.String(), "ready"))
 }
 
 // alarmed judges how live traffic fares and says until when the backend is

@@ -20,16 +20,20 @@ import (
 
 // script is a Check whose results a test sets; it notes when it was asked.
 type script struct {
-	mu    sync.Mutex
-	err   error
-	times []time.Time
+	mu     sync.Mutex
+	err    error
+	result Result
+	times  []time.Time
 }
 
-func (s *script) Probe(context.Context, string) error {
+func (s *script) Probe(context.Context, string) (Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.times = append(s.times, time.Now())
-	return s.err
+	if s.err != nil {
+		return Result{}, s.err
+	}
+	return s.result, nil
 }
 
 func (s *script) String() string { return "scripted check" }
@@ -208,9 +212,12 @@ func TestMonitorEjects(t *testing.T) {
 	f(nil, fault, 30*time.Second, 60*time.Second, 90*time.Second)
 	f(nil, connect, 30*time.Second, 60*time.Second)
 	f(&script{}, fault, 30*time.Second, 60*time.Second)
+	f(&script{}, connect, 30*time.Second) // it tests nothing
+	f(&script{result: Result{Tested: Connect}}, fault, 30*time.Second, 60*time.Second)
 	// The first check comes at once or a fast interval later, the others a fast
 	// interval apart.
-	f(&script{}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
+	f(&script{result: Result{Tested: Answer}}, fault, 30*time.Millisecond, 210*time.Millisecond)
+	f(&script{result: Result{Tested: Connect}}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
 }
 
 // TestSlowStart checks who starts slowly: whoever recovers, and whoever joins
@@ -279,6 +286,39 @@ func TestSlowStart(t *testing.T) {
 		f("a")
 		set("e", "f") // all at once
 		f("")
+	})
+}
+
+// TestMonitorWord lets a backend say by its checks how it wants to be used.
+func TestMonitorWord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, _, log := follow(t, Config{Check: check})
+		f := func(r Result, err error, wantEligible bool, want backend.Word) {
+			t.Helper()
+			check.mu.Lock()
+			check.result, check.err = r, err
+			check.mu.Unlock()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if ok, why := b.Eligible(); ok != wantEligible || b.Condition().Word != want {
+				t.Fatalf("unexpected after %+v, %v; got %v, %q, %+v; want %v, %+v", r, err, ok, why, b.Condition().Word, wantEligible, want)
+			}
+		}
+		drain, half := backend.Word{Drain: true}, backend.Word{Weight: 50}
+		f(Result{Tested: Answer}, nil, true, backend.Word{})
+		f(Result{Tested: Answer, Word: drain}, nil, false, drain)
+		f(Result{Tested: Answer, Word: half}, nil, true, half)
+		f(Result{Tested: Connect}, nil, true, half) // who did not answer said nothing
+		f(Result{}, errors.New("refused"), false, half)
+		f(Result{Tested: Answer, BadWord: "what"}, nil, true, backend.Word{})
+		if n := strings.Count(log.String(), "says how to use it"); n != 3 {
+			t.Fatalf("unexpected number of log lines; got %d; want 3:\n%s", n, log)
+		}
+		if n := strings.Count(log.String(), "cannot understand"); n != 1 {
+			t.Fatalf("unexpected number of complaints; got %d; want 1:\n%s", n, log)
+		}
 	})
 }
 
@@ -400,6 +440,12 @@ func TestProbe(t *testing.T) {
 		switch r.URL.Path {
 		case "/redirect":
 			http.Redirect(w, r, "/bad", http.StatusFound)
+		case "/drain", "/drain-broken", "/half":
+			w.Header().Set(WordHeader, map[string]string{"/half": "50%"}[r.URL.Path])
+			if r.URL.Path != "/half" {
+				w.Header().Set(WordHeader, "drain")
+				w.WriteHeader(map[string]int{"/drain": 503, "/drain-broken": 500}[r.URL.Path])
+			}
 		case "/bad":
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case "/hang":
@@ -422,7 +468,7 @@ func TestProbe(t *testing.T) {
 			ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
 			defer cancel()
 		}
-		err = check.Probe(ctx, addr)
+		_, err = check.Probe(ctx, addr)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Fatalf("unexpected result of %s at %s; got %v; want %q", spec, addr, err, want)
 		}
@@ -434,6 +480,17 @@ func TestProbe(t *testing.T) {
 	f("http:/redirect", live, "")
 	f("http:/bad", live, "status 503")
 	f("http:/hang", live, "deadline")
+	f("http:/drain", live, "")
+	f("http:/drain-broken", live, "status 500")
+	word := func(path string, want backend.Word) {
+		t.Helper()
+		if r, err := NewHTTPCheck(path).Probe(t.Context(), live); err != nil || r != (Result{Tested: Answer, Word: want}) {
+			t.Fatalf("unexpected result of %s; got %+v, %v; want %+v", path, r, err, want)
+		}
+	}
+	word("/", backend.Word{})
+	word("/drain", backend.Word{Drain: true})
+	word("/half", backend.Word{Weight: 50})
 	f("http:/", dead, "refused")
 	for _, spec := range []string{"", "ping", "http", "http:", "http:x"} {
 		if _, err := ParseCheck(spec); err == nil {
@@ -443,4 +500,27 @@ func TestProbe(t *testing.T) {
 	if c, err := ParseCheck("none"); c != nil || err != nil {
 		t.Fatalf("unexpected: %v, %v", c, err)
 	}
+}
+
+func TestParseWord(t *testing.T) {
+	t.Parallel()
+	f := func(s string, want backend.Word, wantBad string) {
+		t.Helper()
+		if w, bad := parseWord(s); w != want || bad != wantBad {
+			t.Fatalf("unexpected word of %q; got %+v, %q; want %+v, %q", s, w, bad, want, wantBad)
+		}
+	}
+	f("", backend.Word{}, "")
+	f("ready", backend.Word{}, "")
+	f("drain", backend.Word{Drain: true}, "")
+	f("Drain", backend.Word{Drain: true}, "")
+	f("0%", backend.Word{Drain: true}, "")
+	f("1%", backend.Word{Weight: 1}, "")
+	f("ready, 50%", backend.Word{Weight: 50}, "")
+	f("drain 50%", backend.Word{Drain: true, Weight: 50}, "")
+	f("100%", backend.Word{Weight: 100}, "")
+	for _, bad := range []string{"101%", "-1%", "50", "50.5%", "%", "maintenance", "99999999999999999999%"} {
+		f(bad, backend.Word{}, bad)
+	}
+	f("nonsense drain", backend.Word{Drain: true}, "nonsense drain")
 }

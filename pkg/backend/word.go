@@ -1,0 +1,71 @@
+package backend
+
+import (
+	"fmt"
+	"time"
+)
+
+// Word is what a backend says of itself. The zero value is nothing.
+type Word struct {
+	// Drain asks for no new connections.
+	Drain bool
+	// Weight is the part of its weight that it wants, 1 to 100 percent; 0 is
+	// no wish.
+	Weight int
+}
+
+// String returns the word as an operator reads it, empty for none.
+func (w Word) String() string {
+	switch {
+	case w.Drain:
+		return "drain"
+	case w.Weight > 0:
+		return fmt.Sprintf("%d%%", w.Weight)
+	}
+	return ""
+}
+
+// wordScale is what weights are multiplied by while some member wants a part
+// of its own. It is a power of two, to which tables of hashes are indifferent.
+const wordScale = 128
+
+// Say takes the backend's own word and makes the pool act on it before it
+// returns. It is for pkg/health alone, like SetCondition.
+func (b *Backend) Say(w Word, now time.Time) {
+	c := *b.condition.Load()
+	if c.Word == w {
+		return
+	}
+	change := Change{At: now, To: "ready", Streak: 1, Signal: "its own word", Detail: w.String()}
+	switch {
+	case w.Drain:
+		change.To = "draining"
+	case w.Weight > 0:
+		change.To = "reweighted"
+	}
+	c.Word = w
+	b.condition.Store(&c)
+	b.history.add(change)
+	b.pool.refresh()
+}
+
+// weights returns the weights of members, 1 at least, times wordScale if one
+// of them wants a part of its own.
+func weights(members []*Backend) []int {
+	out := make([]int, len(members))
+	parts := make([]int, len(members))
+	scale := 1
+	for i, b := range members {
+		out[i], parts[i] = b.Weight(), b.condition.Load().Word.Weight
+		if parts[i] != 0 && parts[i] != 100 {
+			scale = wordScale
+		}
+	}
+	for i, part := range parts {
+		if part == 0 {
+			part = 100
+		}
+		out[i] = max(1, out[i]*scale*part/100)
+	}
+	return out
+}
