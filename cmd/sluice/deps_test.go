@@ -32,6 +32,7 @@ var forbidden = []struct {
 	{edge{"sluice/pkg/balance", "sluice/pkg/health", "strategies choose among those that the pool offers"}, nil},
 	{edge{"sluice/pkg/health", "sluice/pkg/balance", "health does not know who is chosen"}, nil},
 	{edge{"sluice/pkg/backend", "sluice/", "a backend is at the bottom"}, []string{"sluice/pkg/backend"}},
+	{edge{"sluice/pkg/zone", "sluice/", "it asks the surroundings and knows nothing of what is done with the answer"}, []string{"sluice/pkg/zone"}},
 	{edge{"sluice/pkg/relay", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/relay"}},
 	{edge{"", "sluice/cmd", "commands are at the top"}, []string{"sluice/cmd"}},
 	{edge{"", "sluice/bench", "the bench is an end in itself"}, []string{"sluice/bench"}},

@@ -12,6 +12,7 @@ import (
 
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
+	"sluice/pkg/zone"
 )
 
 // envPrefix begins the environment variable of every flag.
@@ -23,6 +24,7 @@ type command struct {
 	flags   *pflag.FlagSet // as set, for the log and the metrics
 	dryRun  bool
 	version bool
+	ecs     string   // address of the task's metadata on ECS, or empty
 	unknown []string // environment variables with our prefix that are no flag's
 }
 
@@ -53,7 +55,7 @@ func parseCommand(args, environ []string) (*command, error) {
 	r := newReader(base)
 	unknown := r.environment(env)
 	r.arguments(args)
-	cmd := &command{config: *r.config, flags: r.flags, dryRun: r.dryRun, version: r.version, unknown: unknown}
+	cmd := &command{config: *r.config, flags: r.flags, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown}
 	if cmd.version {
 		return cmd, nil
 	}
@@ -121,6 +123,7 @@ func (r *reader) define() {
 	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Keys: strategy; consul, its name in Consul if that differs; tag, only instances with this tag; check, tcp, http:/PATH or none (default tcp); max-conns, TCP connections open at once to each backend; queue, how many more may wait for one of them (default 1024); queue-timeout, for how long (default 5s); proxy-out, v1 or v2, the PROXY header that TCP backends get; tls, verify or skip-verify, spoken with TCP backends; tls-ca, a PEM file with the authorities to believe; tls-server-name, the name that backends must prove (default the host of their address); close-on-unhealthy, true closes TCP connections to a backend whose checks fail; max-ejection, panic-threshold and slow-start, as the flags")
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
+	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone that sluice runs in: backends of this zone are preferred as far as they can bear it, if a sluice runs in each. \"auto\" asks ECS's task metadata, or Consul's agent (node metadata sluice-zone, or the node's locality). Strategies that hash ignore zones. Empty means no preference")
 
 	f.StringVar(&c.Admin, "admin", c.Admin, `address of the control plane (metrics, health, backends, pprof); "off" turns it off. An address that is not loopback needs --admin-token or --admin-insecure`)
 	f.StringVar((*string)(&c.AdminToken), "admin-token", string(c.AdminToken), "bearer token that callers of the control plane must present; better set as "+envPrefix+"ADMIN_TOKEN, which no process list shows")

@@ -96,7 +96,7 @@ func serve(cmd *command, logger *slog.Logger, stdout io.Writer, signals <-chan o
 	failed := make(chan error, len(fronts.all)+len(plane.servers))
 	plane.serve(failed)
 	ctx, stopSources := context.WithCancel(context.Background())
-	services.start(ctx)
+	services.start(ctx, cmd.ecs)
 	fronts.certs.follow(ctx)
 	if missing := services.awaitFirstLists(firstListWait); len(missing) > 0 {
 		logger.Warn("starting without the members of some services", "services", missing)

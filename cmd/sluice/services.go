@@ -37,18 +37,21 @@ type services struct {
 	all    []*service
 	byName map[string]*service
 	wg     sync.WaitGroup
+
+	registry *consul.Client // nil without Consul
+	zone     string         // as configured
+	logger   *slog.Logger
 }
 
 func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*services, error) {
-	var registry *consul.Client
+	ss := &services{byName: make(map[string]*service), zone: c.Zone, logger: logger}
 	if c.Consul != "" {
 		var err error
-		registry, err = consul.New(consul.Config{Address: c.Consul, Logger: logger, Metrics: set})
+		ss.registry, err = consul.New(consul.Config{Address: c.Consul, Logger: logger, Metrics: set})
 		if err != nil {
 			return nil, fmt.Errorf("--consul: %w", err)
 		}
 	}
-	ss := &services{byName: make(map[string]*service)}
 	for _, name := range c.ServiceNames() {
 		settings := c.Service(name)
 		check, err := health.ParseCheck(settings.Check)
@@ -57,7 +60,11 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 		}
 		s := &service{name: name, pool: backend.NewPool(name), known: make(chan struct{})}
 		s.pool.Limit(settings.MaxConns, settings.Queue)
-		s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection})
+		policy := backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection}
+		if c.Zone != config.ZoneAuto {
+			policy.Zone = c.Zone
+		}
+		s.pool.SetPolicy(policy)
 		health.LogPanic(s.pool, logger)
 		s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 		s.monitor = health.NewMonitor(health.Config{
@@ -78,7 +85,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 		if static := c.StaticBackends(name); len(static) > 0 {
 			s.source = staticSource(static)
 		} else {
-			s.source = registry.Service(settings.Consul, settings.Tag)
+			s.source = ss.registry.Service(settings.Consul, settings.Tag)
 		}
 		ss.all = append(ss.all, s)
 		ss.byName[name] = s
@@ -94,8 +101,18 @@ func staticSource(backends []config.Backend) discovery.Static {
 	return targets
 }
 
-// start begins to watch and to check until ctx ends and stop is called.
-func (ss *services) start(ctx context.Context) {
+// start begins to watch and to check until ctx ends and stop is called. ecs is
+// where ECS says what it knows of this task, if that is where it runs.
+func (ss *services) start(ctx context.Context, ecs string) {
+	if ss.zone == config.ZoneAuto {
+		ss.wg.Go(func() {
+			if zone := findZone(ctx, ss.zoneAskers(ecs), ss.logger); zone != "" {
+				for _, s := range ss.all {
+					s.pool.SetZone(zone)
+				}
+			}
+		})
+	}
 	for _, s := range ss.all {
 		ss.wg.Go(func() {
 			var once sync.Once

@@ -46,19 +46,25 @@ type family[T any] struct {
 	samples          []sample[T]
 }
 
-// sample is one series of a family. label and its value are empty for a
+// sample is one series of a family. labels, written out, are empty for a
 // family with one series for each T.
 type sample[T any] struct {
-	label, value string
-	read         func(T) uint64
+	labels string
+	read   func(T) uint64
 }
 
 // single is a family with one series for each T.
 func single[T any](name, kind, help string, read func(T) uint64) family[T] {
-	return family[T]{name, kind, help, []sample[T]{{"", "", read}}}
+	return family[T]{name, kind, help, []sample[T]{{"", read}}}
 }
 
 func serviceFamilies() []family[*serviceStats] {
+	var bytes []sample[*serviceStats]
+	for _, c := range backend.Crossings() {
+		bytes = append(bytes,
+			sample[*serviceStats]{`zone="` + c.String() + `",direction="in"`, func(s *serviceStats) uint64 { return s.traffic[c].In }},
+			sample[*serviceStats]{`zone="` + c.String() + `",direction="out"`, func(s *serviceStats) uint64 { return s.traffic[c].Out }})
+	}
 	return []family[*serviceStats]{
 		single("sluice_service_backends", "gauge", "Members of the service.",
 			func(s *serviceStats) uint64 { return s.members }),
@@ -66,13 +72,14 @@ func serviceFamilies() []family[*serviceStats] {
 			func(s *serviceStats) uint64 { return s.eligible }),
 		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
 			func(s *serviceStats) uint64 { return s.panics }),
+		{"sluice_service_zone_bytes_total", "counter", "Bytes to backends (in) and back (out) in the own zone, in others, and where a zone is unknown.", bytes},
 	}
 }
 
 func backendFamilies() []family[*backendStats] {
 	var states []sample[*backendStats]
 	for _, st := range backend.States() {
-		states = append(states, sample[*backendStats]{"state", st.String(), func(b *backendStats) uint64 { return oneIf(b.state == st) }})
+		states = append(states, sample[*backendStats]{`state="` + st.String() + `"`, func(b *backendStats) uint64 { return oneIf(b.state == st) }})
 	}
 	return []family[*backendStats]{
 		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
@@ -91,18 +98,18 @@ func backendFamilies() []family[*backendStats] {
 		single("sluice_backend_connect_failures_total", "counter", "Attempts to connect to the backend that failed.",
 			func(b *backendStats) uint64 { return b.connectFailures }),
 		{"sluice_backend_bytes_total", "counter", "Bytes from clients to the backend (in) and back (out).", []sample[*backendStats]{
-			{"direction", "in", func(b *backendStats) uint64 { return b.bytesIn }},
-			{"direction", "out", func(b *backendStats) uint64 { return b.bytesOut }},
+			{`direction="in"`, func(b *backendStats) uint64 { return b.bytesIn }},
+			{`direction="out"`, func(b *backendStats) uint64 { return b.bytesOut }},
 		}},
 		{"sluice_backend_checks_total", "counter", "Active health checks of the backend by their raw result.", []sample[*backendStats]{
-			{"result", "passed", func(b *backendStats) uint64 { return b.passed }},
-			{"result", "failed", func(b *backendStats) uint64 { return b.failed }},
+			{`result="passed"`, func(b *backendStats) uint64 { return b.passed }},
+			{`result="failed"`, func(b *backendStats) uint64 { return b.failed }},
 		}},
 		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, or was ejected and readmitted.", []sample[*backendStats]{
-			{"to", "up", func(b *backendStats) uint64 { return b.wentUp }},
-			{"to", "down", func(b *backendStats) uint64 { return b.wentDown }},
-			{"to", "ejected", func(b *backendStats) uint64 { return b.wentOut }},
-			{"to", "readmitted", func(b *backendStats) uint64 { return b.wentIn }},
+			{`to="up"`, func(b *backendStats) uint64 { return b.wentUp }},
+			{`to="down"`, func(b *backendStats) uint64 { return b.wentDown }},
+			{`to="ejected"`, func(b *backendStats) uint64 { return b.wentOut }},
+			{`to="readmitted"`, func(b *backendStats) uint64 { return b.wentIn }},
 		}},
 	}
 }
@@ -119,6 +126,7 @@ type serviceStats struct {
 	labels            string
 	members, eligible uint64
 	panics            uint64
+	traffic           [backend.UnknownZone + 1]backend.Traffic
 }
 
 // backendStats is what is read of an address for one scrape. Members of a
@@ -178,6 +186,9 @@ func writeServices(w *bytes.Buffer, services []Service) {
 		members := snap.All
 		service := label("service", svc.Pool.Service())
 		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), panics: oneIf(snap.Panic)}
+		for _, c := range backend.Crossings() {
+			s.traffic[c] = svc.Pool.ZoneTraffic(c)
+		}
 		byLabels := make(map[string]*backendStats, len(members))
 		for _, b := range members {
 			labels := service + "," + label("backend", b.Addr())
@@ -202,8 +213,8 @@ func writeFamilies[T any](w *bytes.Buffer, families []family[T], items []T, labe
 		for _, item := range items {
 			for _, s := range f.samples {
 				w.WriteString(f.name + "{" + labels(item))
-				if s.label != "" {
-					w.WriteString("," + s.label + `="` + s.value + `"`)
+				if s.labels != "" {
+					w.WriteString("," + s.labels)
 				}
 				w.WriteString("} " + strconv.FormatUint(s.read(item), 10) + "\n")
 			}

@@ -82,10 +82,12 @@ type ejectionView struct {
 type serviceView struct {
 	Service  string        `json:"service"`
 	Strategy string        `json:"strategy"`
-	Version  uint64        `json:"version"`  // of the membership; 0 until a source has reported
-	Eligible int           `json:"eligible"` // how many of backends are
-	Panic    bool          `json:"panic"`    // too few were, so that others are used too
-	Backends []backendView `json:"backends"` // ordered by ID
+	Version  uint64        `json:"version"`        // of the membership; 0 until a source has reported
+	Eligible int           `json:"eligible"`       // how many of backends are
+	Panic    bool          `json:"panic"`          // too few were, so that others are used too
+	OwnZone  string        `json:"own_zone"`       // empty if zones make no difference
+	OwnShare float64       `json:"own_zone_share"` // part of new connections that stays there; 0 if zones make no difference now
+	Backends []backendView `json:"backends"`       // ordered by ID
 }
 
 func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
@@ -140,7 +142,11 @@ func viewService(s Service) serviceView {
 		Service:  s.Pool.Service(),
 		Version:  snap.Version,
 		Panic:    snap.Panic,
+		OwnZone:  s.Pool.Policy().Zone,
 		Backends: make([]backendView, 0, len(snap.All)),
+	}
+	if snap.Zonal != nil {
+		v.OwnShare = math.Round(snap.Zonal.Share*1000) / 1000
 	}
 	if s.Strategy != nil {
 		v.Strategy = s.Strategy()

@@ -58,8 +58,8 @@ func TestBackends(t *testing.T) {
 	idle.Strategy = nil
 	s := start(t, Config{Services: []Service{busyService(t), idle}})
 	const (
-		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"backends":[]}`
-		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"backends":[` +
+		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"own_zone":"","own_zone_share":0,"backends":[]}`
+		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"own_zone":"","own_zone_share":0,"backends":[` +
 			`{"id":"b1","address":"10.0.0.1:80","zone":"z1","weight":5,"status":"passing","state":"up","since":"2024-05-06T07:08:09Z",` +
 			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","rise":0,"word":"50%","warmth":1,"active":2,"connections":11,"connect_failures":12,` +
 			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0,"ejections":0,` +
@@ -125,6 +125,30 @@ func TestPanicView(t *testing.T) {
 		`sluice_backend_ejected{service="web",backend="10.0.0.2:80"}`:                           "0",
 		`sluice_backend_transitions_total{service="web",backend="10.0.0.1:80",to="ejected"}`:    "1",
 		`sluice_backend_transitions_total{service="web",backend="10.0.0.1:80",to="readmitted"}`: "0",
+	} {
+		if got[series] != want {
+			t.Fatalf("unexpected value of %s; got %q; want %s", series, got[series], want)
+		}
+	}
+}
+
+// TestZoneView checks what is shown of a service in several zones.
+func TestZoneView(t *testing.T) {
+	t.Parallel()
+	svc := newService("web", backend.Target{ID: "1", Address: "10.0.0.1:80", Weight: 1, Zone: "a"}, backend.Target{ID: "2", Address: "10.0.0.2:80", Weight: 3, Zone: "b"})
+	svc.Pool.SetZone("a")
+	member(t, svc, "1").Counters.BytesIn.Add(7)
+	member(t, svc, "2").Counters.BytesOut.Add(8)
+	s := start(t, Config{Services: []Service{svc}})
+	if body := get(t, s, "/admin/backends").body; !strings.Contains(body, `"own_zone": "a"`) || !strings.Contains(body, `"own_zone_share": 0.5,`) {
+		t.Fatalf("unexpected answer:\n%s", body)
+	}
+	got := scrape(t, s)
+	for series, want := range map[string]string{
+		`sluice_service_zone_bytes_total{service="web",zone="own",direction="in"}`:      "7",
+		`sluice_service_zone_bytes_total{service="web",zone="own",direction="out"}`:     "0",
+		`sluice_service_zone_bytes_total{service="web",zone="other",direction="out"}`:   "8",
+		`sluice_service_zone_bytes_total{service="web",zone="unknown",direction="out"}`: "0",
 	} {
 		if got[series] != want {
 			t.Fatalf("unexpected value of %s; got %q; want %s", series, got[series], want)

@@ -1,8 +1,6 @@
 package backend
 
-import (
-	"slices"
-)
+import "slices"
 
 // Policy says how a pool chooses whom it offers, beyond whether each member is
 // eligible by itself. The zero value offers those that are, and lets none be
@@ -17,6 +15,9 @@ type Policy struct {
 	// time; one may always be if another is available. 0 means none. It is
 	// Envoy's max_ejection_percent.
 	MaxEjection int
+	// Zone is where this process runs; empty if zones make no difference. It
+	// is preferred as far as its members can bear it; see Zonal.
+	Zone string
 }
 
 // standing is what a member is by itself.

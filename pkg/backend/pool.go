@@ -24,6 +24,9 @@ type Snapshot struct {
 	// Panic says that Eligible holds others than those that are eligible by
 	// themselves, because these are too few; see Policy.
 	Panic bool
+	// Zonal is how connections divide between zones, nil if zones make no
+	// difference. In a panic they make none.
+	Zonal *Zonal
 }
 
 // Available counts the members that are eligible by themselves.
@@ -53,6 +56,7 @@ type Pool struct {
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
 	policy    Policy
+	traffic   zoneTraffic
 	version   uint64
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
@@ -70,8 +74,16 @@ func NewPool(service string) *Pool {
 func (p *Pool) SetPolicy(policy Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.countTraffic()
 	p.policy = policy
 	p.publish()
+}
+
+// Policy returns the policy in force.
+func (p *Pool) Policy() Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.policy
 }
 
 // Service returns the name of the service.
@@ -97,6 +109,7 @@ func (p *Pool) OnChange(f func(*Snapshot)) {
 func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.countTraffic() // before zones change
 	members := make(map[string]*Backend, len(targets))
 	for _, t := range targets {
 		t.Weight = min(max(t.Weight, 0), MaxWeight)
@@ -142,6 +155,9 @@ func (p *Pool) publish() {
 	s := &Snapshot{Version: p.version, All: p.sorted}
 	s.Eligible, s.Panic = p.policy.offer(p.sorted)
 	s.Weights = weights(s.Eligible)
+	if !s.Panic {
+		s.Zonal = divide(p.policy.Zone, s.All, s.Eligible, s.Weights)
+	}
 	p.snapshot.Store(s)
 	for _, f := range p.listeners {
 		f(s)

@@ -134,14 +134,19 @@ func (b *Balancer) follow(s *backend.Snapshot) {
 	defer b.mu.Unlock()
 	old := b.snapshot
 	b.snapshot = s
-	if old == nil || !slices.Equal(old.Eligible, s.Eligible) || !slices.Equal(old.Weights, s.Weights) {
+	if old == nil || !slices.Equal(old.Eligible, s.Eligible) || !slices.Equal(old.Weights, s.Weights) || !old.Zonal.Equal(s.Zonal) {
 		b.plan()
 	}
 }
 
 // plan publishes a picker for the current snapshot; b.mu is held.
 func (b *Balancer) plan() {
-	p := b.strategy.Plan(b.snapshot)
+	var p Picker
+	if b.snapshot.Zonal != nil && honoursZones(b.strategy) {
+		p = planZonal(b.strategy, b.snapshot)
+	} else {
+		p = b.strategy.Plan(b.snapshot)
+	}
 	b.picker.Store(&p)
 }
 

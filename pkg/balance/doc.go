@@ -44,6 +44,10 @@
 // pass the backend over by lot, the more often the more failures there were
 // without a success (see [backend.Backend.Distrust]). A retry is not choosy.
 //
+// If the pool prefers the own zone (see [backend.Zonal]), the zone is drawn
+// first and the strategy chooses there; retries go elsewhere first. Strategies
+// that hash ignore zones, because they are to agree in all of them.
+//
 // A backend that is warming up (see [backend.Backend.Warm]) is passed over by
 // lot too, by all strategies: those that hash draw the lot from the key, so
 // that it takes its keys one after the other and gives none back. No plan

@@ -14,6 +14,9 @@ import (
 // Off is the address that turns the control plane off.
 const Off = "off"
 
+// ZoneAuto is the zone that is found out at the start.
+const ZoneAuto = "auto"
+
 // Config is everything that can be set. Default returns the defaults; the
 // zero value is not valid.
 type Config struct {
@@ -43,6 +46,10 @@ type Config struct {
 	// HealthAddr is an address that answers only /healthz and /readyz; empty
 	// means none.
 	HealthAddr string `yaml:"health-addr"`
+
+	// Zone is where this process runs; ZoneAuto finds out, and empty means that
+	// zones make no difference.
+	Zone string `yaml:"zone"`
 
 	HealthInterval     time.Duration `yaml:"health-interval"`
 	HealthFastInterval time.Duration `yaml:"health-fast-interval"`

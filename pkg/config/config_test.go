@@ -244,6 +244,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.HealthRise, c.HealthFall = 0, -1 }, "--health-rise", "--health-fall")
 	f(func(c *Config) { c.MaxEjection, c.PanicThreshold, c.EjectionTime = 101, -1, 0 },
 		"--ejection-time: 0s", "--max-ejection: 101 is not a number from 0 to 100", "--panic-threshold: -1 is not")
+	f(func(c *Config) { c.Zone = "eu 1" }, "--zone: \"eu 1\" has spaces")
 	f(func(c *Config) { c.SlowStart = 2 * time.Hour }, "--slow-start: 2h0m0s is not within 0 and 1h0m0s")
 	f(func(c *Config) { c.HealthFastInterval = time.Minute }, "--health-fast-interval: 1m0s is more than")
 	f(func(c *Config) { c.L4ConnectDeadline = time.Second }, "--l4-connect-deadline: 1s")

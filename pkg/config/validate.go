@@ -172,6 +172,9 @@ func (v *validation) behaviour() {
 	if err := checkStrategy(c.Strategy); err != nil {
 		v.add("strategy", "%v", err)
 	}
+	if strings.ContainsFunc(c.Zone, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		v.add("zone", "%q has spaces or control characters", c.Zone)
+	}
 	positive := func(setting string, d time.Duration) {
 		if d <= 0 {
 			v.add(setting, "%v is not above 0", d)

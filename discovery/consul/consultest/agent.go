@@ -36,14 +36,16 @@ type Agent struct {
 	binary  string
 	logPath string
 	node    string
+	args    []string // more arguments of its command line
 	ports   ports
 	client  *api.Client
 	process *process // nil while stopped
 }
 
 // Start runs an agent until the test ends, and returns when it is ready to
-// take registrations. It fails the test if it cannot; it never skips it.
-func Start(t testing.TB) *Agent {
+// take registrations. It fails the test if it cannot; it never skips it. args
+// are added to its command line.
+func Start(t testing.TB, args ...string) *Agent {
 	t.Helper()
 	binary, err := findBinary(t)
 	if err != nil {
@@ -52,6 +54,7 @@ func Start(t testing.TB) *Agent {
 	a := &Agent{
 		t:       t,
 		binary:  binary,
+		args:    args,
 		logPath: filepath.Join(t.TempDir(), "consul.log"),
 	}
 	t.Cleanup(a.Stop)
@@ -116,8 +119,9 @@ func (a *Agent) start() error {
 		return fmt.Errorf("cannot make a client of Consul: %w", err)
 	}
 	a.client = client
-	p, err := startProcess(a.logPath, a.binary, "agent", "-dev", "-node", a.node,
-		"-bind", "127.0.0.1", "-client", "127.0.0.1", "-log-level", "info", "-hcl", a.ports.config())
+	args := append([]string{"agent", "-dev", "-node", a.node,
+		"-bind", "127.0.0.1", "-client", "127.0.0.1", "-log-level", "info", "-hcl", a.ports.config()}, a.args...)
+	p, err := startProcess(a.logPath, a.binary, args...)
 	if err != nil {
 		return err
 	}
