@@ -95,6 +95,24 @@ func (b *Backend) Observe(latency time.Duration, ok bool) {
 	o.distrust.grow(2, 1, maxDistrust, now)
 }
 
+// Pulse is what live traffic has done with a backend until some moment.
+type Pulse struct {
+	active                    int64
+	latency, errors, distrust uint64
+}
+
+// Pulse returns the pulse as of now.
+func (b *Backend) Pulse() Pulse {
+	o := &b.outcomes
+	return Pulse{b.Active(), o.latency.word.Load(), o.errors.word.Load(), o.distrust.word.Load()}
+}
+
+// Stalled reports whether, from p to next, more was asked of the backend and
+// nothing came of it: neither an answer nor a failure.
+func (p Pulse) Stalled(next Pulse) bool {
+	return next.active > p.active && next.latency == p.latency && next.errors == p.errors && next.distrust == p.distrust
+}
+
 // peak moves an average towards sample. It is Finagle's peak EWMA: a sample
 // above the average replaces it, one below moves it by as much as the time
 // since the last one is worth. If fall is false, only the former happens.

@@ -177,3 +177,26 @@ func TestObserveConcurrently(t *testing.T) {
 		t.Fatalf("unexpected latency; got %v; want %v, a little decayed", got, want)
 	}
 }
+
+func TestPulse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := one(t)
+		f := func(want bool, do func()) {
+			t.Helper()
+			before := b.Pulse()
+			time.Sleep(time.Millisecond)
+			do()
+			if got := before.Stalled(b.Pulse()); got != want {
+				t.Fatalf("unexpected stall: %v", got)
+			}
+		}
+		f(false, func() {})
+		f(true, b.Acquire)
+		f(false, func() {}) // nothing more was asked
+		f(false, b.Release)
+		f(false, func() { b.Acquire(); b.Observe(time.Millisecond, true) })
+		f(false, func() { b.Acquire(); b.Observe(0, false) })
+		f(true, b.Acquire)
+	})
+}

@@ -25,7 +25,10 @@
 // interval, and failed connects of live traffic: those do not count as
 // results, they ask for a check at once, so that a single client's bad luck
 // decides nothing and a dead backend is out after fall checks a fast interval
-// apart. While results contradict the state the fast interval applies; while
+// apart. So does a stall: more is asked of a backend, and nothing comes back. A
+// check that takes more than a quarter of its timeout gets others beside it, so
+// that a backend which does not answer at all is out after little more than one
+// timeout, not fall of them. While results contradict the state the fast interval applies; while
 // a backend is down and failing, the down interval.
 //
 // Live traffic is a signal of its own, because a check can pass where requests

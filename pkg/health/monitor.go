@@ -73,7 +73,8 @@ type Monitor struct {
 	mu     sync.Mutex
 	loops  map[*backend.Backend]*loop
 	closed bool
-	since  time.Time // when the first backends were followed
+	since  time.Time     // when the first backends were followed
+	stalls chan struct{} // closed to end the watch for stalls; nil before it begins
 }
 
 type loop struct {
@@ -105,6 +106,10 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 		if len(m.loops) == 0 {
 			m.since = time.Now()
 		}
+		if m.cfg.Check != nil && m.stalls == nil && len(added) > 0 {
+			m.stalls = make(chan struct{})
+			go m.watchStalls(m.stalls)
+		}
 		for _, b := range added {
 			if m.cfg.Check == nil {
 				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
@@ -130,6 +135,9 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 // Close stops all checks and returns when none runs any more.
 func (m *Monitor) Close() {
 	m.mu.Lock()
+	if !m.closed && m.stalls != nil {
+		close(m.stalls)
+	}
 	m.closed = true
 	var all []*backend.Backend
 	for b := range m.loops {
@@ -139,10 +147,46 @@ func (m *Monitor) Close() {
 	m.Follow(nil, all)
 }
 
+// stallPoll is how often backends are looked at for stalls.
+const stallPoll = 250 * time.Millisecond
+
+// watchStalls has backends checked from which nothing comes back although they
+// are asked for more: a process that is stopped still accepts connections, and
+// a request to it fails only after its timeout.
+func (m *Monitor) watchStalls(done <-chan struct{}) {
+	ticker := time.NewTicker(stallPoll)
+	defer ticker.Stop()
+	pulses := make(map[*backend.Backend]backend.Pulse)
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		m.mu.Lock()
+		for b := range pulses {
+			if m.loops[b] == nil {
+				delete(pulses, b)
+			}
+		}
+		for b := range m.loops {
+			was, known := pulses[b]
+			is := b.Pulse()
+			if known && was.Stalled(is) {
+				b.Suspect()
+			}
+			pulses[b] = is
+		}
+		m.mu.Unlock()
+	}
+}
+
 // watch judges b until ctx ends. It checks first at a random moment within the
 // interval, so that many backends are not checked all at once.
 func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 	w := watch{b: b, keeper: newKeeper(&m.cfg)}
+	defer w.wg.Wait()
+	defer w.endRound()
 	check := time.NewTimer(rand.N(m.cfg.Interval))
 	defer check.Stop()
 	readmit := time.NewTimer(longestEjection)
@@ -167,30 +211,41 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 			if ejected && w.refutes() {
 				check.Reset(w.pause(now))
 			}
-			continue
 		case <-readmit.C:
 			if w.ejected {
 				w.readmit(time.Now(), "time", "")
 			}
-			continue
 		case <-suspected:
 			// At once, but not faster than in transition, however many connects
 			// fail.
-			now := time.Now()
-			if wait := w.pause(now) - now.Sub(last); wait > 0 {
-				check.Reset(wait)
-				continue
+			if w.running == 0 {
+				check.Reset(max(0, w.pause(time.Now())-time.Since(last)))
 			}
 		case <-check.C:
+			if w.running < w.rivals() {
+				w.begin(ctx)
+			}
+			switch {
+			case w.running >= w.rivals():
+			case w.running == 1:
+				check.Reset(m.cfg.Timeout / slowPart)
+			default:
+				check.Reset(m.cfg.FastInterval)
+			}
+		case r := <-w.results:
+			w.end(r)
+			if last = time.Now(); w.running == 0 {
+				check.Reset(w.wait(r.err == nil, last))
+			} else if w.running < w.rivals() {
+				check.Reset(m.cfg.FastInterval)
+			}
 		}
-		passed := w.check(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		last = time.Now()
-		check.Reset(w.wait(passed, last))
 	}
 }
+
+// slowPart says what part of its timeout a check may take before it is slow,
+// and others are made beside it to save time if it fails.
+const slowPart = 4
 
 // watch is one run of Monitor.watch; one goroutine owns it.
 type watch struct {
@@ -198,33 +253,79 @@ type watch struct {
 	b       *backend.Backend
 	word    backend.Word // what it said last of itself
 	badWord string
+
+	// A round is the checks that are under way together: one, and if that is
+	// slow, as many as it takes to believe a failure.
+	running int
+	round   context.Context
+	cancel  context.CancelFunc
+	results chan probed    // holds all of the round
+	wg      sync.WaitGroup // of every check
 }
 
-// check makes one check and publishes what follows from it.
-func (w *watch) check(ctx context.Context) (passed bool) {
-	probeCtx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	result, err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
-	cancel()
-	if ctx.Err() != nil {
-		return false // stopped, which says nothing about the backend
+// probed is how a check ended.
+type probed struct {
+	result Result
+	err    error
+}
+
+// rivals returns how many checks may run together.
+func (w *watch) rivals() int {
+	if w.h.State() == backend.Up {
+		return max(1, w.cfg.Fall-w.h.Contrary())
 	}
-	passed = err == nil
+	return 1
+}
+
+// begin begins a check.
+func (w *watch) begin(ctx context.Context) {
+	if w.running == 0 {
+		ctx, w.cancel = context.WithCancel(ctx)
+		w.round = ctx
+		w.results = make(chan probed, max(1, w.cfg.Fall))
+	}
+	w.running++
+	round, results := w.round, w.results
+	w.wg.Go(func() {
+		probeCtx, cancel := context.WithTimeout(round, w.cfg.Timeout)
+		defer cancel()
+		result, err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
+		results <- probed{result, err}
+	})
+}
+
+// end takes the result of a check and publishes what follows from it. The
+// first that passes, or that settles the matter, speaks for its round.
+func (w *watch) end(r probed) {
+	w.running--
+	passed := r.err == nil
 	if passed {
 		w.b.Counters.ChecksPassed.Add(1)
 	} else {
 		w.b.Counters.ChecksFailed.Add(1)
 	}
 	from, now := w.h.State(), time.Now()
-	if changed, streak := w.observe(passed, result.Tested, now); changed {
-		w.publish(from, streak, now, err)
+	changed, streak := w.observe(passed, r.result.Tested, now)
+	if passed || changed || w.running == 0 {
+		w.endRound()
 	}
-	if passed && result.Tested >= Answer {
-		w.say(result, now)
+	if changed {
+		w.publish(from, streak, now, r.err)
+	}
+	if passed && r.result.Tested >= Answer {
+		w.say(r.result, now)
 	}
 	if w.refuted(now) {
 		w.readmit(now, w.cfg.Check.String(), fmt.Sprintf("%d passes in a row", w.passed))
 	}
-	return passed
+}
+
+// endRound ends the checks that are under way; nobody hears of them any more.
+func (w *watch) endRound() {
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.running, w.results, w.cancel = 0, nil, nil
 }
 
 // publish publishes and logs a new state.

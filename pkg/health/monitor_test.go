@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -351,6 +352,116 @@ func TestMonitorConnectFailure(t *testing.T) {
 		}
 		if b.State() != backend.Down {
 			t.Fatalf("unexpected state 200 ms after the first failed connect: %v", b.State())
+		}
+	})
+}
+
+// TestMonitorStalls checks that a backend which live traffic gets nothing from
+// is checked at once, and one that has nothing to do, or answers, is not.
+func TestMonitorStalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, _, _ := follow(t, Config{Check: check, Interval: time.Hour})
+		time.Sleep(2*time.Hour + stallPoll/2)
+		check.set(nil)
+		for range 100 { // answers
+			b.Acquire()
+			time.Sleep(10 * time.Millisecond)
+			b.Observe(10*time.Millisecond, true)
+		}
+		time.Sleep(time.Minute) // and then idles with what it has
+		synctest.Wait()
+		if n := check.count(); n != 0 {
+			t.Fatalf("unexpected checks of a backend that answers; got %d", n)
+		}
+		b.Acquire()
+		time.Sleep(2 * stallPoll)
+		synctest.Wait()
+		if n := check.count(); n != 1 {
+			t.Fatalf("unexpected checks of a backend that stalls; got %d; want 1", n)
+		}
+	})
+}
+
+// slow is a Check that takes a while, or for ever.
+type slow struct {
+	takes  atomic.Int64 // ns; 0: until the context ends
+	probes atomic.Int64
+	most   atomic.Int64 // that ran at a time
+	now    atomic.Int64
+}
+
+func (s *slow) Probe(ctx context.Context, _ string) (Result, error) {
+	s.probes.Add(1)
+	n := s.now.Add(1)
+	defer s.now.Add(-1)
+	s.most.Store(max(s.most.Load(), n))
+	if d := time.Duration(s.takes.Load()); d > 0 {
+		select {
+		case <-time.After(d):
+			return Result{Tested: Answer}, nil
+		case <-ctx.Done():
+		}
+	}
+	<-ctx.Done()
+	return Result{}, ctx.Err()
+}
+
+func (s *slow) String() string { return "slow check" }
+
+// TestMonitorSlowChecks checks that a backend which answers nothing is out
+// after little more than one timeout, not three; and that one which is slow is
+// not asked more than it has to be.
+func TestMonitorSlowChecks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &slow{}
+		check.takes.Store(int64(time.Millisecond))
+		b, m, _ := follow(t, Config{Check: check})
+		time.Sleep(10 * time.Second)
+		if n := check.most.Load(); b.State() != backend.Up || n != 1 {
+			t.Fatalf("unexpected state %v, or %d checks at a time", b.State(), n)
+		}
+		check.takes.Store(int64(200 * time.Millisecond)) // not slow yet
+		check.probes.Store(0)
+		time.Sleep(60 * time.Second)
+		if n := check.probes.Load(); b.State() != backend.Up || check.most.Load() != 1 || n > 33 {
+			t.Fatalf("unexpected: %v, %d checks in a minute, %d at a time", b.State(), n, check.most.Load())
+		}
+		check.takes.Store(int64(270 * time.Millisecond)) // slow, and a rival begins
+		time.Sleep(60 * time.Second)
+		if b.State() != backend.Up || check.most.Load() != 2 || b.Counters.ChecksFailed.Load() != 0 {
+			t.Fatalf("unexpected: %v, %d checks at a time, %d failed", b.State(), check.most.Load(), b.Counters.ChecksFailed.Load())
+		}
+
+		check.takes.Store(0)
+		b.Suspect()
+		begin := time.Now()
+		for b.State() == backend.Up {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if d := time.Since(begin); d < time.Second || d > 1600*time.Millisecond {
+			t.Fatalf("unexpected time until a black hole is out; got %v; want a timeout, a part of it, and two fast intervals", d)
+		}
+		if c := b.Condition(); c.Streak != 3 || check.most.Load() != 3 {
+			t.Fatalf("unexpected streak %d, or %d checks at a time", c.Streak, check.most.Load())
+		}
+		check.probes.Store(0)
+		time.Sleep(20 * time.Second)
+		if n := check.probes.Load(); n > 11 { // each takes a second
+			t.Fatalf("unexpected number of checks of a black hole in 20 s: %d", n)
+		}
+		check.takes.Store(int64(time.Millisecond))
+		time.Sleep(10 * time.Second)
+		if b.State() != backend.Up {
+			t.Fatalf("unexpected state after the black hole: %v", b.State())
+		}
+		check.takes.Store(0)
+		time.Sleep(2500 * time.Millisecond)
+		m.Follow(nil, []*backend.Backend{b})
+		if n := check.now.Load(); n != 0 {
+			t.Fatalf("unexpected checks of a removed backend: %d", n)
 		}
 	})
 }
