@@ -97,20 +97,21 @@ func (b *Backend) Observe(latency time.Duration, ok bool) {
 
 // Pulse is what live traffic has done with a backend until some moment.
 type Pulse struct {
-	active                    int64
-	latency, errors, distrust uint64
+	active           int64
+	out              uint64
+	errors, distrust uint64
 }
 
 // Pulse returns the pulse as of now.
 func (b *Backend) Pulse() Pulse {
-	o := &b.outcomes
-	return Pulse{b.Active(), o.latency.word.Load(), o.errors.word.Load(), o.distrust.word.Load()}
+	return Pulse{b.Active(), b.Counters.BytesOut.Load(), b.outcomes.errors.word.Load(), b.outcomes.distrust.word.Load()}
 }
 
 // Stalled reports whether, from p to next, more was asked of the backend and
-// nothing came of it: neither an answer nor a failure.
+// nothing came of it: no byte, and no failure. That a connection was made is
+// nothing, because the kernel makes it.
 func (p Pulse) Stalled(next Pulse) bool {
-	return next.active > p.active && next.latency == p.latency && next.errors == p.errors && next.distrust == p.distrust
+	return next.active > p.active && next.out == p.out && next.errors == p.errors && next.distrust == p.distrust
 }
 
 // peak moves an average towards sample. It is Finagle's peak EWMA: a sample

@@ -195,7 +195,8 @@ func TestPulse(t *testing.T) {
 		f(true, b.Acquire)
 		f(false, func() {}) // nothing more was asked
 		f(false, b.Release)
-		f(false, func() { b.Acquire(); b.Observe(time.Millisecond, true) })
+		f(true, func() { b.Acquire(); b.Observe(time.Millisecond, true) }) // connected
+		f(false, func() { b.Acquire(); b.Counters.BytesOut.Add(1) })
 		f(false, func() { b.Acquire(); b.Observe(0, false) })
 		f(true, b.Acquire)
 	})
