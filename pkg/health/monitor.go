@@ -295,9 +295,14 @@ func (w *watch) begin(ctx context.Context) {
 }
 
 // end takes the result of a check and publishes what follows from it. The
-// first that passes, or that settles the matter, speaks for its round.
+// first that passes, or that settles the matter, speaks for its round. One that
+// could not be made, for want of descriptors, is none.
 func (w *watch) end(r probed) {
 	w.running--
+	if ownFault(r.err) {
+		w.endRound() // which leaves everything as it was
+		return
+	}
 	passed := r.err == nil
 	if passed {
 		w.b.Counters.ChecksPassed.Add(1)

@@ -384,6 +384,29 @@ func TestMonitorStalls(t *testing.T) {
 	})
 }
 
+// TestMonitorOwnFault checks that no backend is blamed for what this machine
+// runs out of, and that checks then come no faster.
+func TestMonitorOwnFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		b, _, _ := follow(t, Config{Check: check})
+		time.Sleep(10 * time.Second)
+		check.set(fmt.Errorf("dial: %w", syscall.EMFILE))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := check.count(); b.State() != backend.Up || b.Counters.ChecksFailed.Load() != 0 || n > 66 || n < 27 {
+			t.Fatalf("unexpected state %v, %d failed checks, %d in a minute", b.State(), b.Counters.ChecksFailed.Load(), n)
+		}
+		check.set(errors.New("refused"))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if b.State() != backend.Down {
+			t.Fatalf("unexpected state after real failures: %v", b.State())
+		}
+	})
+}
+
 // slow is a Check that takes a while, or for ever.
 type slow struct {
 	takes  atomic.Int64 // ns; 0: until the context ends
