@@ -220,6 +220,8 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 			// fail.
 			if w.running == 0 {
 				check.Reset(max(0, w.pause(time.Now())-time.Since(last)))
+			} else {
+				w.suspected = true // the check may have begun before what made others suspicious
 			}
 		case <-check.C:
 			if w.running < w.rivals() {
@@ -235,7 +237,11 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 		case r := <-w.results:
 			w.end(r)
 			if last = time.Now(); w.running == 0 {
-				check.Reset(w.wait(r.err == nil, last))
+				wait := w.wait(r.err == nil, last)
+				if w.suspected {
+					wait, w.suspected = min(wait, w.pause(last)), false
+				}
+				check.Reset(wait)
 			} else if w.running < w.rivals() {
 				check.Reset(m.cfg.FastInterval)
 			}
@@ -256,11 +262,12 @@ type watch struct {
 
 	// A round is the checks that are under way together: one, and if that is
 	// slow, as many as it takes to believe a failure.
-	running int
-	round   context.Context
-	cancel  context.CancelFunc
-	results chan probed    // holds all of the round
-	wg      sync.WaitGroup // of every check
+	running   int
+	suspected bool // somebody became suspicious meanwhile
+	round     context.Context
+	cancel    context.CancelFunc
+	results   chan probed    // holds all of the round
+	wg        sync.WaitGroup // of every check
 }
 
 // probed is how a check ended.
