@@ -32,8 +32,8 @@ func TestClientsMaxConns(t *testing.T) {
 		c.Leave(addr(1))
 	}
 	c.Leave(addr(2))
-	for i := range c.shards {
-		if n := len(c.shards[i].clients); n != 0 {
+	for i := range c.known.shards {
+		if n := len(c.known.shards[i].entries); n != 0 {
 			t.Fatalf("unexpected clients remembered: %d", n)
 		}
 	}
@@ -71,7 +71,7 @@ func TestClientsAreBounded(t *testing.T) {
 	c := NewClients(10, 1)
 	now := time.Unix(1000, 0)
 	tracked := 0
-	for i := range 2 * maxClients {
+	for i := range 2 * maxKeys {
 		switch c.Enter(addr(i), now) {
 		case ClientAdmitted:
 			tracked++
@@ -80,17 +80,17 @@ func TestClientsAreBounded(t *testing.T) {
 			t.Fatal("unexpected refusal of a client's first connection")
 		}
 	}
-	if tracked > maxClients || tracked < maxClients/2 || c.Overflow() != uint64(2*maxClients-tracked) {
+	if tracked > maxKeys || tracked < maxKeys/2 || c.Overflow() != uint64(2*maxKeys-tracked) {
 		t.Fatalf("unexpected bookkeeping: %d tracked, %d not", tracked, c.Overflow())
 	}
 	// Once they have left and their buckets are full, there is room again.
-	for i := range 2 * maxClients {
+	for i := range 2 * maxKeys {
 		c.Leave(addr(i))
 	}
 	now = now.Add(time.Hour)
 	before := c.Overflow()
 	for i := range 1000 {
-		c.Enter(addr(3*maxClients+i), now)
+		c.Enter(addr(3*maxKeys+i), now)
 	}
 	if c.Overflow() != before {
 		t.Fatal("unexpected overflow though everybody has left")
