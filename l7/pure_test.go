@@ -9,7 +9,7 @@ import (
 	"sluice/pkg/balance"
 )
 
-func testBalancer(t *testing.T, name string) *balance.Balancer {
+func testBalancer(t testing.TB, name string) *balance.Balancer {
 	t.Helper()
 	b, err := balance.New(backend.NewPool(name), "random")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,110 +13,337 @@ import (
 	"sluice/pkg/limit"
 )
 
-// Route sends the requests for a host and below a path to a service.
+// Route says what happens to the requests for a host and below a path.
+//
+// Of the routes that match a request, the one with the most specific host
+// counts: an exact one before a wildcard, the longest wildcard before a shorter
+// one, and any host last. Then the longest path counts, then the larger number
+// of conditions, one for Methods and one for each of Headers, and then the
+// order. A route that does not match leaves the request to the next one.
 type Route struct {
 	// Host is the host that a request must name: in lower case, without a
-	// port. It is compared exactly; empty means any host.
+	// port. "*.example.com" is any host below example.com, not example.com
+	// itself. Empty means any host.
 	Host string
 	// Path is the prefix that the request's path must have; it begins with
 	// "/". It matches at the boundaries of path segments: "/api" matches
 	// "/api", "/api/" and "/api/x" but not "/apix", and "/api/" matches
 	// "/api/" and what is below it.
 	Path string
+	// Methods are those of which the request must have one. Empty means any.
+	Methods []string
+	// Headers are what the request must have, each of them.
+	Headers []HeaderMatch
+
+	// Deny are networks whose clients are refused, and Allow, if not empty,
+	// those of which a client must be. A client is who clientOf finds.
+	Allow, Deny []netip.Prefix
+	// Redirect answers requests instead of forwarding them, if its Code is not
+	// 0.
+	Redirect Redirect
+
 	// Strip is removed from the front of the path before the request is
 	// forwarded; what is left begins with "/" again. Path must begin with it.
 	// Empty means that the path is forwarded as it came.
 	Strip string
-	// Balancer picks the backend; its pool's name is the service's.
+	// Prepend is put in front of the path then. It begins with "/" and does not
+	// end with one.
+	Prepend string
+	// ForwardHost is the Host that the backend sees. Empty means what the
+	// client sent, and "dst" the backend's own address, as for Fabio.
+	ForwardHost string
+
+	// Balancer picks the backend; its pool's name is the service's. It is nil
+	// for a redirect.
 	Balancer *balance.Balancer
 	// RetryBudget is asked before a request is tried again; routes with the
 	// same balancer share the first one's. nil means a budget of a fifth, and
 	// at least 10 a second.
 	RetryBudget *limit.Budget
+	// Canary leads a part of the requests to another service.
+	Canary Canary
+}
+
+// HeaderMatch is a condition on a request: one of its header lines has this
+// name, and this value unless that is empty. Names are compared in any case,
+// values exactly.
+type HeaderMatch struct{ Name, Value string }
+
+// Canary leads a part of a route's clients to another service, always the same
+// ones.
+type Canary struct {
+	// Balancer and RetryBudget are those of the other service. A nil Balancer
+	// means that there is none.
+	Balancer    *balance.Balancer
+	RetryBudget *limit.Budget
+	// Percent of the clients, 0 to 100, that are led there.
+	Percent float64
 }
 
 // router finds the route of a request. It never changes once built.
 type router struct {
-	byHost map[string][]route // "" is any host; the longest path comes first
+	exact    map[string]*paths
+	wildcard map[string]*paths // by what follows the asterisk
+	any      *paths
+}
+
+// paths are the routes of one host.
+type paths struct {
+	lengths []int               // of all paths, the longest first
+	routes  map[string][]*route // by path, those with most conditions first
 }
 
 type route struct {
-	path, strip string
-	service     *service
+	path     string
+	methods  []string
+	headers  []HeaderMatch
+	allow    []netip.Prefix
+	deny     []netip.Prefix
+	redirect *redirect
+	strip    string
+	prepend  string
+	host     string
+	service  *service
+	canary   canary
 }
 
 // newRouter builds a router, with the services that serviceOf makes of the
-// routes' balancers.
+// routes' balancers. The error names every route that cannot be used.
 func newRouter(routes []Route, serviceOf func(*Route) *service) (*router, error) {
-	r := &router{byHost: make(map[string][]route)}
+	r := &router{exact: make(map[string]*paths), wildcard: make(map[string]*paths), any: newPaths()}
 	var errs []error
-	for _, rt := range routes {
-		if err := rt.validate(); err != nil {
+	for i := range routes {
+		rt := &routes[i]
+		err := rt.validate()
+		if err == nil && slices.ContainsFunc(routes[:i], rt.same) {
+			err = errors.New("there are two of it")
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot use route %q: %w", rt.Host+rt.Path, err))
 			continue
 		}
-		same := func(other route) bool { return other.path == rt.Path }
-		if slices.ContainsFunc(r.byHost[rt.Host], same) {
-			errs = append(errs, fmt.Errorf("cannot use route %q: there are two of it", rt.Host+rt.Path))
-			continue
-		}
-		r.byHost[rt.Host] = append(r.byHost[rt.Host], route{path: rt.Path, strip: rt.Strip, service: serviceOf(&rt)})
+		r.pathsOf(rt.Host).add(rt.build(serviceOf))
 	}
-	for _, list := range r.byHost {
-		slices.SortFunc(list, func(a, b route) int { return cmp.Compare(len(b.path), len(a.path)) })
+	for _, ps := range r.exact {
+		ps.sort()
 	}
+	for _, ps := range r.wildcard {
+		ps.sort()
+	}
+	r.any.sort()
 	return r, errors.Join(errs...)
+}
+
+func newPaths() *paths { return &paths{routes: make(map[string][]*route)} }
+
+// pathsOf returns the routes of host, for one more to be added.
+func (r *router) pathsOf(host string) *paths {
+	m := r.exact
+	switch {
+	case host == "":
+		return r.any
+	case host[0] == '*':
+		m, host = r.wildcard, host[1:]
+	}
+	if m[host] == nil {
+		m[host] = newPaths()
+	}
+	return m[host]
+}
+
+func (ps *paths) add(rt *route) {
+	if ps.routes[rt.path] == nil && !slices.Contains(ps.lengths, len(rt.path)) {
+		ps.lengths = append(ps.lengths, len(rt.path))
+	}
+	ps.routes[rt.path] = append(ps.routes[rt.path], rt)
+}
+
+func (ps *paths) sort() {
+	slices.SortFunc(ps.lengths, func(a, b int) int { return cmp.Compare(b, a) })
+	for _, list := range ps.routes {
+		slices.SortStableFunc(list, func(a, b *route) int { return cmp.Compare(b.conditions(), a.conditions()) })
+	}
+}
+
+func (rt *route) conditions() int { return len(rt.headers) + min(len(rt.methods), 1) }
+
+func (rt *Route) build(serviceOf func(*Route) *service) *route {
+	b := &route{
+		path: rt.Path, methods: rt.Methods, headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
+		strip: rt.Strip, prepend: rt.Prepend, host: rt.ForwardHost,
+	}
+	for i := range b.headers {
+		b.headers[i].Name = strings.ToLower(b.headers[i].Name)
+	}
+	if rt.Redirect.Code != 0 {
+		b.redirect = rt.Redirect.build()
+		return b
+	}
+	b.service = serviceOf(rt)
+	if c := rt.Canary; c.Balancer != nil {
+		b.canary = newCanary(serviceOf(&Route{Balancer: c.Balancer, RetryBudget: c.RetryBudget}), c.Percent)
+	}
+	return b
+}
+
+// same reports whether a request that matches rt matches other as well, and no
+// rule says which counts but the order.
+func (rt *Route) same(other Route) bool {
+	return rt.Host == other.Host && rt.Path == other.Path && slices.Equal(rt.Methods, other.Methods) && slices.Equal(rt.Headers, other.Headers)
 }
 
 func (rt *Route) validate() error {
 	switch {
+	case rt.Redirect.Code != 0:
+		if err := rt.Redirect.validate(); err != nil {
+			return err
+		}
 	case rt.Balancer == nil:
 		return errors.New("it has no balancer")
+	}
+	switch {
 	case !strings.HasPrefix(rt.Path, "/"):
 		return errors.New("its path does not begin with /")
 	case strings.ContainsAny(rt.Path, "?# ") || hasDotSegment([]byte(rt.Path)):
 		return errors.New("no path of a request can begin with its path")
 	case rt.Strip != "" && !hasPathPrefix([]byte(rt.Path), rt.Strip):
 		return fmt.Errorf("its path does not begin with what is to be stripped, %q", rt.Strip)
-	case rt.Host == "":
-		return nil
-	case rt.Host != strings.ToLower(rt.Host) || strings.Contains(rt.Host, ":") && rt.Host[0] != '[' || !validHost([]byte(rt.Host)):
-		return errors.New("its host is not a lower-case name without a port")
+	case rt.Prepend != "" && (rt.Prepend[0] != '/' || strings.HasSuffix(rt.Prepend, "/") || !isPath(rt.Prepend)):
+		return fmt.Errorf("what is to be prepended, %q, is not a path that begins with / and does not end with one", rt.Prepend)
+	case rt.ForwardHost != "" && !validHost([]byte(rt.ForwardHost)):
+		return fmt.Errorf("the host to forward, %q, is not one", rt.ForwardHost)
+	case rt.Canary.Percent < 0 || rt.Canary.Percent > 100:
+		return fmt.Errorf("the canary's share, %v %%, is not from 0 to 100", rt.Canary.Percent)
+	}
+	for _, m := range rt.Methods {
+		if !isToken([]byte(m)) {
+			return fmt.Errorf("%q is not a method", m)
+		}
+	}
+	for _, h := range rt.Headers {
+		if !isToken([]byte(h.Name)) || !isFieldValue([]byte(h.Value)) || string(trimSpace([]byte(h.Value))) != h.Value {
+			return fmt.Errorf("no request can have the header %q: %q", h.Name, h.Value)
+		}
+	}
+	host := strings.TrimPrefix(rt.Host, "*.")
+	if rt.Host != "" && (host == "" || host != strings.ToLower(host) || strings.HasSuffix(host, ".") || len(host) > maxHostLen ||
+		strings.Contains(host, "*") || strings.Contains(host, ":") && host[0] != '[' || !validHost([]byte(host))) {
+		return errors.New("its host is not a lower-case name without a port, or *. and such a name")
 	}
 	return nil
 }
 
-// match returns the route of a request: among those of its host, or else
-// among those of any host, the one with the longest path. It returns nil if
-// there is none.
-func (r *router) match(host, path []byte) *route {
-	if string(path) == "*" {
-		path = []byte("/")
+// isPath reports whether s can be a part of a target's path.
+func isPath(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '?' || s[i] == '#' {
+			return false
+		}
 	}
-	var buf [64]byte
-	name, _ := splitHost(host)
-	if len(name) > 0 {
-		lower := append(buf[:0], name...)
-		for i, c := range lower {
-			if 'A' <= c && c <= 'Z' {
-				lower[i] = c | 0x20
+	return !hasDotSegment([]byte(s))
+}
+
+// maxHostLen is the length of the longest name that DNS has. No route is for a
+// longer one.
+const maxHostLen = 255
+
+// find returns the route of a request, or nil if there is none. It looks up
+// each suffix of the host and each length that a path can have, however many
+// routes there are.
+func (r *router) find(h *head) *route {
+	var buf [maxHostLen + 1]byte
+	if name := hostName(buf[:0], h.host); len(name) > 0 {
+		if ps := r.exact[string(name)]; ps != nil {
+			if rt := ps.match(h); rt != nil {
+				return rt
 			}
 		}
-		lower = bytes.TrimSuffix(lower, []byte(".")) // the root's own dot
-		if rt := longest(r.byHost[string(lower)], path); rt != nil && len(lower) > 0 {
-			return rt
+		if len(r.wildcard) > 0 {
+			for i := 1; i < len(name); i++ {
+				if name[i] != '.' {
+					continue
+				}
+				if ps := r.wildcard[string(name[i:])]; ps != nil {
+					if rt := ps.match(h); rt != nil {
+						return rt
+					}
+				}
+			}
 		}
 	}
-	return longest(r.byHost[""], path)
+	return r.any.match(h)
 }
 
-func longest(routes []route, path []byte) *route {
-	for i := range routes {
-		if hasPathPrefix(path, routes[i].path) {
-			return &routes[i]
+// hostName appends the name of a host in lower case, without port and without
+// the root's dot. Of one that is too long nothing is appended.
+func hostName(dst, host []byte) []byte {
+	name, _ := splitHost(host)
+	if len(name) > maxHostLen {
+		return dst
+	}
+	dst = append(dst, name...)
+	for i, c := range dst {
+		if 'A' <= c && c <= 'Z' {
+			dst[i] = c | 0x20
+		}
+	}
+	return bytes.TrimSuffix(dst, []byte("."))
+}
+
+func (ps *paths) match(h *head) *route {
+	path := h.path
+	if len(path) == 1 && path[0] == '*' {
+		path = []byte("/")
+	}
+	for _, n := range ps.lengths {
+		if n > len(path) || n < len(path) && path[n] != '/' && path[n-1] != '/' {
+			continue // it ends within a segment
+		}
+		for _, rt := range ps.routes[string(path[:n])] {
+			if rt.matches(h) {
+				return rt
+			}
 		}
 	}
 	return nil
+}
+
+// matches reports whether the request meets rt's conditions.
+func (rt *route) matches(h *head) bool {
+	if len(rt.methods) > 0 && !containsBytes(rt.methods, h.method) {
+		return false
+	}
+	for i := range rt.headers {
+		if !h.has(&rt.headers[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func containsBytes(list []string, b []byte) bool {
+	for _, s := range list {
+		if s == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether one of the header lines is as m, whose name is in lower
+// case, wants it.
+func (h *head) has(m *HeaderMatch) bool {
+	for i := range h.fields {
+		if f := &h.fields[i]; equalFold(f.name, m.Name) && (m.Value == "" || string(f.value) == m.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// admits reports whether a client may use the route.
+func (rt *route) admits(client netip.Addr) bool {
+	return !contains(rt.deny, client) && (len(rt.allow) == 0 || contains(rt.allow, client))
 }
 
 // hasPathPrefix reports whether path begins with prefix and the prefix ends
@@ -127,14 +355,24 @@ func hasPathPrefix(path []byte, prefix string) bool {
 	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
 }
 
-// forwarded returns the target to forward for a request of this route.
-func (rt *route) forwarded(target []byte) []byte {
-	if rt.strip == "" || string(target) == "*" {
-		return target
+// match is find for a request without a method and headers.
+func (r *router) match(host, path []byte) *route { return r.find(&head{host: host, path: path}) }
+
+// forwarded is appendTarget to nothing.
+func (rt *route) forwarded(target []byte) []byte { return rt.appendTarget(nil, target) }
+
+// appendTarget appends the target to forward for a request of this route.
+func (rt *route) appendTarget(dst, target []byte) []byte {
+	if string(target) == "*" {
+		return append(dst, target...)
 	}
 	rest := target[len(rt.strip):]
-	if len(rest) == 0 || rest[0] != '/' {
-		return append([]byte("/"), rest...)
+	dst = append(dst, rt.prepend...)
+	switch {
+	case len(rest) > 0 && rest[0] == '/':
+	case len(rt.prepend) > 0 && (len(rest) == 0 || rest[0] == '?'):
+	default:
+		dst = append(dst, '/')
 	}
-	return rest
+	return append(dst, rest...)
 }

@@ -1,0 +1,53 @@
+//go:build !race
+
+package l7
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"sluice/pkg/balance"
+)
+
+// TestPolicyAllocs holds what is decided about each request to what it
+// promises: no garbage.
+func TestPolicyAllocs(t *testing.T) {
+	f := func(what string, do func()) {
+		t.Helper()
+		if n := testing.AllocsPerRun(100, do); n != 0 {
+			t.Errorf("unexpected allocations of %s: %v", what, n)
+		}
+	}
+	buf := make([]byte, 0, 4096)
+	h := request(t, "GET www.A.test:80/api/x?y=z", "X-Forwarded-For: 2001:db8::1, 10.0.0.2", "Cookie: a=b; sid=x", "X-User: joe", "X-Forwarded-Proto: https")
+	peer, trusted := netip.MustParseAddr("10.0.0.1"), prefixes("10.0.0.0/8")
+	r := newTestRouter(t, Route{Host: "*.a.test", Path: "/api", Headers: []HeaderMatch{{"X-User", "joe"}}, Strip: "/api", Prepend: "/v2"})
+	rt := r.find(h)
+	rd := route{redirect: (&Redirect{Code: 301, To: "https://$host/x$path"}).build()}
+	pool := testPool("a", "b")
+	p := newPins("web", nil)
+	pool.OnChange(p.follow)
+	cookie := []byte(p.cookie("a"))
+	sticky := Sticky{By: StickyHeader, Name: "x-user"}
+	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	now := time.Now()
+	f("find", func() { r.find(h) })
+	f("clientOf", func() { clientOf(h.fields, peer, trusted) })
+	f("secure", func() { secure(h.fields, false, true) })
+	f("serviceFor", func() { rt.serviceFor(1) })
+	f("appendTarget", func() { buf = rt.appendTarget(buf[:0], h.target) })
+	f("appendLocation", func() { buf, _ = rd.appendLocation(buf[:0], h) })
+	f("appendForwarded", func() { buf = appendForwarded(buf[:0], peer, h.host, "https") })
+	f("appendUUID", func() { buf = appendUUID(buf[:0], now, 1, 2) })
+	f("traceID", func() { traceID(traceparent) })
+	f("appendTraceparent", func() { buf = appendTraceparent(buf[:0], 1, 2, 3, true) })
+	f("traceState", func() { var s traceState; s.add([]byte("a=b,c=d")) })
+	f("key", func() { sticky.key(h.fields, peer) })
+	f("cookieOf", func() { cookieOf(h.fields, "sid") })
+	f("pick", func() {
+		b, _ := p.pick(cookie, &balance.Tried{})
+		buf = p.appendSetCookie(buf[:0], "sid", b, true)
+		b.Release()
+	})
+}

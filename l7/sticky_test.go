@@ -1,0 +1,147 @@
+package l7
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+)
+
+func testPool(ids ...string) *backend.Pool {
+	p := backend.NewPool("web")
+	setMembers(p, ids...)
+	return p
+}
+
+func setMembers(p *backend.Pool, ids ...string) {
+	var targets []backend.Target
+	for _, id := range ids {
+		targets = append(targets, backend.Target{ID: id, Address: "192.0.2.1:80", Weight: 1})
+	}
+	p.Set(targets)
+}
+
+func TestPins(t *testing.T) {
+	t.Parallel()
+	pool := testPool("a", "b", "c")
+	p := newPins("web", []byte("secret"))
+	pool.OnChange(p.follow)
+	b := pool.Snapshot().All[1]
+	line := string(p.appendSetCookie(nil, "sid", b, false))
+	value, attributes, _ := strings.Cut(strings.TrimPrefix(line, "Set-Cookie: sid="), ";")
+	if attributes != " Path=/; HttpOnly; SameSite=Lax\r\n" || len(value) != 22 || strings.Contains(line, "192.0.2.1") {
+		t.Fatalf("unexpected line %q", line)
+	}
+	if secure := string(p.appendSetCookie(nil, "sid", b, true)); secure != strings.TrimSuffix(line, "\r\n")+"; Secure\r\n" {
+		t.Fatalf("unexpected line over HTTPS: %q", secure)
+	}
+	f := func(what, cookie string, want *backend.Backend, wantKnown bool, tried ...*backend.Backend) {
+		t.Helper()
+		var tr balance.Tried
+		for _, x := range tried {
+			tr.Add(x)
+		}
+		got, known := p.pick([]byte(cookie), &tr)
+		if got != want || known != wantKnown {
+			t.Errorf("%s: unexpected pick; got %v, %v; want %v, %v", what, got, known, want, wantKnown)
+		}
+		if got != nil {
+			got.Release()
+		}
+	}
+	f("its cookie", value, b, true)
+	f("no cookie", "", nil, false)
+	f("an address", "192.0.2.1:80", nil, false)
+	f("an ID", "b", nil, false)
+	f("one that failed", value, nil, false, b)
+	f("other service", newPins("other", []byte("secret")).cookie("b"), nil, false)
+	f("other secret", newPins("web", []byte("other")).cookie("b"), nil, false)
+	f("another process", newPins("web", []byte("secret")).cookie("b"), b, true)
+
+	setMembers(pool, "b", "x", "y", "z")
+	f("others come and go", value, b, true)
+	b.SetCondition(backend.Condition{State: backend.Down})
+	f("it is down", value, nil, false)
+	if line := p.appendSetCookie(nil, "sid", b, false); len(line) > 0 {
+		t.Errorf("a client is asked to stay with a backend that is down: %s", line)
+	}
+	b.SetCondition(backend.Condition{State: backend.Up})
+	f("it is up again", value, b, true)
+	setMembers(pool, "x", "y", "z")
+	f("it is gone", value, nil, false)
+}
+
+func TestPinsBoundLoad(t *testing.T) {
+	t.Parallel()
+	pool := testPool("a", "b", "c", "d")
+	p := newPins("web", nil)
+	pool.OnChange(p.follow)
+	all := pool.Snapshot().All
+	cookie := []byte(p.cookie("a"))
+	active := func(b *backend.Backend, n int64) {
+		for b.Active() < n {
+			b.Acquire()
+		}
+		for b.Active() > n {
+			b.Release()
+		}
+	}
+	f := func(a, others int64, want bool) {
+		t.Helper()
+		active(all[0], a)
+		for _, b := range all[1:] {
+			active(b, others)
+		}
+		b, known := p.pick(cookie, &balance.Tried{})
+		if (b != nil) != want || !known {
+			t.Errorf("unexpected pick with %d and %d active; got %v, %v", a, others, b, known)
+		}
+	}
+	f(31, 0, true)
+	f(32, 0, false)
+	f(59, 20, true) // half of all is twice its part
+	f(61, 20, false)
+	f(100, 100, true)
+}
+
+func TestStickyKey(t *testing.T) {
+	t.Parallel()
+	client := netip.MustParseAddr("192.0.2.1")
+	f := func(s Sticky, want uint64, wantOK bool, header ...string) {
+		t.Helper()
+		if err := s.validate(); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := s.key(lines(t, header...), client); got != want || ok != wantOK {
+			t.Errorf("unexpected key of %+v with %q; got %x, %v; want %x, %v", s, header, got, ok, want, wantOK)
+		}
+	}
+	f(Sticky{}, balance.HashAddr(client), true)
+	f(Sticky{By: StickyClient}, balance.HashAddr(client), true)
+	f(Sticky{By: StickyHeader, Name: "x-user"}, balance.HashString("joe"), true, "X-Other: 1", "X-USER: joe", "X-User: jim")
+	f(Sticky{By: StickyHeader, Name: "x-user"}, 0, false, "X-Other: 1", "X-User: ")
+	for _, s := range []Sticky{{By: StickyHeader}, {By: StickyHeader, Name: "X-User"}, {By: StickyCookie, Name: "a b"}, {By: StickyCookie + 1}} {
+		if s.validate() == nil {
+			t.Errorf("unexpected approval of %+v", s)
+		}
+	}
+}
+
+func TestCookieOf(t *testing.T) {
+	t.Parallel()
+	f := func(want string, header ...string) {
+		t.Helper()
+		if got := string(cookieOf(lines(t, header...), "sid")); got != want {
+			t.Errorf("unexpected cookie in %q; got %q; want %q", header, got, want)
+		}
+	}
+	f("", "X: sid=1")
+	f("1", "Cookie: sid=1")
+	f("1", "cookie: a=b; sid=1; sid=2")
+	f("1", "Cookie: a=b", "COOKIE: sidx=9;xsid=8;\tsid=1")
+	f("", "Cookie: sid; SID=1; a=sid=1")
+	f("a=b", "Cookie: ;;sid=a=b")
+	f("", "Cookie: sid=")
+}
