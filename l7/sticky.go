@@ -121,7 +121,7 @@ const (
 )
 
 // pick takes a slot of the backend that cookie means, unless it was tried, is
-// not eligible or has too many; then it returns nil. known reports whether the
+// not eligible or has too many slots taken; then it returns nil. known reports whether the
 // cookie means an eligible backend, and so is to be kept.
 func (p *pins) pick(cookie []byte, tried *balance.Tried) (b *backend.Backend, known bool) {
 	n := p.current.Load()
@@ -131,10 +131,9 @@ func (p *pins) pick(cookie []byte, tried *balance.Tried) (b *backend.Backend, kn
 		return nil, false
 	case tried.Has(b):
 		return nil, false // it has failed just now
-	case n.overloaded(b):
+	case n.overloaded(b) || !b.TryAcquire():
 		return nil, true
 	}
-	b.Acquire()
 	return b, true
 }
 

@@ -34,6 +34,8 @@ var forbidden = []struct {
 	{edge{"sluice/pkg/backend", "sluice/", "a backend is at the bottom"}, []string{"sluice/pkg/backend"}},
 	{edge{"sluice/pkg/zone", "sluice/", "it asks the surroundings and knows nothing of what is done with the answer"}, []string{"sluice/pkg/zone"}},
 	{edge{"sluice/pkg/relay", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/relay"}},
+	{edge{"sluice/pkg/accesslog", "sluice/", "a record is made of plain values"}, []string{"sluice/pkg/accesslog"}},
+	{edge{"sluice/pkg/limit", "sluice/", "a limit counts and knows nobody"}, []string{"sluice/pkg/limit"}},
 	{edge{"", "sluice/cmd", "commands are at the top"}, []string{"sluice/cmd"}},
 	{edge{"", "sluice/bench", "the bench is an end in itself"}, []string{"sluice/bench"}},
 	{edge{"", "github.com/spf13/pflag", "flags are known in cmd alone"}, []string{"sluice/cmd"}},

@@ -1,0 +1,165 @@
+package accesslog
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+const (
+	// defaultQueue is enough for a stall of the output of some 100 ms at
+	// 100,000 requests a second.
+	defaultQueue = 8192
+	// flushDelay is how long records are gathered before they are written
+	// together.
+	flushDelay = 50 * time.Millisecond
+	// maxWrite is about how many bytes are written at once.
+	maxWrite = 64 << 10
+)
+
+// Config describes a Log.
+type Config struct {
+	// Out takes the lines, some together in each Write. It must not be nil. A
+	// Write that blocks makes records be dropped, nothing else.
+	Out io.Writer
+	// Handler makes the handler that formats records, onto the writer that it
+	// is given. Nil means slog's JSON handler.
+	Handler func(io.Writer) slog.Handler
+	// Sample lets one in so many records pass, beside all that failed. 0 and 1
+	// let all pass.
+	Sample int
+	// Queue is how many records may wait to be written. 0 means 8192. They take
+	// up to a kilobyte each.
+	Queue int
+	// Metrics takes the counters of records written and dropped. It must not
+	// be nil.
+	Metrics *metrics.Set
+}
+
+// Log takes records and writes them. All methods are safe for concurrent use.
+type Log struct {
+	cfg     Config
+	seen    atomic.Uint64 // records that may be left out
+	written *metrics.Counter
+	dropped *metrics.Counter
+
+	wake chan struct{} // capacity 1; a token means that there is something
+	full chan struct{} // capacity 1; a token means that half of the queue is
+	done chan struct{} // closed when the writer has ended
+
+	// mu protects the fields below.
+	mu     sync.Mutex
+	queue  []slot
+	closed bool
+}
+
+// New returns a Log whose writer runs until Close.
+func New(cfg Config) *Log {
+	if cfg.Handler == nil {
+		cfg.Handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }
+	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = defaultQueue
+	}
+	l := &Log{
+		cfg:     cfg,
+		written: cfg.Metrics.GetOrCreateCounter("sluice_access_log_records_total"),
+		dropped: cfg.Metrics.GetOrCreateCounter("sluice_access_log_dropped_total"),
+		wake:    make(chan struct{}, 1),
+		full:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	go l.write()
+	return l
+}
+
+// Add queues a copy of r, or drops it if the queue is full. It does not block,
+// and does not allocate once the queue's memory has grown to what it needs.
+func (l *Log) Add(r *Record) {
+	if l.cfg.Sample > 1 && !r.failed() && l.seen.Add(1)%uint64(l.cfg.Sample) != 1 {
+		return
+	}
+	l.mu.Lock()
+	n := len(l.queue)
+	if n >= l.cfg.Queue || l.closed {
+		l.mu.Unlock()
+		l.dropped.Inc()
+		return
+	}
+	if n == cap(l.queue) {
+		l.queue = append(l.queue, slot{})
+	} else {
+		l.queue = l.queue[:n+1] // with the memory that the slot had before
+	}
+	l.queue[n].set(r)
+	l.mu.Unlock()
+	switch n {
+	case 0:
+		signal(l.wake)
+	case l.cfg.Queue / 2:
+		signal(l.full)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// Close writes what is queued and ends the writer, or returns ctx's error if
+// that takes longer. Records that are added meanwhile or later are dropped.
+func (l *Log) Close(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	signal(l.wake)
+	signal(l.full)
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write is the writer.
+func (l *Log) write() {
+	defer close(l.done)
+	var out bytes.Buffer
+	handler := l.cfg.Handler(&out)
+	timer := time.NewTimer(flushDelay)
+	defer timer.Stop()
+	var batch []slot
+	for {
+		<-l.wake
+		timer.Reset(flushDelay)
+		select {
+		case <-timer.C:
+		case <-l.full:
+		}
+		l.mu.Lock()
+		batch, l.queue = l.queue, batch[:0]
+		closed := l.closed
+		l.mu.Unlock()
+		for i := range batch {
+			_ = handler.Handle(context.Background(), batch[i].record()) // writing to memory does not fail
+			batch[i].r = Record{}                                       // lets go of what it refers to
+			if out.Len() >= maxWrite || i == len(batch)-1 {
+				_, _ = l.cfg.Out.Write(out.Bytes()) // there is nowhere to complain
+				out.Reset()
+			}
+		}
+		l.written.Add(len(batch))
+		if closed {
+			return
+		}
+	}
+}
