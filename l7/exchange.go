@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"math/rand/v2"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -26,14 +25,14 @@ type exchange struct {
 	route    *route
 	admitted bool // it has a service and is counted there
 	from     origin
-	id       [32]byte // memory for from.requestID
-	body     body     // of a request that is streamed
-	small    int      // bytes of a small body that are still to come
-	first    []byte   // what goes out right behind the head: a body, or its beginning
-	data     int      // bytes of the body in first, without framing
-	inDone   bool     // all of the request has come
-	held     []byte   // what the backend does not take yet; borrowed
-	deaf     bool     // the backend takes no more of the request
+	ids      [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
+	body     body                           // of a request that is streamed
+	small    int                            // bytes of a small body that are still to come
+	first    []byte                         // what goes out right behind the head: a body, or its beginning
+	data     int                            // bytes of the body in first, without framing
+	inDone   bool                           // all of the request has come
+	held     []byte                         // what the backend does not take yet; borrowed
+	deaf     bool                           // the backend takes no more of the request
 
 	// The attempt.
 	attempt failure
@@ -143,25 +142,6 @@ func (x *exchange) backendReady() {
 			x.pumpDown()
 		}
 	}
-}
-
-// identify sets what backends are told of the request's origin.
-func (x *exchange) identify() {
-	x.from.peer = x.c.client.Addr()
-	x.from.trusted = x.c.trusted
-	x.from.secure = x.c.tls != nil
-	if x.from.requestID = x.req.requestID(x.from.trusted); x.from.requestID != nil {
-		return
-	}
-	id := x.id[:0]
-	for range 2 {
-		n := rand.Uint64()
-		for range 16 {
-			id = append(id, "0123456789abcdef"[n>>60])
-			n <<= 4
-		}
-	}
-	x.from.requestID = id
 }
 
 // refuse answers a request that is not forwarded to anybody.

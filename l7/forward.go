@@ -46,6 +46,7 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 		return
 	}
 	x.closing = x.req.close
+	x.identify()
 	length := x.req.length
 	x.inDone = length == noLength || length == 0
 	if x.route = x.sh.s.router.match(x.req.host, x.req.path); x.route == nil {
@@ -195,7 +196,6 @@ func (x *exchange) admit() {
 	x.admitted = true
 	svc := x.route.service
 	svc.metrics.begin()
-	x.identify()
 	svc.budget.Attempt()
 	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
 	x.try()

@@ -105,7 +105,7 @@ func TestHopByHopAndForwarded(t *testing.T) {
 	want(h, "X-Forwarded-Host", "Example.test:80")
 	want(h, "User-Agent", "")
 	want(h, "Content-Type", "")
-	if id := h.Get("X-Request-ID"); len(id) != 32 || id == "theirs" {
+	if id := h.Get("X-Request-ID"); len(id) != uuidLen || id == "theirs" {
 		t.Errorf("unexpected X-Request-ID %q", id)
 	}
 	if resp.StatusCode != 299 || len(resp.Header["Date"]) != 1 {
@@ -122,6 +122,23 @@ func TestHopByHopAndForwarded(t *testing.T) {
 	want(h, "X-Forwarded-For", "1.2.3.4, 127.0.0.1")
 	want(h, "X-Forwarded-Proto", "https")
 	want(h, "X-Request-Id", "theirs")
+	want(h, "X-Forwarded-Port", "80")
+	want(h, "X-Real-Ip", "1.2.3.4")
+	want(h, "Traceparent", "")
+
+	begins := newFront(t, func(c *Config) { c.Forwarded, c.TraceShare = true, 1 }, addr)
+	h, _ = send(begins)
+	want(h, "Forwarded", `for=127.0.0.1;host="Example.test:80";proto=http`)
+	if p := h.Get("Traceparent"); traceID([]byte(p)) == nil || !strings.HasSuffix(p, "-01") {
+		t.Errorf("unexpected traceparent %q", p)
+	}
+	c := begins.raw()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+	c.write("GET / HTTP/1.1\r\nHost: a\r\ntraceparent: " + parent + "\r\ntracestate: x=1\r\n\r\n")
+	h = <-heads
+	want(h, "Traceparent", parent)
+	want(h, "Tracestate", "x=1")
+	c.response("GET")
 }
 
 func TestConnectRetries(t *testing.T) {

@@ -21,8 +21,13 @@ const (
 	kindForwardedFor
 	kindForwardedProto
 	kindForwardedHost
-	kindForwarded // other words on where a request came from
+	kindForwardedPort
+	kindForwarded // RFC 7239's
+	kindRealIP
+	kindForwardedOther // other words on where a request came from
 	kindRequestID
+	kindTraceparent
+	kindTracestate
 	kindTrailer // which fields follow a chunked body
 )
 
@@ -63,14 +68,19 @@ func kindOf(name []byte) kind {
 		return kindIf(name, "upgrade", kindUpgrade)
 	case 9:
 		if equalFold(name, "x-real-ip") {
-			return kindForwarded
+			return kindRealIP
 		}
 		return kindIf(name, "forwarded", kindForwarded)
 	case 10:
 		if equalFold(name, "keep-alive") {
 			return kindHop
 		}
+		if equalFold(name, "tracestate") {
+			return kindTracestate
+		}
 		return kindIf(name, "connection", kindConnection)
+	case 11:
+		return kindIf(name, "traceparent", kindTraceparent)
 	case 12:
 		return kindIf(name, "x-request-id", kindRequestID)
 	case 14:
@@ -84,6 +94,9 @@ func kindOf(name []byte) kind {
 		}
 		if equalFold(name, "x-forwarded-host") {
 			return kindForwardedHost
+		}
+		if equalFold(name, "x-forwarded-port") {
+			return kindForwardedPort
 		}
 	case 17:
 		if equalFold(name, "x-forwarded-proto") {
@@ -104,7 +117,7 @@ func kindOf(name []byte) kind {
 		}
 	}
 	if len(name) > len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
-		return kindForwarded
+		return kindForwardedOther
 	}
 	return kindPlain
 }
@@ -132,20 +145,38 @@ func equalFold(b []byte, s string) bool {
 	return true
 }
 
-// origin is what sluice knows of where a request came from.
+// origin is what sluice knows of where a request came from, and says to
+// backends.
 type origin struct {
 	peer      netip.Addr
-	trusted   bool   // the peer's own word on it is believed
-	secure    bool   // it came by TLS
-	requestID []byte // the client's own if it is kept, or one made for it
+	client    netip.Addr // as clientOf finds it
+	trusted   bool       // the peer's own word on it is believed
+	tls       bool       // it came by TLS
+	secure    bool       // the client uses HTTPS, as secure finds
+	requestID []byte     // the client's own if it is kept, or one made for it
+	trace     trace
+	forwarded bool   // Forwarded is said as well
+	host      string // in place of the client's Host; empty means that
 }
 
-// proto returns the scheme that the client used.
+// proto returns the scheme that the peer used.
 func (o *origin) proto() string {
-	if o.secure {
+	if o.tls {
 		return "https"
 	}
 	return "http"
+}
+
+// appendPort appends the port that the client asked for: that of Host, or what
+// its scheme implies.
+func (o *origin) appendPort(dst []byte, host []byte) []byte {
+	switch _, port := splitHost(host); {
+	case len(port) > 0:
+		return append(dst, port...)
+	case o.secure:
+		return append(dst, "443"...)
+	}
+	return append(dst, "80"...)
 }
 
 const maxRequestID = 128
@@ -185,59 +216,96 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 	dst = append(dst, ' ')
 	dst = append(dst, target...)
 	dst = append(dst, " HTTP/1.1\r\n"...)
-	if len(h.host) == 0 {
+	switch {
+	case o.host != "":
+		dst = appendLine(dst, "Host", o.host)
+	case len(h.host) == 0:
 		dst = appendLine(dst, "Host", host)
 	}
-	var proto, forwardedHost bool
-	for i := range h.fields {
-		f := &h.fields[i]
-		switch f.kind {
-		case kindPlain, kindHost:
-			dst = appendField(dst, f)
-		case kindForwardedProto:
-			if o.trusted {
-				proto = true
-				dst = appendField(dst, f)
-			}
-		case kindForwardedHost:
-			if o.trusted {
-				forwardedHost = true
-				dst = appendField(dst, f)
-			}
-		case kindForwarded:
-			if o.trusted {
-				dst = appendField(dst, f)
-			}
-		case kindTrailer:
-			if h.length == chunked {
-				dst = appendField(dst, f)
-			}
-		}
-	}
+	dst, said := appendFields(dst, h, o)
 	dst = append(dst, "X-Forwarded-For: "...)
-	if o.trusted {
-		for i := range h.fields {
-			if f := &h.fields[i]; f.kind == kindForwardedFor && len(f.value) > 0 {
-				dst = append(append(dst, f.value...), ", "...)
-			}
-		}
+	if said&(1<<kindForwardedFor) != 0 {
+		dst = appendValues(dst, h, kindForwardedFor)
 	}
 	dst = append(o.peer.AppendTo(dst), "\r\n"...)
-	if !proto {
+	if said&(1<<kindForwardedProto) == 0 {
 		dst = appendLine(dst, "X-Forwarded-Proto", o.proto())
 	}
-	if !forwardedHost && len(h.host) > 0 {
+	if said&(1<<kindForwardedHost) == 0 && len(h.host) > 0 {
 		dst = append(dst, "X-Forwarded-Host: "...)
 		dst = append(append(dst, h.host...), "\r\n"...)
 	}
+	if said&(1<<kindForwardedPort) == 0 {
+		dst = append(dst, "X-Forwarded-Port: "...)
+		dst = append(o.appendPort(dst, h.host), "\r\n"...)
+	}
+	if said&(1<<kindRealIP) == 0 {
+		dst = append(dst, "X-Real-IP: "...)
+		dst = append(o.client.AppendTo(dst), "\r\n"...)
+	}
+	if o.forwarded {
+		dst = append(dst, "Forwarded: "...)
+		if said&(1<<kindForwarded) != 0 {
+			dst = appendValues(dst, h, kindForwarded)
+		}
+		dst = append(appendForwarded(dst, o.peer, h.host, o.proto()), "\r\n"...)
+	}
 	dst = append(dst, "X-Request-ID: "...)
 	dst = append(append(dst, o.requestID...), "\r\n"...)
+	if len(o.trace.begun) > 0 {
+		dst = append(dst, "traceparent: "...)
+		dst = append(append(dst, o.trace.begun...), "\r\n"...)
+	}
 	dst = appendFraming(dst, h.length)
 	if h.upgr != nil {
 		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
 		dst = append(append(dst, h.upgr...), "\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// appendFields appends those of the client's fields that are forwarded as they
+// came. said tells, by the bits of their kinds, what a trusted peer has said of
+// a request's origin.
+func appendFields(dst []byte, h *head, o *origin) (_ []byte, said uint32) {
+	for i := range h.fields {
+		f := &h.fields[i]
+		forward := false
+		switch f.kind {
+		case kindPlain:
+			forward = true
+		case kindHost:
+			forward = o.host == ""
+		case kindForwardedProto, kindForwardedHost, kindForwardedPort, kindRealIP, kindForwardedOther:
+			forward = o.trusted
+		case kindForwarded:
+			forward = o.trusted && !o.forwarded
+		case kindTrailer:
+			forward = h.length == chunked
+		case kindTraceparent:
+			forward = o.trace.continued
+		case kindTracestate:
+			forward = o.trace.continued && o.trace.state
+		}
+		if forward {
+			dst = appendField(dst, f)
+		}
+		if o.trusted {
+			said |= 1 << f.kind
+		}
+	}
+	return dst, said
+}
+
+// appendValues appends the values of all fields of a kind as the beginning of a
+// list.
+func appendValues(dst []byte, h *head, k kind) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; f.kind == k && len(f.value) > 0 {
+			dst = append(append(dst, f.value...), ", "...)
+		}
+	}
+	return dst
 }
 
 // appendResponse appends the head that is sent to the client: the backend's,

@@ -26,6 +26,13 @@ type Config struct {
 	// X-Real-IP and X-Request-ID are believed and kept; from others they are
 	// replaced or removed. Empty means that nobody's are.
 	TrustedProxies []netip.Prefix
+	// Forwarded says the origin of a request in a Forwarded header (RFC 7239),
+	// beside X-Forwarded-*.
+	Forwarded bool
+	// TraceShare is the part, 0 to 1, of the requests without a W3C trace that
+	// begin one which is sampled; the others begin one which is not. 0 means
+	// that none begin one, which leaves it to backends.
+	TraceShare float64
 	// ConnectTimeout bounds one attempt to connect to a backend. 0 means 2 s,
 	// negative no limit but the system's.
 	ConnectTimeout time.Duration

@@ -21,6 +21,34 @@ const (
 	maxTracestate   = 4096
 )
 
+// trace is what becomes of a request's trace.
+type trace struct {
+	id        []byte // 32 hex digits; nil if there is no trace
+	continued bool   // the client's traceparent is forwarded
+	state     bool   // and its tracestate
+	begun     []byte // the traceparent of a trace that begins here
+}
+
+// traceOf judges the trace that the client may have brought.
+func traceOf(fields []field) (t trace) {
+	var s traceState
+	parents, valid := 0, true
+	for i := range fields {
+		switch f := &fields[i]; f.kind {
+		case kindTraceparent:
+			parents++
+			t.id = traceID(f.value)
+		case kindTracestate:
+			valid = s.add(f.value) && valid
+		}
+	}
+	if parents != 1 || t.id == nil {
+		return trace{}
+	}
+	t.continued, t.state = true, valid
+	return t
+}
+
 // traceID returns the trace ID of a traceparent, or nil if that is not valid.
 // Of versions to come, which begin alike, what follows is not looked at.
 func traceID(b []byte) []byte {

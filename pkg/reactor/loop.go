@@ -76,6 +76,10 @@ func (l *Loop) Post(f func()) bool {
 // durations.
 func (l *Loop) Now() int64 { return l.now }
 
+// Time returns the time of this turn, for whoever compares it among loops or
+// with a clock.
+func (l *Loop) Time() time.Time { return l.start.Add(time.Duration(l.now)) }
+
 // After makes t tell a when d has passed since this turn began; if t is set
 // already it is moved.
 func (l *Loop) After(t *Timer, d time.Duration, a Alarm) {

@@ -1,0 +1,23 @@
+package l7
+
+import "math/rand/v2"
+
+// identify sets what is known of the request's origin.
+func (x *exchange) identify() {
+	s, o, fields := x.sh.s, &x.from, x.req.fields
+	o.peer, o.trusted, o.tls = x.c.client.Addr(), x.c.trusted, x.c.tls != nil
+	o.client = o.peer
+	if o.trusted {
+		o.client = clientOf(fields, o.peer, s.cfg.TrustedProxies)
+	}
+	o.secure = secure(fields, o.tls, o.trusted)
+	o.forwarded = s.cfg.Forwarded
+	if o.requestID = x.req.requestID(o.trusted); o.requestID == nil {
+		o.requestID = appendUUID(x.ids[:0], x.sh.l.Time(), rand.Uint64(), rand.Uint64())
+	}
+	if o.trace = traceOf(fields); !o.trace.continued && s.cfg.TraceShare > 0 {
+		sampled := rand.Float64() < s.cfg.TraceShare
+		o.trace.begun = appendTraceparent(x.ids[uuidLen:uuidLen], rand.Uint64(), rand.Uint64(), rand.Uint64(), sampled)
+		o.trace.id = traceID(o.trace.begun)
+	}
+}
