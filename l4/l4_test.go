@@ -18,6 +18,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -599,13 +600,16 @@ func TestLog(t *testing.T) { eachDriver(t, testLog) }
 func testLog(t *testing.T) {
 	t.Parallel()
 	var sb syncBuilder
-	logger := slog.New(slog.NewTextHandler(&sb, nil))
-	f := newFixture(t, func(c *Config) { c.Logger = logger; c.ConnectionLog = true }, serveEcho(t))
+	log := accesslog.New(accesslog.Config{Out: &sb, Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, Metrics: metrics.NewSet()})
+	f := newFixture(t, func(c *Config) { c.AccessLog = log }, serveEcho(t))
 	if err := exchange(f.dial(), 5, 1); err != nil {
 		t.Fatal(err)
 	}
 	f.shutdown()
-	for _, want := range []string{"reason=client_eof", "in=5 out=5", "service=db", "backend=127.0.0.1:"} {
+	if err := log.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"reason=client_eof", "in=5 out=5", "service=db", "backend=127.0.0.1:", "strategy=round_robin", "connect="} {
 		if !strings.Contains(sb.String(), want) {
 			t.Fatalf("unexpected log, no %q: %s", want, sb.String())
 		}

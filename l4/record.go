@@ -2,13 +2,13 @@ package l4
 
 import (
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/relay"
@@ -189,7 +189,15 @@ func (s *Server) record(svc *service, r *record) {
 	r.judge(duration)
 
 	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
-	if !unserved && !s.cfg.ConnectionLog {
+	if s.cfg.AccessLog != nil {
+		s.logAccess(svc, r, duration, unserved)
+		return
+	}
+	if !unserved {
+		return
+	}
+	ok, more := svc.metrics.unserved.Allow(time.Now())
+	if !ok {
 		return
 	}
 	attrs := []any{
@@ -197,26 +205,27 @@ func (s *Server) record(svc *service, r *record) {
 		"service", svc.name,
 		"client", r.client.String(),
 		"reason", r.reason.String(),
-		"in", r.in, "out", r.out,
 		"duration", duration,
-		"connect", r.connect,
-	}
-	if r.backend != nil {
-		attrs = append(attrs, "backend", r.backend.Addr())
+		"more", more,
 	}
 	if r.err != nil {
 		attrs = append(attrs, "failed_backend", r.failed.Addr(), "err", r.err)
 	}
-	level := slog.LevelInfo
-	if unserved {
-		level = slog.LevelWarn
-		if !s.cfg.ConnectionLog {
-			ok, dropped := svc.metrics.unserved.Allow(time.Now())
-			if !ok {
-				return
-			}
-			attrs = append(attrs, "more", dropped)
-		}
+	s.log.Warn("connection ended", attrs...)
+}
+
+func (s *Server) logAccess(svc *service, r *record, duration time.Duration, unserved bool) {
+	line := accesslog.Record{
+		Message: "connection ended", Listener: "l4", Time: time.Now(), Client: r.client,
+		In: r.in, Out: r.out, Duration: duration, Connect: r.connect,
+		Service: svc.name, Strategy: svc.Balancer.Strategy(), Retries: max(0, r.tried.Len()-1),
+		Reason: r.reason.String(), Failed: unserved,
 	}
-	s.log.Log(s.closing, level, "connection ended", attrs...)
+	if r.backend != nil {
+		line.Backend = r.backend.Addr()
+	}
+	if r.err != nil {
+		line.Err = fmt.Errorf("backend %s: %w", r.failed.Addr(), r.err)
+	}
+	s.cfg.AccessLog.Add(&line)
 }

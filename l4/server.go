@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
 )
@@ -41,8 +42,9 @@ type Config struct {
 	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
 	// goroutines a connection, which speaks no TLS.
 	Loops *reactor.Group
-	// ConnectionLog writes a log line for every connection when it has ended.
-	ConnectionLog bool
+	// AccessLog takes a record of every connection when it has ended. Nil means
+	// that nobody does.
+	AccessLog *accesslog.Log
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the counters of the services. It must not be nil.

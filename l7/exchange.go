@@ -2,6 +2,7 @@ package l7
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -40,7 +41,10 @@ type exchange struct {
 	backend *backend.Backend // whose slot is held, or nil
 	stale   *backend.Backend // whose idle connection had died
 	up      *upstream        // to backend, in use or being connected
+	begun   int64            // when the first one began
 	sent    int64            // when the head went out
+	connect time.Duration    // what the last connect took
+	reply   time.Duration    // from sent to the beginning of the response
 	retries int
 	last    *backend.Backend // the last one that failed
 

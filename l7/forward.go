@@ -198,6 +198,7 @@ func (x *exchange) admit() {
 	svc.metrics.begin()
 	svc.budget.Attempt()
 	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
+	x.begun = x.sh.l.Now()
 	x.try()
 }
 
@@ -242,7 +243,8 @@ func (x *exchange) try() {
 // connected goes on with a connection that was made.
 func (x *exchange) connected(up *upstream) {
 	x.attempt.connected = true
-	x.route.service.metrics.connected(x.backend, time.Duration(x.sh.l.Now()-up.begun))
+	x.connect = time.Duration(x.sh.l.Now() - up.begun)
+	x.route.service.metrics.connected(x.backend, x.connect)
 	x.send()
 }
 
@@ -289,7 +291,8 @@ func (x *exchange) attemptFailed(r Reason, err error) {
 // observe tells x.backend and its balancer how the attempt went. The time to answer
 // a body that streams is the client's doing as well, and is left out.
 func (x *exchange) observe(ok bool) {
-	latency := time.Duration(x.sh.l.Now() - x.sent)
+	x.reply = time.Duration(x.sh.l.Now() - x.sent)
+	latency := x.reply
 	if !x.attempt.replayable {
 		latency = 0
 	}

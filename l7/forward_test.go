@@ -1,6 +1,8 @@
 package l7
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/accesslog"
 	"sluice/pkg/limit"
 )
 
@@ -406,16 +411,73 @@ func TestRemovedBackendIsLetGo(t *testing.T) {
 
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") })
-	f := newFront(t, func(c *Config) { c.AccessLog = true }, addr)
-	get(t, f.client(), f.url("/x?y"))
-	f.wantMetric("sluice_l7_requests_total", 1)
-	f.shutdown(patience)
-	log := f.log.String()
-	for _, want := range []string{"msg=request", "method=GET", "path=/x ", "status=200", "out=5", "service=web", "backend=" + addr, "retries=0", "request_id="} {
-		if !strings.Contains(log, want) {
-			t.Errorf("the log lacks %q: %s", want, log)
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil {
+			_, _ = io.Copy(io.Discard, r.Body)
 		}
+		_, _ = io.WriteString(w, "hello")
+	})
+	out := &syncBuffer{}
+	log := accesslog.New(accesslog.Config{Out: out, Metrics: metrics.NewSet()})
+	f := newFront(t, func(c *Config) {
+		c.AccessLog = log
+		c.TrustedProxies = prefixes("127.0.0.0/8")
+	}, addr)
+	c := f.raw()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	c.write("POST /x?y HTTP/1.1\r\nHost: A.test:80\r\nX-Forwarded-For: 192.0.2.7\r\nX-Request-ID: id-1\r\n" +
+		"traceparent: 00-" + trace + "-b7ad6b7169203331-01\r\nContent-Length: 3\r\n\r\nabc")
+	c.response("POST")
+	c.write("GET /%2e HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.response("GET")
+	f.wantMetric("sluice_l7_rejected_total", 1)
+	f.setBackends(deadAddr(t))
+	get(t, f.client(), f.url("/"))
+	f.wantMetric("sluice_l7_requests_total", 2)
+	c.Close()
+	f.shutdown(patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := log.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var got []map[string]any
+	for line := range strings.Lines(out.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("unexpected line %q: %v", line, err)
+		}
+		got = append(got, m)
+	}
+	if len(got) != 3 {
+		t.Fatalf("unexpected number of lines; got %d; want 3: %s", len(got), out.String())
+	}
+	f3 := func(line int, key string, want any) {
+		t.Helper()
+		if got := got[line][key]; got != want {
+			t.Errorf("unexpected %s of line %d; got %v; want %v", key, line, got, want)
+		}
+	}
+	for key, want := range map[string]any{
+		"level": "INFO", "msg": "request", "listener": "l7", "client": c.LocalAddr().String(), "for": "192.0.2.7", "method": "POST", "host": "A.test:80",
+		"path": "/x", "status": 200.0, "in": 3.0, "out": 5.0, "service": "web", "backend": addr, "strategy": "round_robin", "request_id": "id-1",
+		"trace_id": trace, "reason": nil, "retries": nil,
+	} {
+		f3(0, key, want)
+	}
+	whole, _ := got[0]["duration"].(float64)
+	connect, _ := got[0]["connect"].(float64)
+	if reply, _ := got[0]["response"].(float64); whole < reply+connect || reply <= 0 || connect <= 0 {
+		t.Errorf("unexpected durations: %v", got[0])
+	}
+	for key, want := range map[string]any{"status": 400.0, "reason": "bad_request", "service": nil, "level": "INFO"} {
+		f3(1, key, want)
+	}
+	for key, want := range map[string]any{"status": 502.0, "reason": "connect_failed", "service": "web", "level": "WARN"} {
+		f3(2, key, want)
+	}
+	if err, _ := got[2]["err"].(string); !strings.Contains(err, "connection refused") {
+		t.Errorf("unexpected error of line 2: %q", err)
 	}
 }
 

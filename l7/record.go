@@ -1,13 +1,12 @@
 package l7
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/throttle"
 )
@@ -113,51 +112,62 @@ func (s *Server) record(x *exchange) {
 			c.Inc()
 		}
 	}
-	if s.cfg.AccessLog {
-		s.log(x, slog.LevelInfo, "request", status, duration, 0)
+	if s.cfg.AccessLog != nil {
+		s.logAccess(x, status, duration)
 		return
 	}
 	// A failure is ours to tell of if the client was not the one who failed.
-	if !x.admitted || x.reason == None || x.reason.status() < 500 {
+	if !x.admitted || !x.reason.ours() {
 		return
 	}
-	if ok, dropped := x.route.service.metrics.failures.Allow(time.Now()); ok {
-		s.log(x, slog.LevelWarn, "request failed", status, duration, dropped)
+	if ok, more := x.route.service.metrics.failures.Allow(time.Now()); ok {
+		s.logFailure(x, status, duration, more)
 	}
 }
 
-func (s *Server) log(x *exchange, level slog.Level, msg string, status int, duration time.Duration, more uint64) {
-	attrs := make([]slog.Attr, 0, 20)
-	attrs = append(attrs,
-		slog.String("listener", "l7"),
-		slog.String("client", x.c.client.String()),
-		slog.String("method", string(x.req.method)),
-		slog.String("host", string(x.req.host)),
-		slog.String("path", string(x.req.path)),
-		slog.Int("status", status),
-		slog.Int64("in", x.in),
-		slog.Int64("out", x.outN),
-		slog.Duration("duration", duration),
-	)
+// ours reports whether a request that ends so was failed by sluice or by a
+// backend, not by its client.
+func (r Reason) ours() bool { return r != None && r.status() >= 500 }
+
+func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
+	r := &x.sh.record
+	*r = accesslog.Record{
+		Message: "request", Listener: "l7", Time: x.sh.l.Time(),
+		Client: x.c.client, Method: x.req.method, Host: x.req.host, Path: x.req.path, Status: status,
+		RequestID: x.from.requestID, TraceID: x.from.trace.id,
+		In: x.in, Out: x.outN, Duration: duration, Connect: x.connect, Response: x.reply,
+		Retries: x.retries, Reason: x.reason.String(), Failed: x.reason.ours(), Err: x.err,
+	}
+	if x.from.client.IsValid() && x.from.client != x.from.peer {
+		r.For = x.from.client
+	}
 	if x.admitted {
-		attrs = append(attrs,
-			slog.String("service", x.route.service.name),
-			slog.Int("retries", x.retries),
-			slog.String("request_id", string(x.from.requestID)))
+		r.Service = x.route.service.name
+		r.Strategy = x.route.service.balancer.Strategy()
+		r.Wait = time.Duration(x.begun - x.start)
 	}
 	if b := x.lastBackend(); b != nil {
-		attrs = append(attrs, slog.String("backend", b.Addr()))
+		r.Backend = b.Addr()
 	}
-	if x.reason != None {
-		attrs = append(attrs, slog.String("reason", x.reason.String()))
+	s.cfg.AccessLog.Add(r)
+}
+
+func (s *Server) logFailure(x *exchange, status int, duration time.Duration, more uint64) {
+	attrs := []any{
+		"listener", "l7", "client", x.c.client.String(), "method", string(x.req.method), "host", string(x.req.host), "path", string(x.req.path),
+		"status", status, "duration", duration, "service", x.route.service.name, "retries", x.retries,
+		"request_id", string(x.from.requestID), "reason", x.reason.String(),
+	}
+	if b := x.lastBackend(); b != nil {
+		attrs = append(attrs, "backend", b.Addr())
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.Any("err", x.err))
+		attrs = append(attrs, "err", x.err)
 	}
 	if more > 0 {
-		attrs = append(attrs, slog.Uint64("more", more))
+		attrs = append(attrs, "more", more)
 	}
-	s.cfg.Logger.LogAttrs(context.Background(), level, msg, attrs...)
+	s.cfg.Logger.Warn("request failed", attrs...)
 }
 
 // lastBackend returns the backend that served the request, or else the last

@@ -11,6 +11,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -63,8 +64,9 @@ type Config struct {
 	// Loops are where the connections live. They must be running, and outlive
 	// the server.
 	Loops *reactor.Group
-	// AccessLog writes a log line for every request when it has ended.
-	AccessLog bool
+	// AccessLog takes a record of every request when it has ended. Nil means
+	// that nobody does.
+	AccessLog *accesslog.Log
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the counters of the services. It must not be nil.

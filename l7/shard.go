@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/reactor"
 )
@@ -11,13 +12,14 @@ const freeExchanges = 256
 // shard is the part of a server that lives in one loop. Nothing of it is
 // touched by anybody else.
 type shard struct {
-	s     *Server
-	l     *reactor.Loop
-	first *conn
-	n     int // connections
-	pools map[*backend.Backend]*idlePool
-	free  []*exchange
-	probe [1]byte
+	s      *Server
+	l      *reactor.Loop
+	first  *conn
+	n      int // connections
+	pools  map[*backend.Backend]*idlePool
+	free   []*exchange
+	record accesslog.Record // memory for the one that is being made
+	probe  [1]byte
 }
 
 func newShard(s *Server, l *reactor.Loop) *shard {

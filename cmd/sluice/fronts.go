@@ -16,6 +16,7 @@ import (
 
 	"sluice/l4"
 	"sluice/l7"
+	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
 	"sluice/pkg/proxyproto"
@@ -53,7 +54,7 @@ type fronts struct {
 
 // bindFronts binds every listener or none. All that cannot be bound is in the
 // error.
-func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
+func bindFronts(c *config.Config, services *services, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
 	fs := &fronts{logger: logger, certs: keeper{logger: logger}}
 	var l4Loops *reactor.Group // nil for the copy driver
 	if epoll := len(c.L4) > 0 && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
@@ -104,7 +105,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 			}
 		}
 		bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
-			cfg, err := l4Config(c, parts, services, l4Loops, set, logger)
+			cfg, err := l4Config(c, parts, services, l4Loops, access, set, logger)
 			if err != nil {
 				return nil, err
 			}
@@ -113,7 +114,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 	}
 	for _, l := range c.L7 {
 		bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
-			return l7.New(ln, l7Config(c, services, fs.loops, set, logger))
+			return l7.New(ln, l7Config(c, services, fs.loops, access, set, logger))
 		})
 	}
 	if len(problems) > 0 {
@@ -123,7 +124,7 @@ func bindFronts(c *config.Config, services *services, set *metrics.Set, logger *
 	return fs, nil
 }
 
-func l4Config(c *config.Config, parts []config.L4, services *services, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
+func l4Config(c *config.Config, parts []config.L4, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
 	var routes []l4.Route
 	for _, l := range parts {
 		s, settings := services.byName[l.Service], c.Service(l.Service)
@@ -150,7 +151,7 @@ func l4Config(c *config.Config, parts []config.L4, services *services, loops *re
 		FINTimeout:      orNever(c.L4FINTimeout),
 		UserTimeout:     c.L4UserTimeout,
 		Loops:           loops,
-		ConnectionLog:   c.AccessLog,
+		AccessLog:       access,
 		Logger:          logger,
 		Metrics:         set,
 	}, nil
@@ -172,7 +173,7 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-func l7Config(c *config.Config, services *services, loops *reactor.Group, set *metrics.Set, logger *slog.Logger) l7.Config {
+func l7Config(c *config.Config, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
 	var routes []l7.Route
 	for _, r := range c.Routes {
 		s := services.byName[r.Service]
@@ -187,7 +188,7 @@ func l7Config(c *config.Config, services *services, loops *reactor.Group, set *m
 		ResponseTimeout: c.L7ResponseTimeout,
 		IdleTimeout:     c.L7IdleTimeout,
 		Loops:           loops,
-		AccessLog:       c.AccessLog,
+		AccessLog:       access,
 		Logger:          logger,
 		Metrics:         set,
 	}

@@ -9,11 +9,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/pflag"
 
+	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 )
 
@@ -50,8 +52,9 @@ func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Sig
 		return exitOK
 	}
 
-	logger := newLogger(&cmd.config, stderr)
-	if err := serve(cmd, logger, stdout, signals); err != nil {
+	stderr = &sharedWriter{w: stderr}
+	logger := slog.New(newHandler(&cmd.config, stderr))
+	if err := serve(cmd, logger, stdout, stderr, signals); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			logger.Error("sluice failed", "err", line)
 		}
@@ -62,7 +65,7 @@ func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Sig
 
 // serve wires everything in the order in which data walks through it, runs
 // until a signal, and takes it apart in reverse. It returns nil after a drain.
-func serve(cmd *command, logger *slog.Logger, stdout io.Writer, signals <-chan os.Signal) (err error) {
+func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
 	c := &cmd.config
 	start := time.Now()
 	logStart(cmd, logger)
@@ -81,7 +84,9 @@ func serve(cmd *command, logger *slog.Logger, stdout io.Writer, signals <-chan o
 	if err != nil {
 		return err
 	}
-	fronts, err := bindFronts(c, services, set, logger)
+	access := openAccessLog(c, set, stderr)
+	defer closeAccessLog(access, logger)
+	fronts, err := bindFronts(c, services, access, set, logger)
 	if err != nil {
 		return err
 	}
@@ -164,7 +169,36 @@ func drain(c *config.Config, sig os.Signal, life *lifecycle, fronts *fronts, log
 	return nil
 }
 
-func newLogger(c *config.Config, w io.Writer) *slog.Logger {
+// accessLogFlush bounds how long a stop waits for the access log to be written.
+const accessLogFlush = 2 * time.Second
+
+// openAccessLog returns the access log, or nil if there is to be none.
+func openAccessLog(c *config.Config, set *metrics.Set, w io.Writer) *accesslog.Log {
+	if !c.AccessLog {
+		return nil
+	}
+	return accesslog.New(accesslog.Config{
+		Out:     w,
+		Handler: func(w io.Writer) slog.Handler { return newHandler(c, w) },
+		Sample:  c.AccessLogSample,
+		Metrics: set,
+	})
+}
+
+// closeAccessLog writes what the log still has.
+func closeAccessLog(l *accesslog.Log, logger *slog.Logger) {
+	if l == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), accessLogFlush)
+	defer cancel()
+	if err := l.Close(ctx); err != nil {
+		logger.Warn("the end of the access log could not be written in time", "limit", accessLogFlush)
+	}
+}
+
+// newHandler returns what formats log lines onto w.
+func newHandler(c *config.Config, w io.Writer) slog.Handler {
 	level, _ := c.Level() // Validate has checked it
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration { // in JSON it would be bare nanoseconds
@@ -173,9 +207,23 @@ func newLogger(c *config.Config, w io.Writer) *slog.Logger {
 		return a
 	}}
 	if c.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.NewTextHandler(w, options)
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.NewJSONHandler(w, options)
+}
+
+// sharedWriter keeps the log and the access log from writing into each other's
+// lines.
+type sharedWriter struct {
+	// mu is held while w is written to.
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *sharedWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // logStart says what runs, with which settings that are not the defaults.

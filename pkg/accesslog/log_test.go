@@ -65,7 +65,7 @@ func TestLines(t *testing.T) {
 	l := New(Config{Out: out, Metrics: metrics.NewSet()})
 	path := []byte("/a/b")
 	r := Record{
-		Message: "request", Listener: "l7", Time: time.Unix(1000, 0).UTC(), Client: netip.MustParseAddrPort("192.0.2.1:4711"),
+		Message: "request", Listener: "l7", Time: time.Unix(1000, 0).UTC(), Client: netip.MustParseAddrPort("192.0.2.1:4711"), For: netip.MustParseAddr("2001:db8::1"),
 		Method: []byte("GET"), Host: []byte("a.test"), Path: path, Status: 502, RequestID: []byte("id-1"), TraceID: []byte("abc"),
 		In: 1, Out: 2, Duration: 5, Wait: 1, Connect: 2, Response: 3,
 		Service: "web", Backend: "192.0.2.9:80", Strategy: "p2c", Retries: 2, Reason: "backend_reset", Err: errors.New("broken"),
@@ -78,7 +78,7 @@ func TestLines(t *testing.T) {
 	got := out.lines(t)
 	want := []map[string]any{
 		{
-			"time": "1970-01-01T00:16:40Z", "level": "WARN", "msg": "request", "listener": "l7", "client": "192.0.2.1:4711",
+			"time": "1970-01-01T00:16:40Z", "level": "WARN", "msg": "request", "listener": "l7", "client": "192.0.2.1:4711", "for": "2001:db8::1",
 			"method": "GET", "host": "a.test", "path": "/a/b", "status": 502.0, "request_id": "id-1", "trace_id": "abc",
 			"in": 1.0, "out": 2.0, "duration": 5.0, "wait": 1.0, "connect": 2.0, "response": 3.0,
 			"service": "web", "backend": "192.0.2.9:80", "strategy": "p2c", "retries": 2.0, "reason": "backend_reset", "err": "broken",

@@ -15,6 +15,7 @@ type Record struct {
 	Listener string    // l4 or l7
 	Time     time.Time // when it ended
 	Client   netip.AddrPort
+	For      netip.Addr // whom the client, a trusted proxy, speaks for
 
 	// Of a request.
 	Method    []byte
@@ -92,6 +93,9 @@ func (s *slot) record() slog.Record {
 	text("listener", r.Listener)
 	if r.Client.IsValid() {
 		text("client", r.Client.String())
+	}
+	if r.For.IsValid() {
+		text("for", r.For.String())
 	}
 	text("method", string(r.Method))
 	text("host", string(r.Host))

@@ -108,10 +108,10 @@ func newStrategy(name string) (Strategy, error) {
 type Balancer struct {
 	pool   *backend.Pool
 	picker atomic.Pointer[Picker]
+	name   atomic.Pointer[string] // of the strategy
 
 	// mu protects the fields below and the order of published pickers.
 	mu       sync.Mutex
-	name     string
 	strategy Strategy
 	snapshot *backend.Snapshot
 }
@@ -122,7 +122,8 @@ func New(pool *backend.Pool, strategy string) (*Balancer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Balancer{pool: pool, name: strategy, strategy: s}
+	b := &Balancer{pool: pool, strategy: s}
+	b.name.Store(&strategy)
 	pool.OnChange(b.follow)
 	return b, nil
 }
@@ -153,12 +154,8 @@ func (b *Balancer) plan() {
 // Pool returns the pool that b picks from.
 func (b *Balancer) Pool() *backend.Pool { return b.pool }
 
-// Strategy returns the name of the current strategy.
-func (b *Balancer) Strategy() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.name
-}
+// Strategy returns the name of the current strategy. It does not block.
+func (b *Balancer) Strategy() string { return *b.name.Load() }
 
 // SetStrategy switches to the named strategy. Slots already taken stay taken.
 func (b *Balancer) SetStrategy(name string) error {
@@ -168,7 +165,8 @@ func (b *Balancer) SetStrategy(name string) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.name, b.strategy = name, s
+	b.name.Store(&name)
+	b.strategy = s
 	b.plan()
 	return nil
 }

@@ -108,6 +108,9 @@ type Config struct {
 	LogFormat string `yaml:"log-format"`
 	LogLevel  string `yaml:"log-level"`
 	AccessLog bool   `yaml:"access-log"`
+	// AccessLogSample lets one in so many requests and connections into the
+	// access log, beside all that failed.
+	AccessLogSample int `yaml:"access-log-sample"`
 }
 
 // Default returns the configuration that an empty command line means.
@@ -142,6 +145,7 @@ func Default() Config {
 		DrainTimeout:        20 * time.Second,
 		LogFormat:           "json",
 		LogLevel:            "info",
+		AccessLogSample:     1,
 	}
 }
 

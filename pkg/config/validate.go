@@ -257,6 +257,9 @@ func (v *validation) plane() {
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}
+	if c.AccessLogSample < 1 {
+		v.add("access-log-sample", "%d is below 1", c.AccessLogSample)
+	}
 	if _, err := c.Level(); err != nil {
 		v.add("log-level", "unknown level %q; known are debug, info, warn, error", c.LogLevel)
 	}
