@@ -1,8 +1,10 @@
 // Package l7 balances HTTP/1.x requests.
 //
 // A client's connection lives in the loop that accepted it (pkg/reactor), and
-// so do the connections to backends that its requests use. Nothing here takes
-// a lock or waits: each event moves what can be moved now.
+// so do the connections to backends that its requests use. Nothing here waits:
+// each event moves what can be moved now. Locks are taken by what loops share
+// only where it is used (a rate for each client, a breaker that changes), and for
+// a moment.
 //
 // The walk of a request, one file a step:
 //
@@ -14,9 +16,14 @@
 //  3. parse (parse.go, target.go, headers.go): the head is judged, strictly.
 //     What two programs could read differently is refused with a 4xx or 505,
 //     the connection is closed, and no backend hears of it.
-//  4. route (route.go): the exact host first, then any; the longest path wins.
-//  5. forward (forward.go): the strategy picks a backend and takes its slot,
-//     the rewritten head goes out on an idle or a new connection (upstream.go),
+//  4. judge (judge.go): who asks, and under which ID and trace (identify.go,
+//     client.go, request_id.go, trace.go); the route by host, path, method and
+//     headers (route.go), which may redirect (redirect.go) or refuse; the rate
+//     of the client; the route's service or its canary (canary.go).
+//  5. forward (forward.go): if the service has room for one more request
+//     (policy.go), the client's cookie (sticky.go) or the strategy picks a
+//     backend whose circuit breaker allows it, and takes its slot; the rewritten
+//     head goes out on an idle or a new connection (upstream.go),
 //     and the body behind it (body.go undoes the framing). retry.go alone
 //     decides what may be tried again after a failure.
 //  6. stream (stream.go, response.go): the response is passed on as it comes,

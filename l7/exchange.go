@@ -8,6 +8,7 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 )
 
 // exchange is one request and its response. It belongs to the connection that
@@ -21,19 +22,23 @@ type exchange struct {
 	start int64 // in the loop's time, as all points in time here
 
 	// The request: parsed, routed, and on its way to a backend.
-	raw      []byte // its head, and its body after it if that is small
-	req      head
-	route    *route
-	admitted bool // it has a service and is counted there
-	from     origin
-	ids      [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
-	body     body                           // of a request that is streamed
-	small    int                            // bytes of a small body that are still to come
-	first    []byte                         // what goes out right behind the head: a body, or its beginning
-	data     int                            // bytes of the body in first, without framing
-	inDone   bool                           // all of the request has come
-	held     []byte                         // what the backend does not take yet; borrowed
-	deaf     bool                           // the backend takes no more of the request
+	raw       []byte // its head, and its body after it if that is small
+	req       head
+	route     *route
+	svc       *service // of the route, or its canary's
+	key       uint64   // of the client, for strategies that hash
+	admitted  bool     // it has a service and is counted there
+	entered   bool     // and among those that it has in flight
+	from      origin
+	rewritten []byte                         // memory for the target as it is forwarded
+	ids       [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
+	body      body                           // of a request that is streamed
+	small     int                            // bytes of a small body that are still to come
+	first     []byte                         // what goes out right behind the head: a body, or its beginning
+	data      int                            // bytes of the body in first, without framing
+	inDone    bool                           // all of the request has come
+	held      []byte                         // what the backend does not take yet; borrowed
+	deaf      bool                           // the backend takes no more of the request
 
 	// The attempt.
 	attempt failure
@@ -45,8 +50,11 @@ type exchange struct {
 	sent    int64            // when the head went out
 	connect time.Duration    // what the last connect took
 	reply   time.Duration    // from sent to the beginning of the response
+	settled int64            // when the last outcome was known
 	retries int
 	last    *backend.Backend // the last one that failed
+	permit  limit.Permit     // of backend's breaker, until its outcome is known
+	repin   bool             // the client gets a cookie that means the backend which answers
 
 	// The response, on its way to the client.
 	resp       response
@@ -66,6 +74,7 @@ type exchange struct {
 	status        int   // as seen by the client, 0 if there was none
 	reason        Reason
 	detail        string
+	retryAfter    time.Duration // with an answer of ours
 	err           error
 }
 
@@ -150,9 +159,7 @@ func (x *exchange) backendReady() {
 
 // refuse answers a request that is not forwarded to anybody.
 func (x *exchange) refuse(r Reason, detail string) {
-	if r != NoRoute {
-		x.closing = true
-	}
+	x.closing = x.closing || r.closes()
 	x.reason, x.detail = r, detail
 	x.answer()
 }
@@ -189,20 +196,26 @@ func (x *exchange) abandon(r Reason, err error) {
 func (x *exchange) answer() {
 	x.closing = x.closing || !x.inDone || x.req.close
 	x.status = x.reason.status()
-	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), string(x.req.method) != "HEAD")
+	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter, string(x.req.method) != "HEAD")
 	x.outDone = true
 	if x.toClient(b) && len(x.pending) == 0 {
 		x.finish()
 	}
 }
 
-// appendAnswer appends a response of sluice's own.
-func appendAnswer(b []byte, r Reason, detail, connection string, withBody bool) []byte {
+// appendAnswer appends a response of sluice's own. If retryAfter is not 0, the
+// client is asked to wait for so long, in whole seconds.
+func appendAnswer(b []byte, r Reason, detail, connection string, retryAfter time.Duration, withBody bool) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status()), 10)
 	b = append(append(b, ' '), fasthttp.StatusMessage(r.status())...)
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-cache\r\n"...)
 	b = appendLine(b, "X-Sluice-Reason", r.String())
+	if retryAfter > 0 {
+		b = append(b, "Retry-After: "...)
+		b = strconv.AppendInt(b, int64((retryAfter+time.Second-1)/time.Second), 10)
+		b = append(b, "\r\n"...)
+	}
 	b = appendFraming(b, int64(len(detail)+1))
 	if connection != "" {
 		b = appendLine(b, "Connection", connection)
@@ -260,6 +273,7 @@ func (x *exchange) dropUpstream(reset bool) {
 // end closes the books on the exchange and frees it.
 func (x *exchange) end() {
 	x.count()
+	x.leave()
 	x.sh.s.record(x)
 	if x.backend != nil {
 		x.backend.Release()

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/pkg/balance"
+	"sluice/pkg/limit"
 	"sluice/pkg/reactor"
 )
 
@@ -48,17 +48,14 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 	x.closing = x.req.close
 	x.identify()
 	length := x.req.length
-	x.inDone = length == noLength || length == 0
-	if x.route = x.sh.s.router.match(x.req.host, x.req.path); x.route == nil {
-		if x.inDone {
-			x.c.ahead(rest, own)
-		}
-		x.refuse(NoRoute, "no route for this host and path")
+	if x.inDone = length == noLength || length == 0; x.inDone {
+		x.c.ahead(rest, own)
+	}
+	if !x.judge() {
 		return
 	}
 	switch {
 	case x.inDone:
-		x.c.ahead(rest, own)
 	case length > 0 && length <= smallBody:
 		x.small = int(length)
 		if !x.takeSmall(rest, own) {
@@ -139,6 +136,10 @@ func (x *exchange) takeFirst(p []byte, own bool) bool {
 		x.inDone = true
 		x.c.ahead(p[n:], own)
 	}
+	if x.tooLarge(int64(x.data)) {
+		x.refuse(BodyTooLarge, BodyTooLarge.explain())
+		return false
+	}
 	return true
 }
 
@@ -194,8 +195,11 @@ func (sh *shard) frame(data []byte, b *body) []byte {
 // admit hands the request to its service.
 func (x *exchange) admit() {
 	x.admitted = true
-	svc := x.route.service
+	svc := x.svc
 	svc.metrics.begin()
+	if !x.enter() {
+		return
+	}
 	svc.budget.Attempt()
 	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
 	x.begun = x.sh.l.Now()
@@ -205,14 +209,17 @@ func (x *exchange) admit() {
 // try makes an attempt at getting a response, from the backend that the
 // strategy picks.
 func (x *exchange) try() {
-	b := x.route.service.balancer.Pick(balance.Request{Tried: x.tried, Key: x.c.key, HasKey: true})
+	b, why := x.pick()
 	if b == nil && x.stale != nil {
 		b = x.stale
 		b.Acquire()
 	}
 	if b == nil {
 		if x.last == nil {
-			x.reason = NoBackend
+			x.reason = why
+		}
+		if x.reason == BreakerOpen {
+			x.retryAfter = overloadRetry
 		}
 		x.fail(x.reason, x.err)
 		return
@@ -244,7 +251,7 @@ func (x *exchange) try() {
 func (x *exchange) connected(up *upstream) {
 	x.attempt.connected = true
 	x.connect = time.Duration(x.sh.l.Now() - up.begun)
-	x.route.service.metrics.connected(x.backend, x.connect)
+	x.svc.metrics.connected(x.backend, x.connect)
 	x.send()
 }
 
@@ -256,6 +263,7 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 	}
 	if !ownFault(err) {
 		x.backend.ReportConnectFailure()
+		x.settle(limit.Failure)
 	}
 	r := ConnectFailed
 	var ne net.Error
@@ -299,8 +307,10 @@ func (x *exchange) observe(ok bool) {
 	x.backend.Observe(latency, ok)
 	if ok {
 		x.backend.ReportServed()
+		x.settle(limit.Success)
 	} else {
 		x.backend.ReportFault(x.c.key)
+		x.settle(limit.Failure)
 	}
 }
 
@@ -313,7 +323,7 @@ func (x *exchange) again(r Reason, err error) {
 	x.reason, x.err = r, err
 	f := &x.attempt
 	v := retry(*f)
-	svc := x.route.service
+	svc := x.svc
 	if v != giveUp && !svc.budget.Retry(time.Now()) {
 		svc.metrics.retriesDenied.Inc()
 		v = giveUp
@@ -336,6 +346,7 @@ func (x *exchange) again(r Reason, err error) {
 	if v == anotherOrSame {
 		x.stale = x.backend
 	}
+	x.settle(limit.NoOutcome)
 	x.backend.Release()
 	x.last, x.backend = x.backend, nil
 	x.retries++
@@ -345,7 +356,7 @@ func (x *exchange) again(r Reason, err error) {
 // send sends the head of the request, and what there is of its body.
 func (x *exchange) send() {
 	x.sent = x.sh.l.Now()
-	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.route.forwarded(x.req.target), x.backend.Addr())
+	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.target(), x.backend.Addr())
 	b = append(b, x.first...)
 	n, err := x.up.stream.Write(b)
 	if n > 0 {
@@ -410,6 +421,10 @@ func (x *exchange) moveUp(p []byte) bool {
 	data, n, err := x.body.decode(p)
 	if err != nil {
 		x.fail(BadRequest, err)
+		return false
+	}
+	if x.tooLarge(x.in + int64(x.data+len(data))) {
+		x.fail(BodyTooLarge, nil)
 		return false
 	}
 	x.inDone = x.body.done()

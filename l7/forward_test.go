@@ -487,7 +487,7 @@ func TestPanic(t *testing.T) {
 	f := newFront(t, nil, addr)
 	strip := func(prefix string) {
 		f.each(func(*shard) {}) // the loops have read it
-		f.router.any.routes["/"][0].strip = prefix
+		f.router.Load().any.routes["/"][0].strip = prefix
 		f.each(func(*shard) {}) // and will read it anew
 	}
 	strip("longer than any target") // a defect

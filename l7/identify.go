@@ -1,6 +1,10 @@
 package l7
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"sluice/pkg/balance"
+)
 
 // identify sets what is known of the request's origin.
 func (x *exchange) identify() {
@@ -9,6 +13,10 @@ func (x *exchange) identify() {
 	o.client = o.peer
 	if o.trusted {
 		o.client = clientOf(fields, o.peer, s.cfg.TrustedProxies)
+	}
+	x.key = x.c.key
+	if o.client != o.peer {
+		x.key = balance.HashAddr(o.client)
 	}
 	o.secure = secure(fields, o.tls, o.trusted)
 	o.forwarded = s.cfg.Forwarded

@@ -43,7 +43,7 @@ func TestRouterMatch(t *testing.T) {
 	f := func(host, path, want string) {
 		t.Helper()
 		got := ""
-		if r := rt.match([]byte(host), []byte(path)); r != nil {
+		if r := rt.match(&head{host: []byte(host), path: []byte(path)}); r != nil {
 			got = r.service.name
 		}
 		if got != want {
@@ -71,7 +71,7 @@ func TestRouterMatch(t *testing.T) {
 	strip := func(host, target, want string) {
 		t.Helper()
 		path, _, _ := strings.Cut(target, "?")
-		if got := string(rt.match([]byte(host), []byte(path)).forwarded([]byte(target))); got != want {
+		if got := string(rt.match(&head{host: []byte(host), path: []byte(path)}).appendTarget(nil, []byte(target))); got != want {
 			t.Errorf("unexpected target forwarded for %q; got %q; want %q", target, got, want)
 		}
 	}

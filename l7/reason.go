@@ -6,7 +6,7 @@ import "fmt"
 // closed: it is a metric label, a log field and the value of X-Sluice-Reason.
 type Reason uint8
 
-// None is an exchange that went well. Those up to BadVersion say that the
+// None is an exchange that went well. Those up to RateLimited say that the
 // request was at fault and was not forwarded; the others happen to requests
 // that have a service, as BadRequest, RequestTimeout and ClientAbort may too.
 const (
@@ -19,9 +19,14 @@ const (
 	HeadTooLarge             // the request's head exceeds a limit
 	TargetTooLong            // the request's target exceeds its limit
 	BadVersion               // neither HTTP/1.0 nor HTTP/1.1
+	BodyTooLarge             // the request's body exceeds its limit
+	Forbidden                // the route is not for this client
+	RateLimited              // the client makes too many requests a second
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientStalled            // the client took no byte of the response for the body timeout
 	NoBackend                // no backend was eligible
+	Overloaded               // the service has as many requests in flight as it may
+	BreakerOpen              // the circuit breaker of every backend that could be tried is open
 	ConnectFailed            // no backend that was tried could be connected to
 	ConnectTimeout           // the same, the last one because it took too long
 	ResponseTimeout          // no response began within the response timeout
@@ -56,12 +61,22 @@ func (r Reason) String() string {
 		return "target_too_long"
 	case BadVersion:
 		return "bad_version"
+	case BodyTooLarge:
+		return "body_too_large"
+	case Forbidden:
+		return "forbidden"
+	case RateLimited:
+		return "rate_limited"
 	case ClientAbort:
 		return "client_abort"
 	case ClientStalled:
 		return "client_stalled"
 	case NoBackend:
 		return "no_backend"
+	case Overloaded:
+		return "overloaded"
+	case BreakerOpen:
+		return "breaker_open"
 	case ConnectFailed:
 		return "connect_failed"
 	case ConnectTimeout:
@@ -91,21 +106,27 @@ func (r Reason) status() int {
 	switch r {
 	case BadRequest:
 		return 400
+	case Forbidden:
+		return 403
 	case NoRoute:
 		return 404
 	case BadMethod:
 		return 405
 	case RequestTimeout:
 		return 408
+	case BodyTooLarge:
+		return 413
 	case TargetTooLong:
 		return 414
 	case BadExpectation:
 		return 417
+	case RateLimited:
+		return 429
 	case HeadTooLarge:
 		return 431
 	case ClientAbort, ClientStalled:
 		return statusClientGone
-	case NoBackend, Draining:
+	case NoBackend, Overloaded, BreakerOpen, Draining:
 		return 503
 	case ConnectTimeout, ResponseTimeout, BackendStalled:
 		return 504
@@ -113,6 +134,17 @@ func (r Reason) status() int {
 		return 505
 	}
 	return 502
+}
+
+// closes reports whether a request that is refused so ends its connection,
+// because the client is not to be trusted with another one. What is only too
+// much, or not there, is no reason.
+func (r Reason) closes() bool {
+	switch r {
+	case NoRoute, Forbidden, RateLimited:
+		return false
+	}
+	return true
 }
 
 // statusClientGone is logged for a request whose client did not wait for a
@@ -128,8 +160,18 @@ func (r Reason) explain() string {
 		return "the request took too long to arrive"
 	case HeadTooLarge:
 		return "the head of the request is too large"
+	case BodyTooLarge:
+		return "the body of the request is too large"
+	case Forbidden:
+		return "this is not for your network"
+	case RateLimited:
+		return "too many requests"
 	case NoBackend:
 		return "no backend is available"
+	case Overloaded:
+		return "too many requests are being served"
+	case BreakerOpen:
+		return "all backends have failed too often of late"
 	case ConnectFailed:
 		return "no backend could be connected to"
 	case ConnectTimeout:

@@ -51,6 +51,33 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 	return m
 }
 
+// routeCounter returns the name of the counter of a route's requests with a
+// status of the given class.
+func routeCounter(name string, class int) string {
+	return fmt.Sprintf("sluice_l7_route_requests_total{route=%q,code=\"%dxx\"}", name, class)
+}
+
+// countRoutes gives the routes of r their counters, the same ones to routes of
+// the same host and path and to those of all listeners, and drops those of old,
+// which may be nil, that are in r no more.
+func countRoutes(set *metrics.Set, r, old *router) {
+	names := make(map[string]bool)
+	r.each(func(rt *route) {
+		names[rt.name] = true
+		for i := 1; i < len(rt.requests); i++ {
+			rt.requests[i] = set.GetOrCreateCounter(routeCounter(rt.name, i))
+		}
+	})
+	if old == nil {
+		return
+	}
+	old.each(func(rt *route) {
+		for i := 1; i < len(rt.requests) && !names[rt.name]; i++ {
+			set.UnregisterMetric(routeCounter(rt.name, i))
+		}
+	})
+}
+
 // newRejected returns the counters of requests that have no service.
 func newRejected(set *metrics.Set) (rejected [reasons]*metrics.Counter) {
 	for r := BadRequest; r <= ClientAbort; r++ {
@@ -61,7 +88,7 @@ func newRejected(set *metrics.Set) (rejected [reasons]*metrics.Counter) {
 
 // concernsService reports whether a request that has a service can end so.
 func (r Reason) concernsService() bool {
-	return r >= ClientAbort || r == BadRequest || r == RequestTimeout
+	return r >= ClientAbort || r == BadRequest || r == RequestTimeout || r == BodyTooLarge
 }
 
 // begin counts a request that has a service; record ends it.
@@ -82,12 +109,12 @@ func (x *exchange) count() {
 	if in := x.in - x.sentIn; in > 0 {
 		x.sentIn = x.in
 		x.backend.Counters.BytesIn.Add(uint64(in))
-		x.route.service.metrics.bytesIn.AddInt64(in)
+		x.svc.metrics.bytesIn.AddInt64(in)
 	}
 	if out := x.outN - x.sentOut; out > 0 {
 		x.sentOut = x.outN
 		x.backend.Counters.BytesOut.Add(uint64(out))
-		x.route.service.metrics.bytesOut.AddInt64(out)
+		x.svc.metrics.bytesOut.AddInt64(out)
 	}
 }
 
@@ -98,12 +125,15 @@ func (s *Server) record(x *exchange) {
 	if status == 0 {
 		status = x.reason.status()
 	}
+	if x.route != nil {
+		x.route.requests[min(status/100, len(x.route.requests)-1)].Inc()
+	}
 	if !x.admitted {
 		if c := s.rejected[x.reason]; c != nil {
 			c.Inc()
 		}
 	} else {
-		m := x.route.service.metrics
+		m := x.svc.metrics
 		m.active.Dec()
 		m.seconds.Update(duration.Seconds())
 		m.requests[min(status/100, len(m.requests)-1)].Inc()
@@ -120,7 +150,7 @@ func (s *Server) record(x *exchange) {
 	if !x.admitted || !x.reason.ours() {
 		return
 	}
-	if ok, more := x.route.service.metrics.failures.Allow(time.Now()); ok {
+	if ok, more := x.svc.metrics.failures.Allow(time.Now()); ok {
 		s.logFailure(x, status, duration, more)
 	}
 }
@@ -142,8 +172,8 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 		r.For = x.from.client
 	}
 	if x.admitted {
-		r.Service = x.route.service.name
-		r.Strategy = x.route.service.balancer.Strategy()
+		r.Service = x.svc.name
+		r.Strategy = x.svc.balancer.Strategy()
 		r.Wait = time.Duration(x.begun - x.start)
 	}
 	if b := x.lastBackend(); b != nil {
@@ -155,7 +185,7 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 func (s *Server) logFailure(x *exchange, status int, duration time.Duration, more uint64) {
 	attrs := []any{
 		"listener", "l7", "client", x.c.client.String(), "method", string(x.req.method), "host", string(x.req.host), "path", string(x.req.path),
-		"status", status, "duration", duration, "service", x.route.service.name, "retries", x.retries,
+		"status", status, "duration", duration, "service", x.svc.name, "retries", x.retries,
 		"request_id", string(x.from.requestID), "reason", x.reason.String(),
 	}
 	if b := x.lastBackend(); b != nil {

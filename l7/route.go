@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
 )
@@ -60,6 +62,9 @@ type Route struct {
 	// same balancer share the first one's. nil means a budget of a fifth, and
 	// at least 10 a second.
 	RetryBudget *limit.Budget
+	// Policy is what else is set for the service; routes with the same balancer
+	// share the first one's. nil means nothing.
+	Policy *Policy
 	// Canary leads a part of the requests to another service.
 	Canary Canary
 }
@@ -72,10 +77,11 @@ type HeaderMatch struct{ Name, Value string }
 // Canary leads a part of a route's clients to another service, always the same
 // ones.
 type Canary struct {
-	// Balancer and RetryBudget are those of the other service. A nil Balancer
-	// means that there is none.
+	// Balancer, RetryBudget and Policy are those of the other service. A nil
+	// Balancer means that there is none.
 	Balancer    *balance.Balancer
 	RetryBudget *limit.Budget
+	Policy      *Policy
 	// Percent of the clients, 0 to 100, that are led there.
 	Percent float64
 }
@@ -94,7 +100,9 @@ type paths struct {
 }
 
 type route struct {
+	name     string // host and path
 	path     string
+	requests [6]*metrics.Counter // by the first digit of the status, from 1
 	methods  []string
 	headers  []HeaderMatch
 	allow    []netip.Prefix
@@ -134,6 +142,24 @@ func newRouter(routes []Route, serviceOf func(*Route) *service) (*router, error)
 	return r, errors.Join(errs...)
 }
 
+// each calls f for every route.
+func (r *router) each(f func(*route)) {
+	all := func(ps *paths) {
+		for _, list := range ps.routes {
+			for _, rt := range list {
+				f(rt)
+			}
+		}
+	}
+	for _, ps := range r.exact {
+		all(ps)
+	}
+	for _, ps := range r.wildcard {
+		all(ps)
+	}
+	all(r.any)
+}
+
 func newPaths() *paths { return &paths{routes: make(map[string][]*route)} }
 
 // pathsOf returns the routes of host, for one more to be added.
@@ -169,7 +195,7 @@ func (rt *route) conditions() int { return len(rt.headers) + min(len(rt.methods)
 
 func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	b := &route{
-		path: rt.Path, methods: rt.Methods, headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
+		name: rt.Host + rt.Path, path: rt.Path, methods: rt.Methods, headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
 		strip: rt.Strip, prepend: rt.Prepend, host: rt.ForwardHost,
 	}
 	for i := range b.headers {
@@ -181,7 +207,7 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	}
 	b.service = serviceOf(rt)
 	if c := rt.Canary; c.Balancer != nil {
-		b.canary = newCanary(serviceOf(&Route{Balancer: c.Balancer, RetryBudget: c.RetryBudget}), c.Percent)
+		b.canary = newCanary(serviceOf(&Route{Balancer: c.Balancer, RetryBudget: c.RetryBudget, Policy: c.Policy}), c.Percent)
 	}
 	return b
 }
@@ -247,10 +273,10 @@ func isPath(s string) bool {
 // longer one.
 const maxHostLen = 255
 
-// find returns the route of a request, or nil if there is none. It looks up
+// match returns the route of a request, or nil if there is none. It looks up
 // each suffix of the host and each length that a path can have, however many
 // routes there are.
-func (r *router) find(h *head) *route {
+func (r *router) match(h *head) *route {
 	var buf [maxHostLen + 1]byte
 	if name := hostName(buf[:0], h.host); len(name) > 0 {
 		if ps := r.exact[string(name)]; ps != nil {
@@ -354,12 +380,6 @@ func hasPathPrefix(path []byte, prefix string) bool {
 	}
 	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
 }
-
-// match is find for a request without a method and headers.
-func (r *router) match(host, path []byte) *route { return r.find(&head{host: host, path: path}) }
-
-// forwarded is appendTarget to nothing.
-func (rt *route) forwarded(target []byte) []byte { return rt.appendTarget(nil, target) }
 
 // appendTarget appends the target to forward for a request of this route.
 func (rt *route) appendTarget(dst, target []byte) []byte {

@@ -50,7 +50,7 @@ func TestRouterHosts(t *testing.T) {
 	)
 	f := func(host, path, want string) {
 		t.Helper()
-		if got := r.find(request(t, "GET "+host+path)); got == nil || got.service.name != want {
+		if got := r.match(request(t, "GET "+host+path)); got == nil || got.service.name != want {
 			t.Errorf("unexpected route of %s%s; got %+v; want %s", host, path, got, want)
 		}
 	}
@@ -88,7 +88,7 @@ func TestRouterConditions(t *testing.T) {
 	)
 	f := func(want, line string, header ...string) {
 		t.Helper()
-		if got := r.find(request(t, line, header...)); got == nil || got.service.name != want {
+		if got := r.match(request(t, line, header...)); got == nil || got.service.name != want {
 			t.Errorf("unexpected route of %q with %q; got %+v; want %s", line, header, got, want)
 		}
 	}
@@ -312,7 +312,7 @@ func BenchmarkRouterFind(b *testing.B) {
 			h := &head{method: []byte("GET"), host: []byte(fmt.Sprintf("h%d.example.com:8080", i%50)), path: []byte(fmt.Sprintf("/api/v%d/things/4711", i))}
 			b.ReportAllocs()
 			for b.Loop() {
-				if r.find(h) == nil {
+				if r.match(h) == nil {
 					b.Fatal("no route")
 				}
 			}

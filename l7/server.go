@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,22 @@ type Config struct {
 	// request waits for the next byte of the response; then it is taken for
 	// gone. 0 means 2 s, negative that its end means nothing.
 	FINTimeout time.Duration
+	// RequireHTTPS sends clients that do not use HTTPS, with sluice or with a
+	// trusted proxy, to HTTPSPort of the same host. 0 means 443.
+	RequireHTTPS bool
+	HTTPSPort    int
+	// HSTS is for how long clients that use HTTPS are asked to use nothing else
+	// for this host (RFC 6797). 0 means that they are not.
+	HSTS time.Duration
+	// Rate bounds the requests of each client; those beyond are answered with
+	// 429. Nil means no bound. Clients are told apart by their address as
+	// clientOf finds it, or by the header RateHeader, a name in lower case, if
+	// that is not empty and they send it.
+	Rate       *limit.Rate
+	RateHeader string
+	// MaxBodyBytes bounds the body of a request; what is larger is answered
+	// with 413. 0 or less means no bound.
+	MaxBodyBytes int64
 	// MaxHeadBytes bounds the head of a request, in bytes. 0 or less means
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is
 	// more.
@@ -111,12 +128,13 @@ const (
 
 // Server serves the HTTP requests of one listener.
 type Server struct {
-	cfg      Config
-	ln       *listen.Listener
-	router   *router
-	services []*service
-	rejected [reasons]*metrics.Counter // of requests without a service
-	shards   []*shard                  // one a loop
+	cfg       Config
+	ln        *listen.Listener
+	router    atomic.Pointer[router]
+	redirects *metrics.Counter
+	hsts      string                    // the line that asks clients for HTTPS, or empty
+	rejected  [reasons]*metrics.Counter // of requests without a service
+	shards    []*shard                  // one a loop
 
 	draining atomic.Bool
 	stopped  atomic.Int32
@@ -125,6 +143,10 @@ type Server struct {
 	// names end with it.
 	closing context.Context
 	cut     context.CancelFunc
+
+	// mu protects the field below, and the order of route tables.
+	mu       sync.Mutex
+	services []*service // all that routes ever led to
 }
 
 // service is what the requests for one balancer share.
@@ -132,6 +154,7 @@ type service struct {
 	name     string
 	balancer *balance.Balancer
 	budget   *limit.Budget
+	policy   *Policy
 	metrics  *serviceMetrics
 	members  []*backend.Backend // that the shards follow; its pool's calls of follow are in order
 }
@@ -143,23 +166,42 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	if len(cfg.Routes) == 0 {
 		return nil, errors.New("l7: there are no routes")
 	}
-	var err error
-	if s.router, err = newRouter(cfg.Routes, s.serviceOf); err != nil {
-		return nil, err
-	}
 	s.rejected = newRejected(cfg.Metrics)
+	s.redirects = cfg.Metrics.GetOrCreateCounter("sluice_l7_redirects_total")
+	s.hsts = hstsLine(cfg.HSTS)
 	s.closing, s.cut = context.WithCancel(context.Background())
 	for _, l := range cfg.Loops.Loops() {
 		s.shards = append(s.shards, newShard(s, l))
 	}
-	for _, svc := range s.services {
-		svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
+	if err := s.SetRoutes(cfg.Routes); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
+// SetRoutes replaces all routes at once, for the requests that come from now
+// on; those under way are not touched. The error names every route that cannot
+// be used, and then nothing has changed. No routes at all are allowed here: then
+// every request is answered with 404.
+func (s *Server) SetRoutes(routes []Route) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := len(s.services)
+	r, err := newRouter(routes, s.serviceOf)
+	if err != nil {
+		s.services = s.services[:known]
+		return err
+	}
+	for _, svc := range s.services[known:] {
+		svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
+	}
+	countRoutes(s.cfg.Metrics, r, s.router.Load())
+	s.router.Store(r)
+	return nil
+}
+
 // serviceOf returns the service of a route, one for all routes with the same
-// balancer.
+// balancer; s.mu is held.
 func (s *Server) serviceOf(r *Route) *service {
 	for _, svc := range s.services {
 		if svc.balancer == r.Balancer {
@@ -167,7 +209,7 @@ func (s *Server) serviceOf(r *Route) *service {
 		}
 	}
 	name := r.Balancer.Pool().Service()
-	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, metrics: newServiceMetrics(s.cfg.Metrics, name)}
+	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(s.cfg.Metrics, name)}
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}

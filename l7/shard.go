@@ -87,8 +87,11 @@ func (sh *shard) release(x *exchange) {
 	}
 	x.req.reset()
 	x.resp.reset()
-	req, resp := x.req, x.resp
-	*x = exchange{sh: sh, raw: raw, req: req, resp: resp}
+	req, resp, rewritten := x.req, x.resp, x.rewritten
+	if cap(rewritten) > worthKeeping {
+		rewritten = nil
+	}
+	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten}
 	if len(sh.free) < freeExchanges {
 		sh.free = append(sh.free, x)
 	}

@@ -90,11 +90,11 @@ const (
 // may not.
 type Permit uint64
 
-// admitted is what passes through a closed breaker; a higher permit is a trial.
-const admitted Permit = 1
+// Admitted is what passes through a closed breaker; a higher permit is a trial.
+const Admitted Permit = 1
 
 // Trial reports whether p is for a trial.
-func (p Permit) Trial() bool { return p > admitted }
+func (p Permit) Trial() bool { return p > Admitted }
 
 // Breaker keeps requests from a backend that fails too many of them: a circuit
 // breaker (Nygard, "Release It!", 2007). It opens when the part of failures in a
@@ -121,7 +121,7 @@ type Breaker struct {
 
 // NewBreaker returns a closed breaker.
 func NewBreaker(cfg BreakerConfig) *Breaker {
-	b := &Breaker{cfg: cfg.withDefaults(), round: admitted}
+	b := &Breaker{cfg: cfg.withDefaults(), round: Admitted}
 	b.window.cell = b.cfg.Window / cells
 	return b
 }
@@ -141,13 +141,13 @@ func (b *Breaker) Openings() uint64 {
 // called with the permit.
 func (b *Breaker) Allow(now time.Time) Permit {
 	if b.State() == Closed {
-		return admitted
+		return Admitted
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch b.State() {
 	case Closed:
-		return admitted
+		return Admitted
 	case Open:
 		if now.Before(b.until) {
 			return 0

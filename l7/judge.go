@@ -1,0 +1,157 @@
+package l7
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// judge finds out what becomes of a request whose head is good: it is
+// redirected, refused, or goes on to x.svc. It reports whether it goes on. The
+// order is that of what is known first: HTTPS, route, network, redirect, rate.
+func (x *exchange) judge() bool {
+	s := x.sh.s
+	if s.cfg.RequireHTTPS && !x.from.secure {
+		port := s.cfg.HTTPSPort
+		if port == 0 {
+			port = 443
+		}
+		to, err := appendSecureLocation(nil, &x.req, port)
+		x.redirect(secureCode(x.req.method), to, err)
+		return false
+	}
+	x.route = s.router.Load().match(&x.req)
+	switch rt := x.route; {
+	case rt == nil:
+		x.refuse(NoRoute, "no route for this host and path")
+		return false
+	case !rt.admits(x.from.client):
+		x.refuse(Forbidden, Forbidden.explain())
+		return false
+	case rt.redirect != nil:
+		to, err := rt.appendLocation(nil, &x.req)
+		x.redirect(rt.redirect.code, to, err)
+		return false
+	case !x.takeRate():
+		x.refuse(RateLimited, RateLimited.explain())
+		return false
+	case x.tooLarge(x.req.length):
+		x.refuse(BodyTooLarge, BodyTooLarge.explain())
+		return false
+	}
+	x.svc = x.route.serviceFor(x.key)
+	return true
+}
+
+// takeRate reports whether the client may make one more request now.
+func (x *exchange) takeRate() bool {
+	cfg := &x.sh.s.cfg
+	if cfg.Rate == nil {
+		return true
+	}
+	key := uint64(0)
+	if value := x.req.value(cfg.RateHeader); len(value) > 0 {
+		key = cfg.Rate.Bytes(value)
+	} else {
+		key = cfg.Rate.Addr(x.from.client)
+	}
+	x.retryAfter = cfg.Rate.Take(key, x.sh.l.Time())
+	return x.retryAfter == 0
+}
+
+// value returns the value of the first field of that name, which is in lower
+// case, or nil.
+func (h *head) value(name string) []byte {
+	if name == "" {
+		return nil
+	}
+	for i := range h.fields {
+		if f := &h.fields[i]; equalFold(f.name, name) {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// tooLarge reports whether a body of n bytes is more than may be.
+func (x *exchange) tooLarge(n int64) bool {
+	most := x.sh.s.cfg.MaxBodyBytes
+	return most > 0 && n > most
+}
+
+// redirect answers a request by sending the client to to, or refuses it if err
+// is not nil.
+func (x *exchange) redirect(code int, to []byte, err error) {
+	if err != nil {
+		x.refuse(BadRequest, err.Error())
+		return
+	}
+	x.sh.s.redirects.Inc()
+	x.closing = x.closing || !x.inDone
+	x.status = code
+	b := append(x.sh.l.Scratch()[:0], "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(code), 10)
+	b = append(append(b, ' '), fasthttp.StatusMessage(code)...)
+	b = append(b, "\r\nLocation: "...)
+	b = append(append(b, to...), "\r\n"...)
+	b = appendFraming(b, 0)
+	if c := x.connection(); c != "" {
+		b = appendLine(b, "Connection", c)
+	}
+	b = append(b, "\r\n"...)
+	x.outDone = true
+	if x.toClient(b) && len(x.pending) == 0 {
+		x.finish()
+	}
+}
+
+// target returns what is forwarded of the request's target, and sets the Host
+// that goes with it.
+func (x *exchange) target() []byte {
+	rt := x.route
+	if x.from.host = rt.host; rt.host == "dst" {
+		x.from.host = x.backend.Addr()
+	}
+	if rt.strip == "" && rt.prepend == "" {
+		return x.req.target
+	}
+	x.rewritten = rt.appendTarget(x.rewritten[:0], x.req.target)
+	return x.rewritten
+}
+
+// hstsLine returns the header line that asks clients to use HTTPS for so long.
+func hstsLine(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return "Strict-Transport-Security: max-age=" + strconv.FormatInt(int64(d/time.Second), 10) + "\r\n"
+}
+
+// appendOwn adds to b, a response's head, what sluice says itself.
+func (x *exchange) appendOwn(b []byte) []byte {
+	hsts := x.sh.s.hsts
+	if !x.from.secure || x.resp.has("strict-transport-security") {
+		hsts = ""
+	}
+	if hsts == "" && !x.repin {
+		return b
+	}
+	b = append(b[:len(b)-2], hsts...) // less the empty line
+	if x.repin {
+		p := x.svc.policy
+		b = p.pins.appendSetCookie(b, p.sticky.Name, x.backend, x.from.secure)
+	}
+	return append(b, "\r\n"...)
+}
+
+// has reports whether the response has a field of that name, which is in lower
+// case.
+func (r *response) has(name string) bool {
+	for i := range r.fields {
+		if equalFold(r.fields[i].name, name) {
+			return true
+		}
+	}
+	return false
+}
