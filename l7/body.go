@@ -136,10 +136,10 @@ func (b *body) frame(c byte) error {
 		switch {
 		case c == '\r':
 			b.state = inTrailerLF
-		case len(b.trailer) == maxTrailer:
+		case len(b.trailer) == maxTrailer || (c < ' ' && c != '\t') || c == 0x7f:
 			return errTrailer
 		default:
-			b.trailer = append(b.trailer, c) // parseField judges it
+			b.trailer = append(b.trailer, c) // parseField judges the line
 		}
 	case inTrailerLF:
 		if c != '\n' {

@@ -349,7 +349,7 @@ func TestKilledBackend(t *testing.T) {
 	victim := httptest.NewServer(h)
 	// There are no checks to take the victim out, so half of the requests are
 	// tried again, more than a budget would allow.
-	unlimited := func(c *Config) { c.Routes[0].RetryBudget = limit.NewBudget(-1, 0, time.Now()) }
+	unlimited := func(c *Config) { c.Routes[0].RetryBudget = unlimitedBudget() }
 	f := newFront(t, unlimited, victim.Listener.Addr().String(), newBackend(t, h))
 	c := f.client()
 	var wg sync.WaitGroup
@@ -499,3 +499,6 @@ func TestPanic(t *testing.T) {
 		t.Errorf("unexpected status after the panic; got %d; want 200", status)
 	}
 }
+
+// unlimitedBudget lets every retry be made.
+func unlimitedBudget() *limit.Budget { return limit.NewBudget(-1, 0, time.Now()) }

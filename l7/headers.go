@@ -387,12 +387,17 @@ func (f *field) mayTrail() bool {
 		return false
 	}
 	for _, name := range [...]string{
-		"age", "authorization", "cache-control", "content-encoding", "content-range", "content-type", "cookie", "date",
-		"expires", "location", "max-forwards", "pragma", "range", "retry-after", "set-cookie", "vary", "www-authenticate",
+		"age", "authorization", "cache-control", "cookie", "date", "expires", "location", "max-forwards",
+		"pragma", "range", "retry-after", "set-cookie", "vary", "www-authenticate",
 	} {
 		if equalFold(f.name, name) {
 			return false
 		}
 	}
-	return len(f.name) < 3 || !equalFold(f.name[:3], "if-")
+	for _, prefix := range [...]string{"content-", "if-"} {
+		if len(f.name) > len(prefix) && equalFold(f.name[:len(prefix)], prefix) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,0 +1,224 @@
+package l7
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// forwardAll takes text, what a client sends, through everything that judges
+// and rewrites requests, in pieces that cut says the lengths of, and returns
+// what would go to backends. Of a request that is refused, or not complete,
+// there is the beginning; whole is where it begins.
+func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, refused bool) {
+	var h head
+	var b body
+	var in []byte // of a head, or ahead of it
+	inBody := false
+	origin := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
+	searched := 0
+	for {
+		for !inBody {
+			for len(in) >= 2 && in[0] == '\r' && in[1] == '\n' {
+				in, searched = in[2:], 0
+			}
+			n, ok := scanHead(in, searched)
+			if !ok || n > 32<<10 {
+				return out, whole, true
+			}
+			if n == 0 {
+				if r, _ := judgeStart(in); r != 0 {
+					return out, whole, true
+				}
+				searched = len(in)
+				break
+			}
+			raw := append([]byte(nil), in[:n]...)
+			if r, _ := h.parse(raw); r != 0 {
+				return out, whole, true
+			}
+			in, searched = in[n:], 0
+			out = appendRequest(out, &h, &origin, h.target, "backend:80")
+			b = newBody(h.length, false)
+			if h.length == noLength {
+				b = newBody(0, false)
+			}
+			inBody = true
+			p := in
+			in = nil
+			if out, in, ok = pushBody(out, &h, &b, p); !ok {
+				return out, whole, true
+			}
+			if b.done() {
+				inBody, whole = false, len(out)
+			}
+		}
+		if len(text) == 0 {
+			return out, whole, false
+		}
+		n := cut(len(text))
+		p := append([]byte(nil), text[:n]...)
+		text = text[n:]
+		if !inBody {
+			in = append(in, p...)
+			continue
+		}
+		var ok bool
+		if out, in, ok = pushBody(out, &h, &b, p); !ok {
+			return out, whole, true
+		}
+		if b.done() {
+			inBody, whole = false, len(out)
+		}
+	}
+}
+
+func pushBody(out []byte, h *head, b *body, p []byte) (sent, rest []byte, ok bool) {
+	if b.done() {
+		return out, p, true
+	}
+	data, n, err := b.decode(append([]byte(nil), p...))
+	if h.length == chunked {
+		out = appendChunks(out, data, b)
+	} else {
+		out = append(out, data...)
+	}
+	return out, p[n:], err == nil
+}
+
+// judgeForwarded reads what goes to backends with the strict recorder's eyes
+// and returns the requests in it.
+func judgeForwarded(t *testing.T, text, out []byte, whole int, refused bool) string {
+	t.Helper()
+	var seen []string
+	rest := string(out[:whole])
+	for rest != "" {
+		m, n, err := readStrict(rest)
+		if err != nil {
+			t.Fatalf("of %q the backend is sent %q, which is not clear: %v", text, rest, err)
+		}
+		seen = append(seen, m.String())
+		rest = rest[n:]
+	}
+	if partial := string(out[whole:]); partial != "" {
+		if _, _, err := readStrict(partial); !errors.Is(err, errShort) {
+			t.Fatalf("of %q, refused %v, the backend is sent %q, which it may take for complete: %v", text, refused, partial, err)
+		}
+	}
+	return strings.Join(seen, "|")
+}
+
+// FuzzFraming pushes bytes through the code that judges requests, whole and in
+// pieces, and holds what comes out against an independent reading: nothing
+// ambiguous, no request that the client has not completed, and the same
+// requests however the bytes were cut.
+func FuzzFraming(f *testing.F) {
+	for _, v := range vectors() {
+		if len(v.text) < 2000 {
+			f.Add([]byte(v.text), uint64(1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
+		if len(text) > 20_000 {
+			return
+		}
+		checkFraming(t, text, seed)
+	})
+}
+
+func checkFraming(t *testing.T, text []byte, seed uint64) {
+	t.Helper()
+	out, whole, refused := forwardAll(text, func(left int) int { return left })
+	want := judgeForwarded(t, text, out, whole, refused)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for _, cut := range []func(int) int{
+		func(int) int { return 1 },
+		func(left int) int { return 1 + rnd.IntN(min(left, 40)) },
+	} {
+		out, whole, again := forwardAll(text, cut)
+		if got := judgeForwarded(t, text, out, whole, again); got != want || again != refused {
+			t.Fatalf("cutting %q makes a difference: %q, refused %v; whole it is %q, %v", text, got, again, want, refused)
+		}
+	}
+}
+
+// mutate changes a text as those do who look for gaps.
+func mutate(rnd *rand.Rand, text string) string {
+	bits := []string{
+		"\r\n", "\n", "\r", "\x00", " ", "\t", ":", ",", ";", "0", "5", "f", "-", "+", "\x0b", "\x7f", "\x80", "0\r\n\r\n", "\r\n\r\n", "GET / HTTP/1.1\r\n", "Host: a\r\n", "Host: b\r\n",
+		"Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: x\r\n", "Connection: close\r\n", "Connection: content-length\r\n",
+		"Expect: 100-continue\r\n", "HTTP/1.0", "http://a", "chunked", "Upgrade: h2c\r\n", "Trailer: x\r\n", "X_Y: z\r\n", "\r\n ", "5\r\nhello\r\n",
+	}
+	for range 1 + rnd.IntN(4) {
+		i := rnd.IntN(len(text) + 1)
+		switch rnd.IntN(5) {
+		case 0:
+			text = text[:i] + bits[rnd.IntN(len(bits))] + text[i:]
+		case 1:
+			j := min(i+1+rnd.IntN(4), len(text))
+			text = text[:i] + text[j:]
+		case 2:
+			if i < len(text) {
+				text = text[:i] + string([]byte{byte(rnd.IntN(256))}) + text[i+1:]
+			}
+		case 3:
+			j := rnd.IntN(len(text) + 1)
+			text = text[:i] + text[min(i, j):max(i, j)] + text[i:]
+		case 4:
+			if i < len(text) {
+				text = text[:i] + string([]byte{text[i] ^ 0x20}) + text[i+1:]
+			}
+		}
+		if len(text) > 4000 {
+			text = text[:4000]
+		}
+	}
+	return text
+}
+
+// TestMutants is FuzzFraming over texts that are nearly requests, as many as a
+// test may take.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	vs := vectors()
+	n := 100_000
+	if testing.Short() {
+		n = 1000
+	}
+	rnd := rand.New(rand.NewPCG(7, 7))
+	for i := range n {
+		v := vs[rnd.IntN(len(vs))]
+		if len(v.text) > 2000 {
+			continue
+		}
+		checkFraming(t, []byte(mutate(rnd, v.text)), uint64(i))
+	}
+}
+
+// TestMutantsServed sends such texts through a real server to the strict
+// recorder, which fails at what is ambiguous, and compares what came to be
+// requests with what the code that judges makes of them.
+func TestMutantsServed(t *testing.T) {
+	t.Parallel()
+	r := newRecorder(t)
+	f := newFront(t, nil, r.addr)
+	vs := vectors()
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for range 3000 {
+		v := vs[rnd.IntN(len(vs))]
+		if len(v.text) > 2000 {
+			continue
+		}
+		text := mutate(rnd, v.text)
+		out, whole, refused := forwardAll([]byte(text), func(left int) int { return left })
+		want := strings.ReplaceAll(judgeForwarded(t, []byte(text), out, whole, refused), "backend:80", r.addr)
+		exchangeText(t, f.addr, text, false, true)
+		// A request that is followed by a bad one, or asked to be the last, may
+		// be all that is served.
+		if got := strings.Join(r.take(), "|"); !strings.HasPrefix(want, got) {
+			t.Fatalf("of %q the backend saw %q; want %q", text, got, want)
+		}
+	}
+}
