@@ -61,6 +61,12 @@ type front struct {
 // down and everything it had taken must be back.
 func newFront(t *testing.T, edit func(*Config), backends ...string) *front {
 	t.Helper()
+	return newFrontOn(t, listen.Config{}, edit, backends...)
+}
+
+// newFrontOn is newFront with settings of the listener.
+func newFrontOn(t *testing.T, lcfg listen.Config, edit func(*Config), backends ...string) *front {
+	t.Helper()
 	f := &front{t: t, pool: backend.NewPool("web"), set: metrics.NewSet(), log: &syncBuffer{}}
 	f.setBackends(backends...)
 	b, err := balance.New(f.pool, "round_robin")
@@ -68,7 +74,8 @@ func newFront(t *testing.T, edit func(*Config), backends ...string) *front {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.NewTextHandler(f.log, nil))
-	ln, err := listen.Listen(listen.Config{Kind: "l7", Name: "test", Address: "127.0.0.1:0", Logger: logger, Metrics: f.set})
+	lcfg.Kind, lcfg.Name, lcfg.Address, lcfg.Logger, lcfg.Metrics = "l7", "test", "127.0.0.1:0", logger, f.set
+	ln, err := listen.Listen(lcfg)
 	if err != nil {
 		t.Fatal(err)
 	}

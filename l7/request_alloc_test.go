@@ -3,7 +3,9 @@
 package l7
 
 import (
+	"bytes"
 	"net/netip"
+	"runtime"
 	"testing"
 )
 
@@ -27,5 +29,35 @@ func TestHeadAllocs(t *testing.T) {
 	})
 	if n != 0 {
 		t.Errorf("unexpected number of allocations; got %v; want 0", n)
+	}
+}
+
+// TestRequestAllocs serves requests on a connection and counts what everybody
+// in the process allocates meanwhile. It is not parallel for that reason.
+func TestRequestAllocs(t *testing.T) {
+	f := newFront(t, nil, benchBackend(t))
+	c := f.raw()
+	request, buf := []byte(benchRequest), make([]byte, 4096)
+	serve := func() {
+		if _, err := c.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		n, err := c.Read(buf)
+		if err != nil || !bytes.HasSuffix(buf[:n], []byte("hello")) {
+			t.Fatalf("unexpected response %q, %v", buf[:n], err)
+		}
+	}
+	for range 100 { // everything that is kept is there
+		serve()
+	}
+	const n = 5000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		serve()
+	}
+	runtime.ReadMemStats(&after)
+	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.1 {
+		t.Errorf("unexpected number of allocations a request; got %v; want 0", got)
 	}
 }
