@@ -3,14 +3,52 @@
 // A [Source] watches one service wherever it is registered and reports the
 // whole list of its members each time it changes; what is done with the list
 // is [backend.Pool.Set]'s business. A source that loses contact reports
-// nothing, so that the last good list stays in use.
+// nothing, so that the last good list stays in use; what troubles it is in its
+// [Report].
+//
+//	discovery.go  Member, Source, Report
+//	static.go     a list that never changes
+//	union.go      several sources for one service
+//	file/         a watched file
+//	dns/          address and SRV records
+//	consul/       Consul's catalogue
+//	fabio/        what Fabio's tags mean, for consul/
 package discovery
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"sluice/pkg/backend"
 )
+
+// Member is one member of a service as a source reports it.
+type Member struct {
+	backend.Target
+	// Tags are the source's labels of the member.
+	Tags []string
+	// Protocol is what the member speaks, tcp or http; empty if it is not
+	// known.
+	Protocol string
+	// Check is how the member wants to be checked, as health.ParseCheck reads
+	// it; empty leaves that to the service.
+	Check string
+}
+
+// Equal reports whether m and n are the same in every respect.
+func (m Member) Equal(n Member) bool {
+	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && slices.Equal(m.Tags, n.Tags)
+}
+
+// Targets returns what the pool has to know of members.
+func Targets(members []Member) []backend.Target {
+	targets := make([]backend.Target, len(members))
+	for i, m := range members {
+		targets[i] = m.Target
+	}
+	return targets
+}
 
 // Source reports the members of one service.
 type Source interface {
@@ -19,5 +57,22 @@ type Source interface {
 	// goroutine at a time. It blocks until ctx ends and then returns ctx's
 	// error; trouble with the registry is retried, logged and counted, never
 	// returned. The list belongs to update once passed.
-	Watch(ctx context.Context, update func([]backend.Target)) error
+	Watch(ctx context.Context, update func([]Member)) error
+
+	// Reports says how the source, or each of several, is doing. It is safe
+	// for concurrent use with Watch.
+	Reports() []Report
+}
+
+// Report is what a source says of itself to people.
+type Report struct {
+	// Source names the source, for instance "consul 127.0.0.1:8500".
+	Source string
+	// Trouble is what is wrong, in words to act on; empty while all is well.
+	Trouble string
+	// Since is when the trouble began.
+	Since time.Time
+	// Kept is how many members are in use that the source no longer lists, or
+	// cannot vouch for now.
+	Kept int
 }

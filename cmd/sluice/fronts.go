@@ -127,7 +127,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 func l4Config(c *config.Config, parts []config.L4, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
 	var routes []l4.Route
 	for _, l := range parts {
-		s, settings := services.byName[l.Service], c.Service(l.Service)
+		s, settings := services.get(l.Service), c.Service(l.Service)
 		tlsConfig, err := backendTLS(settings)
 		if err != nil {
 			return l4.Config{}, err
@@ -176,7 +176,7 @@ func orNever(d time.Duration) time.Duration {
 func l7Config(c *config.Config, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
 	var routes []l7.Route
 	for _, r := range c.Routes {
-		s := services.byName[r.Service]
+		s := services.get(r.Service)
 		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: s.balancer, RetryBudget: s.budget})
 	}
 	return l7.Config{

@@ -48,16 +48,18 @@ type plane struct {
 // bindPlane binds what of the control plane is configured, or nothing.
 func bindPlane(c *config.Config, services *services, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
 	ready := func() admin.Readiness {
-		switch life.get() {
-		case starting:
-			return admin.Readiness{Reasons: []string{"starting"}}
-		case draining:
-			return admin.Readiness{Reasons: []string{"draining"}}
+		r := admin.Readiness{Details: services.troubles()}
+		switch names := services.unknown(); {
+		case life.get() == starting:
+			r.Reasons = []string{"starting"}
+		case life.get() == draining:
+			r.Reasons = []string{"draining"}
+		case len(names) > 0:
+			r.Reasons = []string{"the members of " + strings.Join(names, ", ") + " are not known yet"}
+		default:
+			r.Ready = true
 		}
-		if names := services.unknown(); len(names) > 0 {
-			return admin.Readiness{Reasons: []string{"the members of " + strings.Join(names, ", ") + " are not known yet"}}
-		}
-		return admin.Readiness{Ready: true}
+		return r
 	}
 	set.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
@@ -80,14 +82,10 @@ func bindPlane(c *config.Config, services *services, life *lifecycle, set *metri
 		p.servers = append(p.servers, planeServer{name, s})
 	}
 	if c.Admin != config.Off {
-		var shown []admin.Service
-		for _, s := range services.all {
-			shown = append(shown, admin.Service{Pool: s.pool, Strategy: s.balancer.Strategy})
-		}
 		bind("admin", "admin", func() (*admin.Server, error) {
 			return admin.New(admin.Config{
 				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
-				Services: shown, Settings: settings, Ready: ready, Metrics: set, Logger: logger,
+				Services: services.shown, Settings: settings, Ready: ready, Metrics: set, Logger: logger,
 			})
 		})
 	}

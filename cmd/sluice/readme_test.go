@@ -73,9 +73,12 @@ func TestReadmeFlags(t *testing.T) {
 		if kind != "duration" && kind != "int" && (kind != "string" || f.DefValue == "") {
 			return
 		}
-		short := strings.TrimSuffix(strings.TrimSuffix(f.DefValue, "0s"), "0m")
-		if short == "" || kind != "duration" || !strings.HasSuffix(f.DefValue, "m0s") {
-			short = f.DefValue
+		short := f.DefValue // without the zeros that Go adds, as in 10m0s and 1h0m0s
+		if kind == "duration" && strings.HasSuffix(short, "m0s") {
+			short = strings.TrimSuffix(short, "0s")
+		}
+		if kind == "duration" && strings.HasSuffix(short, "h0m") {
+			short = strings.TrimSuffix(short, "0m")
 		}
 		if !strings.Contains(text, "| `--"+f.Name+"` | `"+short+"` |") {
 			t.Errorf("README does not give --%s the default %s", f.Name, short)

@@ -100,7 +100,7 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	// From here on nothing but a signal or a listener that breaks ends it.
 	failed := make(chan error, len(fronts.all)+len(plane.servers))
 	plane.serve(failed)
-	ctx, stopSources := context.WithCancel(context.Background())
+	ctx, stopFollowing := context.WithCancel(context.Background())
 	services.start(ctx, cmd.ecs)
 	fronts.certs.follow(ctx)
 	if missing := services.awaitFirstLists(firstListWait); len(missing) > 0 {
@@ -118,7 +118,7 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	case sig := <-signals:
 		err = drain(c, sig, life, fronts, logger, signals)
 	}
-	stopSources()
+	stopFollowing()
 	services.stop()
 	fronts.close()
 	plane.shutdown()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"sluice/discovery"
 	"sluice/discovery/consul"
+	"sluice/pkg/admin"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
@@ -27,101 +29,210 @@ type service struct {
 	source   discovery.Source
 	pool     *backend.Pool
 	monitor  *health.Monitor
+	checks   *memberChecks
 	balancer *balance.Balancer
 	budget   *limit.Budget
-	known    chan struct{} // closed when the first list of members has come
+	httpOnly bool            // nothing but HTTP routes leads to it
+	told     map[string]bool // what was left out and logged; the source's goroutine's
+	logger   *slog.Logger
+	known    chan struct{}      // closed when the first list of members has come
+	cancel   context.CancelFunc // ends the source; nil before follow
+	done     chan struct{}      // closed when the source has ended
 }
 
-// services are all services of a run, in the order of the configuration.
+// services are all services of a run: those of the configuration, in its
+// order, and then those that come and go with a catalogue. All methods are
+// safe for concurrent use.
 type services struct {
+	config   *config.Config
+	registry *consul.Client // nil without Consul
+	set      *metrics.Set
+	logger   *slog.Logger
+	wg       sync.WaitGroup // of who finds out the zone
+
+	// mu protects the fields below.
+	mu     sync.Mutex
 	all    []*service
 	byName map[string]*service
-	wg     sync.WaitGroup
-
-	registry *consul.Client // nil without Consul
-	zone     string         // as configured
-	logger   *slog.Logger
+	zone   string // that of this process, once it is known
 }
 
+// newServices makes the services of the configuration. It starts nothing.
 func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*services, error) {
-	ss := &services{byName: make(map[string]*service), zone: c.Zone, logger: logger}
+	ss := &services{config: c, set: set, logger: logger, byName: make(map[string]*service)}
+	if c.Zone != config.ZoneAuto {
+		ss.zone = c.Zone
+	}
 	if c.Consul != "" {
 		var err error
-		ss.registry, err = consul.New(consul.Config{Address: c.Consul, Logger: logger, Metrics: set})
+		ss.registry, err = consul.New(consul.Config{
+			Address: c.Consul, Datacenter: c.ConsulDatacenter, Keep: c.ConsulKeep, Logger: logger, Metrics: set,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("--consul: %w", err)
 		}
 	}
 	for _, name := range c.ServiceNames() {
-		settings := c.Service(name)
-		check, err := health.ParseCheck(settings.Check)
-		if err != nil {
-			return nil, fmt.Errorf("--service: %w", err)
+		if _, err := ss.add(c.Service(name), ss.sources); err != nil {
+			return nil, err
 		}
-		s := &service{name: name, pool: backend.NewPool(name), known: make(chan struct{})}
-		s.pool.Limit(settings.MaxConns, settings.Queue)
-		policy := backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection}
-		if c.Zone != config.ZoneAuto {
-			policy.Zone = c.Zone
-		}
-		s.pool.SetPolicy(policy)
-		health.LogPanic(s.pool, logger)
-		s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
-		s.monitor = health.NewMonitor(health.Config{
-			Check:        check,
-			Interval:     c.HealthInterval,
-			FastInterval: c.HealthFastInterval,
-			DownInterval: c.HealthDownInterval,
-			Timeout:      c.HealthTimeout,
-			Rise:         c.HealthRise,
-			Fall:         c.HealthFall,
-			EjectionTime: c.EjectionTime,
-			SlowStart:    *settings.SlowStart,
-			Logger:       logger,
-		})
-		if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {
-			return nil, fmt.Errorf("--service: %w", err)
-		}
-		if static := c.StaticBackends(name); len(static) > 0 {
-			s.source = staticSource(static)
-		} else {
-			s.source = ss.registry.Service(settings.Consul, settings.Tag)
-		}
-		ss.all = append(ss.all, s)
-		ss.byName[name] = s
 	}
 	return ss, nil
 }
 
-func staticSource(backends []config.Backend) discovery.Static {
-	var targets discovery.Static
-	for _, b := range backends {
-		targets = append(targets, backend.Target{ID: b.Addr, Address: b.Addr, Weight: b.Weight, Zone: b.Zone})
+// add makes a service whose members come from what sourceOf makes of it. It
+// starts nothing.
+func (ss *services) add(settings config.Service, sourceOf func(*service, config.Service) (discovery.Source, error)) (*service, error) {
+	check, err := health.ParseCheck(settings.Check)
+	if err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
 	}
-	return targets
+	c := ss.config
+	s := &service{name: settings.Name, pool: backend.NewPool(settings.Name), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
+	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
+	s.logger = ss.logger.With("service", s.name)
+	s.pool.Limit(settings.MaxConns, settings.Queue)
+	s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection})
+	health.LogPanic(s.pool, ss.logger)
+	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
+	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
+	s.checks = newMemberChecks(check, fixed, s.logger)
+	s.monitor = health.NewMonitor(health.Config{
+		Check:        s.checks.asCheck(),
+		Interval:     c.HealthInterval,
+		FastInterval: c.HealthFastInterval,
+		DownInterval: c.HealthDownInterval,
+		Timeout:      c.HealthTimeout,
+		Rise:         c.HealthRise,
+		Fall:         c.HealthFall,
+		EjectionTime: c.EjectionTime,
+		SlowStart:    *settings.SlowStart,
+		Logger:       ss.logger,
+	})
+	if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
+	}
+	if s.source, err = sourceOf(s, settings); err != nil {
+		return nil, err
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.byName[s.name] != nil {
+		return nil, fmt.Errorf("there is a service %q already", s.name)
+	}
+	s.pool.SetZone(ss.zone)
+	ss.all = append(ss.all, s)
+	ss.byName[s.name] = s
+	return s, nil
 }
 
-// start begins to watch and to check until ctx ends and stop is called. ecs is
-// where ECS says what it knows of this task, if that is where it runs.
+// sources returns the source that the settings of a service name, or the union
+// of several.
+func (ss *services) sources(s *service, settings config.Service) (discovery.Source, error) {
+	if static := ss.config.StaticBackends(s.name); len(static) > 0 {
+		return staticSource(static), nil
+	}
+	return ss.registry.Service(consul.Query{
+		Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up,
+	}), nil
+}
+
+func staticSource(backends []config.Backend) discovery.Static {
+	var members discovery.Static
+	for _, b := range backends {
+		members = append(members, discovery.Member{Target: backend.Target{ID: b.Addr, Address: b.Addr, Weight: b.Weight, Zone: b.Zone}})
+	}
+	return members
+}
+
+// up reports whether a member of that address passes sluice's own check.
+func (s *service) up(address string) bool {
+	return s.checks.made(address) && slices.ContainsFunc(s.pool.Snapshot().All, func(b *backend.Backend) bool {
+		return b.Addr() == address && b.State() == backend.Up
+	})
+}
+
+// list returns the services there are now.
+func (ss *services) list() []*service {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return slices.Clone(ss.all)
+}
+
+// get returns a service by name, nil if there is none.
+func (ss *services) get(name string) *service {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.byName[name]
+}
+
+// start begins to watch and to check the services there are, and to find out
+// the own zone, until ctx ends or stop is called. ecs is where ECS says what it
+// knows of this task, if that is where it runs.
 func (ss *services) start(ctx context.Context, ecs string) {
-	if ss.zone == config.ZoneAuto {
+	if ss.config.Zone == config.ZoneAuto {
 		ss.wg.Go(func() {
 			if zone := findZone(ctx, ss.zoneAskers(ecs), ss.logger); zone != "" {
-				for _, s := range ss.all {
-					s.pool.SetZone(zone)
-				}
+				ss.setZone(zone)
 			}
 		})
 	}
-	for _, s := range ss.all {
-		ss.wg.Go(func() {
-			var once sync.Once
-			_ = s.source.Watch(ctx, func(targets []backend.Target) { // its error is ctx's
-				s.monitor.Follow(s.pool.Set(targets))
-				once.Do(func() { close(s.known) })
-			})
-		})
+	for _, s := range ss.list() {
+		s.follow()
 	}
+}
+
+// setZone tells all services, now and to come, where this process runs.
+func (ss *services) setZone(zone string) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.zone = zone
+	for _, s := range ss.all {
+		s.pool.SetZone(zone)
+	}
+}
+
+// follow begins to watch and to check.
+func (s *service) follow() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	var once sync.Once
+	go func() {
+		defer close(s.done)
+		_ = s.source.Watch(ctx, func(members []discovery.Member) { // its error is ctx's
+			members = s.spoken(members)
+			s.checks.set(members)
+			s.monitor.Follow(s.pool.Set(discovery.Targets(members)))
+			once.Do(func() { close(s.known) })
+		})
+	}()
+}
+
+// spoken returns those of members that speak what is spoken to the service: if
+// only HTTP routes lead to it, not those that say that they do not speak HTTP.
+func (s *service) spoken(members []discovery.Member) []discovery.Member {
+	if !s.httpOnly {
+		return members
+	}
+	return slices.DeleteFunc(members, func(m discovery.Member) bool {
+		if m.Protocol == "" || m.Protocol == "http" {
+			return false
+		}
+		if key := m.ID + " " + m.Protocol; !s.told[key] {
+			s.told[key] = true
+			s.logger.Warn("left out a member that does not speak HTTP, which is all that is spoken to the service", "id", m.ID, "protocol", m.Protocol)
+		}
+		return true
+	})
+}
+
+// end ends what follow began and returns when no check runs any more.
+func (s *service) end() {
+	if s.cancel != nil {
+		s.cancel()
+		<-s.done
+	}
+	s.monitor.Close()
 }
 
 // awaitFirstLists waits until every service has its first list of members, at
@@ -129,7 +240,7 @@ func (ss *services) start(ctx context.Context, ecs string) {
 func (ss *services) awaitFirstLists(limit time.Duration) (missing []string) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	for _, s := range ss.all {
+	for _, s := range ss.list() {
 		select {
 		case <-s.known:
 		case <-timer.C:
@@ -141,7 +252,7 @@ func (ss *services) awaitFirstLists(limit time.Duration) (missing []string) {
 
 // unknown returns the names of the services whose members are not known yet.
 func (ss *services) unknown() (names []string) {
-	for _, s := range ss.all {
+	for _, s := range ss.list() {
 		if s.pool.Snapshot().Version == 0 {
 			names = append(names, s.name)
 		}
@@ -149,11 +260,44 @@ func (ss *services) unknown() (names []string) {
 	return names
 }
 
-// stop ends the checks and returns when no source and no check runs any more.
-// The context passed to start must have ended.
+// troubles returns what is wrong with the sources of the services, in words.
+func (ss *services) troubles() (all []string) {
+	for _, s := range ss.list() {
+		for _, r := range s.source.Reports() {
+			if r.Trouble != "" {
+				all = append(all, fmt.Sprintf("service %s, %s: %s; %d members kept, since %s",
+					s.name, r.Source, r.Trouble, r.Kept, r.Since.UTC().Format(time.RFC3339)))
+			}
+		}
+	}
+	return all
+}
+
+// shown returns the services as the control plane shows them.
+func (ss *services) shown() (all []admin.Service) {
+	for _, s := range ss.list() {
+		all = append(all, admin.Service{Pool: s.pool, Strategy: s.balancer.Strategy, Sources: s.reports})
+	}
+	return all
+}
+
+func (s *service) reports() (all []admin.Source) {
+	for _, r := range s.source.Reports() {
+		all = append(all, admin.Source{Source: r.Source, Trouble: r.Trouble, Since: r.Since, Kept: r.Kept})
+	}
+	return all
+}
+
+// stop ends every source and check and returns when none runs any more. The
+// context passed to start must have ended.
 func (ss *services) stop() {
 	ss.wg.Wait()
-	for _, s := range ss.all {
-		s.monitor.Close()
+	for _, s := range ss.list() {
+		if s.cancel != nil {
+			s.cancel()
+		}
+	}
+	for _, s := range ss.list() {
+		s.end()
 	}
 }

@@ -1,15 +1,17 @@
 package consul
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/hashicorp/consul/api"
-
-	"sluice/discovery"
 )
 
 const (
@@ -20,6 +22,9 @@ const (
 	// queryGrace is what a query may take beyond the time that Consul was
 	// asked to wait: the way there and back, and a busy server.
 	queryGrace = time.Second
+
+	// maxIdleConns is how many connections are kept between queries.
+	maxIdleConns = 1024
 
 	// recheckInterval is how long a watch relies on answers that do not say
 	// how stale they are before it asks for one that does.
@@ -59,13 +64,17 @@ type Config struct {
 	// means 10 s; negative is an error.
 	MaxStale time.Duration
 
+	// Keep is how long members stay in use that Consul lost all at once and
+	// whose own check passes; see keeper. 0 keeps nobody; negative is an error.
+	Keep time.Duration
+
 	// Logger takes one line when contact is lost, one when it is regained,
 	// one for each bad entry, and one when a service turns out empty though
 	// ACLs may only hide it. Nil means that nothing is logged.
 	Logger *slog.Logger
 
-	// Metrics is the set in which the metrics that MetricNames lists are
-	// created, by Client.Service. Nil means that they are kept nowhere.
+	// Metrics is the set in which metrics are created, by Client.Service and
+	// Client.Catalog. Nil means that they are kept nowhere.
 	Metrics *metrics.Set
 }
 
@@ -73,6 +82,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Wait < 0 || c.Wait > maxWait:
 		return c, fmt.Errorf("cannot use wait %s: it must be within 0s and %s", c.Wait, maxWait)
+	case c.Keep < 0:
+		return c, fmt.Errorf("cannot keep members for %s: it must not be negative", c.Keep)
 	case c.MaxStale < 0:
 		return c, fmt.Errorf("cannot use max stale %s: it must not be negative", c.MaxStale)
 	}
@@ -92,12 +103,15 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // Client asks one Consul agent or server. It is safe for concurrent use and
-// holds nothing that must be closed.
+// holds nothing that must be closed. A token file is read again when Consul
+// denies access.
 type Client struct {
-	config    Config // after withDefaults
-	address   string // as configured, for logs
-	consul    *api.Client
-	transport *http.Transport // of consul, unless it speaks to a unix socket
+	config     Config // after withDefaults
+	address    string // as configured, for logs
+	consul     *api.Client
+	transport  *http.Transport        // of consul, unless it speaks to a unix socket
+	tokenFile  string                 // empty if there is none
+	tokenValue atomic.Pointer[string] // nil: the one that consul was made with
 
 	// Constants but for tests.
 	queryTimeout time.Duration
@@ -115,39 +129,67 @@ func New(config Config) (*Client, error) {
 	if config.Address != "" {
 		ac.Address = config.Address
 	}
+	tokenFile := ac.TokenFile
 	if config.Token != "" {
-		ac.Token, ac.TokenFile = config.Token, ""
+		ac.Token, tokenFile = config.Token, ""
 	}
+	// Many watches share the transport, and each is without a query for a
+	// moment now and then: its connection must not be closed for that.
+	ac.Transport.MaxIdleConns, ac.Transport.MaxIdleConnsPerHost = 0, maxIdleConns
 	ac.Datacenter = config.Datacenter
 	address := ac.Address // before NewClient takes it apart
 	consul, err := api.NewClient(ac)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use Consul at %q: %w", address, err)
 	}
-	return &Client{
+	c := &Client{
 		config:       config,
 		address:      address,
 		consul:       consul,
 		transport:    ac.Transport,
+		tokenFile:    tokenFile,
 		queryTimeout: config.Wait + config.Wait/16 + queryGrace,
 		recheck:      recheckInterval,
-	}, nil
+	}
+	// The library prefers the environment's token file to a token that is
+	// given, and never reads it again.
+	token := config.Token
+	if tokenFile != "" {
+		if token, err = readToken(tokenFile); err != nil {
+			return nil, fmt.Errorf("cannot read Consul's ACL token: %w", err)
+		}
+	}
+	if token != "" {
+		c.tokenValue.Store(&token)
+	}
+	return c, nil
 }
 
 // Address returns where Consul is asked, as it was configured.
 func (c *Client) Address() string { return c.address }
 
-// Service returns the source of the members of the named service: all of
-// them, whatever their health, or only those that carry tag if it is not
-// empty. It does not connect. The source may be watched more than once and
-// from several goroutines; its metrics, and those of other sources with the
-// same name, are then shared.
-func (c *Client) Service(name, tag string) discovery.Source {
-	return &service{
-		client:  c,
-		name:    name,
-		tag:     tag,
-		log:     c.config.Logger.With("service", name, "consul", c.address),
-		metrics: newServiceMetrics(c.config.Metrics, name),
+// token returns the ACL token of the next query, empty for the one that the
+// library found in the environment.
+func (c *Client) token() string {
+	if t := c.tokenValue.Load(); t != nil {
+		return *t
 	}
+	return ""
+}
+
+// refused reads the token file again if err says that access was denied, so
+// that a token can be replaced without a restart.
+func (c *Client) refused(err error) {
+	var status api.StatusError
+	if c.tokenFile == "" || !errors.As(err, &status) || status.Code != http.StatusForbidden && status.Code != http.StatusUnauthorized {
+		return
+	}
+	if t, err := readToken(c.tokenFile); err == nil {
+		c.tokenValue.Store(&t)
+	}
+}
+
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
 }

@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/discovery"
 	"sluice/pkg/backend"
 )
 
@@ -31,6 +33,7 @@ func TestNewFailure(t *testing.T) {
 	f(Config{Wait: -time.Second}, "cannot use wait -1s")
 	f(Config{Wait: 11 * time.Minute}, "cannot use wait 11m0s")
 	f(Config{MaxStale: -1}, "cannot use max stale")
+	f(Config{Keep: -1}, "cannot keep members for -1ns")
 	f(Config{Address: "ftp://consul"}, `cannot use Consul at "ftp://consul"`)
 }
 
@@ -48,11 +51,17 @@ func TestMetricNames(t *testing.T) {
 	t.Parallel()
 	set := metrics.NewSet()
 	c := newClient(t, Config{Metrics: set})
-	c.Service("web", "")
-	c.Service("web", "v2") // shares them
+	c.Service(Query{Service: "web"})
+	c.Service(Query{Service: "web", Tag: "v2"}) // shares them
 	var want []string
-	for _, name := range MetricNames() {
-		want = append(want, name+`{service="web"}`)
+	for _, name := range ServiceMetricNames() {
+		if name != queriesMetric {
+			want = append(want, name+`{service="web"}`)
+			continue
+		}
+		for _, result := range []string{"changed", "unchanged", "doubtful", "error"} {
+			want = append(want, fmt.Sprintf("%s{service=\"web\",result=%q}", name, result))
+		}
 	}
 	slices.Sort(want)
 	got := set.ListMetricNames()
@@ -133,8 +142,8 @@ func readOnce(t *testing.T, c *Client) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var got []backend.Target
-	err := c.Service("web", "").Watch(ctx, func(ts []backend.Target) {
-		got = ts
+	err := c.Service(Query{Service: "web"}).Watch(ctx, func(ms []discovery.Member) {
+		got = discovery.Targets(ms)
 		cancel()
 	})
 	if err != context.Canceled {

@@ -16,7 +16,7 @@ func realWatch(t *testing.T, a *consultest.Agent, config Config, tag string) (*w
 	t.Helper()
 	l := &logs{}
 	config.Address, config.Logger = a.Addr(), l.logger()
-	return start(t, newClient(t, config).Service("web", tag)), l
+	return start(t, newClient(t, config).Service(Query{Service: "web", Tag: tag})), l
 }
 
 func TestConsulMembership(t *testing.T) {
@@ -155,11 +155,11 @@ func TestConsulIdleCost(t *testing.T) {
 	const wait = time.Second
 	w, _ := realWatch(t, a, Config{Wait: wait}, "")
 	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:80"))
-	before, began := w.metrics.queries.Get(), time.Now()
+	before, began := w.metrics.sent(), time.Now()
 	// The fourth query from now is sent when three have waited.
-	for deadline := began.Add(patience); w.metrics.queries.Get() < before+4; time.Sleep(10 * time.Millisecond) {
+	for deadline := began.Add(patience); w.metrics.sent() < before+4; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("unexpected queries in %s; got %d; want 4", patience, w.metrics.queries.Get()-before)
+			t.Fatalf("unexpected queries in %s; got %d; want 4", patience, w.metrics.sent()-before)
 		}
 	}
 	// One may be under way already when counting begins.

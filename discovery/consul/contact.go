@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,29 +22,59 @@ var errHidden = errors.New("consul: entries hidden by ACLs")
 
 // contact knows whether Consul answers, and logs when that changes.
 type contact struct {
-	log      *slog.Logger
-	failures int       // in a row; 0 while in contact
-	lost     time.Time // when the first of them happened
+	log *slog.Logger
+
+	// mu protects the fields below.
+	mu       sync.Mutex
+	failures int             // in a row; 0 while in contact
+	lost     time.Time       // when the first of them happened
+	reason   string          // of the last of them
+	told     map[string]bool // the reasons that were logged of this outage
+}
+
+// trouble returns why Consul does not answer, and since when; nothing while it
+// does.
+func (c *contact) trouble() (reason string, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failures == 0 {
+		return "", time.Time{}
+	}
+	return c.reason, c.lost
 }
 
 // failed takes note of a query that brought no usable answer; kept members
-// stay in use.
-func (c *contact) failed(now time.Time, err error, kept int) {
-	c.failures++
-	if c.failures > 1 {
-		return
+// stay in use. It returns how many there have been in a row.
+func (c *contact) failed(now time.Time, err error, kept int) (failures int) {
+	reason := explain(err)
+	c.mu.Lock()
+	if c.failures == 0 {
+		c.lost, c.told = now, make(map[string]bool)
 	}
-	c.lost = now
-	c.log.Warn("lost contact with Consul", "reason", explain(err), "kept_members", kept, "err", err)
+	news := !c.told[reason]
+	c.told[reason] = true
+	c.reason = reason
+	c.failures++
+	failures = c.failures
+	c.mu.Unlock()
+	switch {
+	case failures == 1:
+		c.log.Warn("lost contact with Consul", "reason", reason, "kept_members", kept, "err", err)
+	case news:
+		c.log.Warn("still no contact with Consul", "reason", reason, "kept_members", kept, "err", err)
+	}
+	return failures
 }
 
 // succeeded takes note of a usable answer.
 func (c *contact) succeeded(now time.Time) {
-	if c.failures == 0 {
-		return
+	c.mu.Lock()
+	failures, lost := c.failures, c.lost
+	c.failures, c.reason = 0, ""
+	c.mu.Unlock()
+	if failures > 0 {
+		c.log.Info("regained contact with Consul", "lost_for", now.Sub(lost).Round(time.Millisecond).String(), "failures", failures)
 	}
-	c.log.Info("regained contact with Consul", "lost_for", now.Sub(c.lost).Round(time.Millisecond).String(), "failures", c.failures)
-	c.failures = 0
 }
 
 // explain says what an error of a query means and what to look at.
@@ -80,7 +111,7 @@ func explain(err error) string {
 	case errors.As(err, &notTLS):
 		return "no TLS at this address: is it Consul's HTTPS port?"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return "the connection was closed before the answer was complete"
+		return "the connection was closed before the answer was complete: does the agent restart, or is its limit http_max_conns_per_client reached?"
 	}
 	return "no usable answer"
 }

@@ -3,10 +3,13 @@
 //
 // A watch follows one service and is one goroutine, the caller's:
 //
-//	client.go     Config → Client → Service: one Source per service and tag
-//	watch.go      the loop: wait for a token, query, judge, diff, update
+//	client.go     Config → Client: where Consul is and with which token
+//	service.go    a Source: one service's list, diffed, kept, reported
+//	catalog.go    the names of the services that carry certain tags
+//	watch.go      the loop: wait for a token, query, judge, accept
 //	ratelimit.go  a token bucket bounds how often Consul is asked
-//	targets.go    an answer → a sorted list of targets and what was left out
+//	members.go    an answer → a sorted list of members and what was left out
+//	keep.go       who stays although Consul lost them all at once
 //	backoff.go    an error → how long to wait before the next try
 //	contact.go    an error → words for an operator, logged once per outage
 //	metrics.go    what is counted
@@ -38,6 +41,9 @@
 //   - update is called with the first good answer, and then only with a list
 //     that differs from the last one reported.
 //   - An error of any kind changes nothing: the last good list stays in use.
+//   - Members that Consul, confirmed by its leader, lost all at once stay while
+//     they pass sluice's own check, for a bounded time; see keeper. Consul's
+//     explicit word (critical, maintenance, one gone among many) acts at once.
 //   - A bad entry is left out, counted and logged once, and holds up no other.
 //   - An empty list from which Consul says it hid entries (ACLs) is an error.
 //   - However often a service changes, Consul is asked at most 4 times in

@@ -157,16 +157,16 @@ type watched struct {
 func start(t *testing.T, source discovery.Source) *watched {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watched{
-		metrics: source.(*service).metrics,
+		metrics: source.(*Service).metrics,
 		updates: make(chan []backend.Target, 1000),
 		cancel:  cancel,
 		ended:   make(chan struct{}),
 	}
 	go func() {
 		defer close(w.ended)
-		w.err = source.Watch(ctx, func(ts []backend.Target) {
-			w.updates <- slices.Clone(ts)
-			clear(ts) // it is ours
+		w.err = source.Watch(ctx, func(ms []discovery.Member) {
+			w.updates <- discovery.Targets(ms)
+			clear(ms) // it is ours
 		})
 	}()
 	t.Cleanup(func() { w.stop(t) })

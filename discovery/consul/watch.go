@@ -3,41 +3,45 @@ package consul
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/consul/api"
-
-	"sluice/discovery"
-	"sluice/pkg/backend"
 )
 
-// service is the Source of one service. It never changes; what a watch learns
-// is the watch's own.
-type service struct {
-	client  *Client
-	name    string
-	tag     string
-	log     *slog.Logger
-	metrics *serviceMetrics
+// question is what a watch asks Consul again and again, and what it makes of
+// the answers. Its functions are called from the watch's goroutine alone.
+type question[T any] struct {
+	// what names the question in errors.
+	what string
+	// ask sends one query.
+	ask func(*api.QueryOptions) (T, *api.QueryMeta, error)
+	// doubt reports whether an answer needs the leader's confirmation.
+	doubt func(T) bool
+	// accept takes an answer that is believed and reports whether it was news.
+	accept func(T, *api.QueryMeta) (news bool)
+	// kept returns how many members stay in use while Consul does not answer.
+	kept func() int
 }
 
-var _ discovery.Source = (*service)(nil)
+// watch is one run of a question; one goroutine owns it.
+type watch[T any] struct {
+	question[T]
+	client  *Client
+	metrics *queryMetrics
+	contact *contact
+	bucket  bucket
 
-// Watch follows the service until ctx ends; see discovery.Source.
-func (s *service) Watch(ctx context.Context, update func([]backend.Target)) error {
-	w := &watch{
-		service: s,
-		update:  update,
-		bucket:  bucket{interval: rateInterval, burst: rateBurst},
-		contact: contact{log: s.log},
-	}
+	index  uint64    // for the next query; 0 makes it a read that does not block
+	judged time.Time // when an answer last said how stale it is
+}
+
+// run asks until ctx ends and returns its error.
+func (w *watch[T]) run(ctx context.Context) error {
 	// Idle connections would outlive the watch by a minute or more. Other
 	// watches of the client at most have to connect again.
-	defer s.client.transport.CloseIdleConnections()
-	defer s.metrics.connected.Set(0)
+	defer w.client.transport.CloseIdleConnections()
+	defer w.metrics.connected.Set(0)
 	for {
 		err := w.step(ctx)
 		if ctx.Err() != nil {
@@ -47,115 +51,63 @@ func (s *service) Watch(ctx context.Context, update func([]backend.Target)) erro
 			continue
 		}
 		w.index = 0
-		s.metrics.failed()
-		w.contact.failed(time.Now(), err, len(w.last))
-		sleep(ctx, backoff(w.contact.failures, rand.Float64()))
+		w.metrics.failed()
+		w.client.refused(err)
+		failures := w.contact.failed(time.Now(), err, w.kept())
+		sleep(ctx, backoff(failures, rand.Float64()))
 	}
 }
 
-// watch is one run of Watch; one goroutine owns it.
-type watch struct {
-	*service
-	update  func([]backend.Target)
-	bucket  bucket
-	contact contact
-
-	index    uint64            // for the next query; 0 makes it a read that does not block
-	judged   time.Time         // when an answer last said how stale it is
-	last     []backend.Target  // reported last
-	reported bool              // whether last has been reported
-	bad      map[string]string // reason by ID, for each bad entry of the last answer
-}
-
 // step asks Consul once, or twice if the first answer needs the leader's
-// confirmation, and reports the list if it is news.
-func (w *watch) step(ctx context.Context) error {
+// confirmation, and has the answer accepted.
+func (w *watch[T]) step(ctx context.Context) error {
 	if time.Since(w.judged) >= w.client.recheck {
 		w.index = 0
 	}
 	sent := w.index
-	a, err := w.query(ctx, &api.QueryOptions{AllowStale: true, WaitIndex: sent, WaitTime: w.client.config.Wait})
+	a, meta, err := w.query(ctx, &api.QueryOptions{AllowStale: true, WaitIndex: sent, WaitTime: w.client.config.Wait})
 	if err != nil {
 		return err
 	}
-	if w.tooStale(sent, a.meta) || w.news(a.targets) && doubtful(w.last, a.targets) {
+	if w.tooStale(sent, meta) || w.doubt(a) {
 		// In default mode only the leader answers, so there is no one left
 		// to doubt.
-		if a, err = w.query(ctx, &api.QueryOptions{}); err != nil {
+		w.metrics.confirmed.Inc()
+		if a, meta, err = w.query(ctx, &api.QueryOptions{}); err != nil {
 			return err
 		}
 	}
 
 	now := time.Now()
-	w.index = nextIndex(sent, a.meta.LastIndex)
-	w.metrics.succeeded(now)
+	w.index = nextIndex(sent, meta.LastIndex)
 	w.contact.succeeded(now)
-	w.skip(a.bad)
-	if w.news(a.targets) {
-		if len(a.targets) == 0 && a.meta.DefaultACLPolicy == "deny" {
-			// From who has no token, Consul hides entries without saying so.
-			w.log.Warn("Consul lists no members of the service, and denies by default: if there are some, check the ACL token")
-		}
-		w.last, w.reported = a.targets, true
-		w.metrics.updates.Inc()
-		w.update(slices.Clone(a.targets))
-	}
+	w.metrics.succeeded(now, w.accept(a, meta))
 	return nil
 }
 
-// answer is a usable answer to a query.
-type answer struct {
-	targets []backend.Target
-	bad     []badEntry
-	meta    *api.QueryMeta
-}
-
 // query sends a query as soon as the rate limit allows.
-func (w *watch) query(ctx context.Context, options *api.QueryOptions) (answer, error) {
+func (w *watch[T]) query(ctx context.Context, options *api.QueryOptions) (a T, _ *api.QueryMeta, err error) {
 	if !sleep(ctx, w.bucket.take(time.Now())) {
-		return answer{}, ctx.Err()
+		return a, nil, ctx.Err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.client.queryTimeout)
 	defer cancel()
-	w.metrics.queries.Inc()
-	entries, meta, err := w.client.consul.Health().Service(w.name, "", false, options.WithContext(ctx))
-	if err == nil && len(entries) == 0 && meta.ResultsFilteredByACLs {
-		err = errHidden
-	}
+	options.Token = w.client.token()
+	a, meta, err := w.ask(options.WithContext(ctx))
 	if err != nil {
-		return answer{}, fmt.Errorf("cannot query service %q: %w", w.name, err)
+		return a, nil, fmt.Errorf("cannot query %s: %w", w.what, err)
 	}
-	targets, bad := targetsOf(entries, w.tag)
-	return answer{targets: targets, bad: bad, meta: meta}, nil
+	return a, meta, nil
 }
 
 // tooStale reports whether the server that answered a query with index sent
 // is out of touch with its leader. Streaming answers do not say.
-func (w *watch) tooStale(sent uint64, meta *api.QueryMeta) bool {
+func (w *watch[T]) tooStale(sent uint64, meta *api.QueryMeta) bool {
 	if sent != 0 && meta.QueryBackend != api.QueryBackendBlockingQuery {
 		return false
 	}
 	w.judged = time.Now()
 	return !meta.KnownLeader || meta.LastContact > w.client.config.MaxStale
-}
-
-// news reports whether targets have to be reported.
-func (w *watch) news(targets []backend.Target) bool {
-	return !w.reported || !slices.Equal(targets, w.last)
-}
-
-// skip counts the bad entries of an answer and logs those that the answer
-// before did not have.
-func (w *watch) skip(bad []badEntry) {
-	w.metrics.skipped.Add(len(bad))
-	known := w.bad
-	w.bad = make(map[string]string, len(bad))
-	for _, b := range bad {
-		w.bad[b.id] = b.reason
-		if known[b.id] != b.reason {
-			w.log.Warn("skipped a bad entry of the service", "entry", b.id, "reason", b.reason)
-		}
-	}
 }
 
 // nextIndex returns the index for the query after one that was sent with an

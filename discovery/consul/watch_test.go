@@ -2,11 +2,18 @@ package consul
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"sluice/pkg/backend"
 )
 
 // fakeWatch watches the service web of a fake.
@@ -14,7 +21,7 @@ func fakeWatch(t *testing.T, config Config) (*fake, *watched, *logs) {
 	t.Helper()
 	f, l := newFake(t), &logs{}
 	config.Address, config.Logger = f.URL, l.logger()
-	return f, start(t, newClient(t, config).Service("web", "")), l
+	return f, start(t, newClient(t, config).Service(Query{Service: "web"})), l
 }
 
 func TestWatchReportsChangesOnly(t *testing.T) {
@@ -28,11 +35,11 @@ func TestWatchReportsChangesOnly(t *testing.T) {
 	w.expect(t, "ac")
 	f.expect(t, "stale index=10")
 	w.expectNone(t)
-	if got := w.metrics.updates.Get(); got != 2 {
+	if got := w.metrics.changed.Get(); got != 2 {
 		t.Fatalf("unexpected updates; got %d; want 2", got)
 	}
-	if got := w.metrics.queries.Get(); got != 5 {
-		t.Fatalf("unexpected queries; got %d; want 5", got)
+	if got := w.metrics.sent(); got != 4 {
+		t.Fatalf("unexpected answers; got %d; want 4", got)
 	}
 	if got := w.metrics.connected.Get(); got != 1 {
 		t.Fatalf("unexpected connected; got %v; want 1", got)
@@ -136,7 +143,7 @@ func TestWatchRechecksStaleness(t *testing.T) {
 	f, l := newFake(t), &logs{}
 	c := newClient(t, Config{Address: f.URL, Logger: l.logger()})
 	c.recheck = time.Nanosecond
-	w := start(t, c.Service("web", ""))
+	w := start(t, c.Service(Query{Service: "web"}))
 	f.expect(t, "stale").good(t, 5, "a")
 	w.expect(t, "a")
 	// A lower index than before is none of "backwards" here.
@@ -299,7 +306,7 @@ func TestWatchRateIsBounded(t *testing.T) {
 func TestWatchTwice(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	source := newClient(t, Config{Address: f.URL}).Service("web", "")
+	source := newClient(t, Config{Address: f.URL}).Service(Query{Service: "web"})
 	a := start(t, source)
 	f.expect(t, "stale").good(t, 5, "a")
 	a.expect(t, "a")
@@ -318,11 +325,11 @@ func TestWatchLeaksNothing(t *testing.T) {
 	c := newClient(t, Config{Address: f.URL})
 	before := runtime.NumGoroutine()
 
-	midQuery := start(t, c.Service("web", ""))
+	midQuery := start(t, c.Service(Query{Service: "web"}))
 	f.expect(t, "stale").good(t, 5, "a")
 	f.expect(t, "stale index=5")
 	midQuery.stop(t)
-	backingOff := start(t, c.Service("web", ""))
+	backingOff := start(t, c.Service(Query{Service: "web"}))
 	f.expect(t, "stale").fail(http.StatusInternalServerError)
 	deadline := time.Now().Add(patience)
 	for backingOff.metrics.errors.Get() == 0 {
@@ -340,5 +347,89 @@ func TestWatchLeaksNothing(t *testing.T) {
 				stacks[:runtime.Stack(stacks, true)])
 		}
 		time.Sleep(10 * time.Millisecond) // the server's side ends a little later
+	}
+}
+
+// TestWatchKeeps checks what a watch makes of a list that empties while
+// sluice's own checks pass, and what it says of it.
+func TestWatchKeeps(t *testing.T) {
+	t.Parallel()
+	f, l := newFake(t), &logs{}
+	c := newClient(t, Config{Address: f.URL, Logger: l.logger(), Keep: time.Hour})
+	source := c.Service(Query{Service: "web", Up: func(string) bool { return true }})
+	w := start(t, source)
+	report := func(trouble string, kept int) {
+		t.Helper()
+		r := source.Reports()[0]
+		if !strings.Contains(r.Trouble, trouble) || (trouble == "") != (r.Trouble == "") || r.Kept != kept || r.Since.IsZero() != (trouble == "") {
+			t.Fatalf("unexpected report; got %+v; want trouble with %q and %d kept", r, trouble, kept)
+		}
+		if got := int(w.metrics.kept.Get()); trouble != "lost contact" && got != kept {
+			t.Fatalf("unexpected metric of kept members; got %d; want %d", got, kept)
+		}
+	}
+	f.expect(t, "stale").good(t, 5, "a")
+	w.expect(t, "a")
+	report("", 0)
+
+	f.expect(t, "stale index=5").good(t, 6, "")
+	f.expect(t, "default").good(t, 6, "")
+	kept := target("n/a", "10.0.0.1:80")
+	kept.Status = backend.Absent
+	w.until(t, kept)
+	q := f.expect(t, "stale index=6")
+	report("all at once", 1)
+	l.expect(t, 1, "Consul lost members all at once", "kept_members=1", "limit=1h0m0s")
+
+	q.fail(http.StatusForbidden) // keeping outlives an outage
+	q = f.expect(t, "stale")
+	report("ACL token", 1)
+	q.good(t, 7, "")
+	q = f.expect(t, "stale index=7")
+	w.expectNone(t)
+	report("all at once", 1)
+
+	q.good(t, 8, "a")
+	w.expect(t, "a")
+	f.expect(t, "stale index=8")
+	report("", 0)
+	l.expect(t, 1, "no members are kept any more")
+}
+
+// TestTokenFile checks that a token is read again when access is denied. It
+// changes the environment, so it is not parallel.
+func TestTokenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("old")
+	t.Setenv("CONSUL_HTTP_TOKEN_FILE", path)
+	tokens := make(chan string, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := r.Header.Get("X-Consul-Token")
+		tokens <- token
+		if token != "new" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		reply(w, answered{index: 1, leader: true, body: entriesJSON(t, entry("n1", "web-1", "10.0.0.1", 80))})
+	}))
+	t.Cleanup(s.Close)
+	c := newClient(t, Config{Address: s.URL})
+	write("new")
+	readOnce(t, c)
+	if got := []string{<-tokens, <-tokens}; !slices.Equal(got, []string{"old", "new"}) {
+		t.Fatalf("unexpected tokens; got %q; want old, new", got)
+	}
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{Address: s.URL}); err == nil || !strings.Contains(err.Error(), "token file") {
+		t.Fatalf("unexpected error without the token file: %v", err)
 	}
 }

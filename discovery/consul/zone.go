@@ -14,7 +14,7 @@ const ZoneMeta = "sluice-zone"
 // process does: from its node's metadata, or else its locality. It is empty if
 // neither says. The token needs agent:read and node:read.
 func (c *Client) Zone(ctx context.Context) (string, error) {
-	options := new(api.QueryOptions).WithContext(ctx)
+	options := (&api.QueryOptions{Token: c.token()}).WithContext(ctx)
 	var self struct {
 		Config struct{ NodeName string }
 		Meta   map[string]string

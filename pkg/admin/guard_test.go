@@ -210,7 +210,7 @@ func TestConcurrency(t *testing.T) {
 	svc := newService("web")
 	svc.Strategy = func() string { entered <- struct{}{}; <-release; return "p2c" }
 	var l log
-	s := start(t, Config{Services: []Service{svc}, Logger: slog.New(slog.NewTextHandler(&l, nil))})
+	s := start(t, Config{Services: listed(svc), Logger: slog.New(slog.NewTextHandler(&l, nil))})
 	codes := make(chan int, maxRequests)
 	for range maxRequests {
 		go func() {

@@ -14,11 +14,11 @@ import (
 )
 
 // metricsHandler writes set, the process's metrics and those of the services.
-func metricsHandler(set *metrics.Set, services []Service) http.Handler {
+func metricsHandler(set *metrics.Set, services func() []Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var b bytes.Buffer
 		set.WritePrometheus(&b)
-		writeServices(&b, services)
+		writeServices(&b, services())
 		metrics.WriteProcessMetrics(&b)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))

@@ -43,7 +43,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	set := metrics.NewSet()
 	set.NewCounter(`sluice_test_total{a="b"}`).Add(7)
-	s := start(t, Config{Metrics: set, Services: []Service{busyService(t), newService("idle")}})
+	s := start(t, Config{Metrics: set, Services: listed(busyService(t), newService("idle"))})
 	got := scrape(t, s)
 	for series, want := range map[string]string{
 		`sluice_test_total{a="b"}`:                                                         "7",
@@ -84,7 +84,7 @@ func TestMetrics(t *testing.T) {
 func TestNoStaleSeries(t *testing.T) {
 	t.Parallel()
 	svc := newService("web")
-	s := start(t, Config{Services: []Service{svc}})
+	s := start(t, Config{Services: listed(svc)})
 	count := func(addr string) int {
 		n := 0
 		for series := range scrape(t, s) {
@@ -123,7 +123,7 @@ func TestSharedAddress(t *testing.T) {
 	for i, id := range []string{"1", "2", "3"} {
 		member(t, svc, id).Counters.BytesIn.Store(uint64(10 * (i + 1)))
 	}
-	s := start(t, Config{Services: []Service{svc}})
+	s := start(t, Config{Services: listed(svc)})
 	f := func(want map[string]string) {
 		t.Helper()
 		got := scrape(t, s)
@@ -161,8 +161,8 @@ func TestSharedAddress(t *testing.T) {
 
 func TestLabelEscapes(t *testing.T) {
 	t.Parallel()
-	s := start(t, Config{Services: []Service{newService("a\"b\\c\nd\té\xff", // a tab and é stay as they are
-		backend.Target{ID: "1", Address: "\xfe", Weight: 1}, backend.Target{ID: "2", Address: "\xff", Weight: 1})}})
+	s := start(t, Config{Services: listed(newService("a\"b\\c\nd\té\xff", // a tab and é stay as they are
+		backend.Target{ID: "1", Address: "\xfe", Weight: 1}, backend.Target{ID: "2", Address: "\xff", Weight: 1}))})
 	got := scrape(t, s)
 	if series := `sluice_service_backends{service="a\"b\\c\nd` + "\té\uFFFD" + `"}`; got[series] != "2" {
 		t.Fatalf("no series %s", series)

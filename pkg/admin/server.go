@@ -34,12 +34,29 @@ type Service struct {
 	// Strategy returns the name of the strategy in force; it must be safe for
 	// concurrent use. nil shows none.
 	Strategy func() string
+	// Sources tells how the sources of its members are doing; it must be safe
+	// for concurrent use. nil shows none.
+	Sources func() []Source
+}
+
+// Source is where the members of a service come from, and how that is doing.
+type Source struct {
+	// Source names it, for instance "consul 127.0.0.1:8500".
+	Source string
+	// Trouble is what is wrong; empty while all is well.
+	Trouble string
+	// Since is when the trouble began.
+	Since time.Time
+	// Kept is how many members are in use that the source does not vouch for.
+	Kept int
 }
 
 // Readiness says whether new clients should come here, and if not, why.
 type Readiness struct {
 	Ready   bool     `json:"ready"`
 	Reasons []string `json:"reasons"`
+	// Details are what is wrong without making clients go elsewhere.
+	Details []string `json:"details,omitempty"`
 }
 
 // Config describes the control plane.
@@ -55,9 +72,10 @@ type Config struct {
 	AllowInsecure bool
 	// Version is the program's version, shown by the index.
 	Version string
-	// Services are shown by /admin/backends and /metrics. Each name must be
-	// there once.
-	Services []Service
+	// Services returns what /admin/backends and /metrics show, as it is now; of
+	// several with one name the first counts. It must be safe for concurrent
+	// use. nil means that there are none.
+	Services func() []Service
 	// Settings is what /admin/config shows, encoded as JSON for each request.
 	// Secrets in it must be masked already.
 	Settings any
@@ -89,10 +107,6 @@ func New(cfg Config) (*Server, error) {
 	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("cannot use the token of --admin-token: it has spaces or characters that no header can carry")
 	}
-	services, err := sortServices(cfg.Services)
-	if err != nil {
-		return nil, err
-	}
 	if _, err := json.Marshal(cfg.Settings); err != nil {
 		return nil, fmt.Errorf("cannot encode the settings: %w", err)
 	}
@@ -109,7 +123,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
 	}
-	g := guard{next: routes(cfg, services), logger: cfg.Logger, slots: make(chan struct{}, maxRequests)}
+	g := guard{next: routes(cfg), logger: cfg.Logger, slots: make(chan struct{}, maxRequests)}
 	if loopback {
 		g.hosts = allowedHosts(cfg.Address)
 	}
@@ -157,7 +171,8 @@ func newServer(ln net.Listener, h http.Handler, logger *slog.Logger) *Server {
 }
 
 // routes returns the mux of the whole control plane.
-func routes(cfg Config, services []Service) http.Handler {
+func routes(cfg Config) http.Handler {
+	services := func() []Service { return sorted(cfg.Services) }
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", index(cfg.Version))
 	addHealth(mux, cfg.Ready)
@@ -168,16 +183,15 @@ func routes(cfg Config, services []Service) http.Handler {
 	return mux
 }
 
-// sortServices returns services by name, or says what is wrong with them.
-func sortServices(services []Service) ([]Service, error) {
-	sorted := slices.Clone(services)
-	slices.SortFunc(sorted, func(a, b Service) int { return strings.Compare(a.Pool.Service(), b.Pool.Service()) })
-	for i := 1; i < len(sorted); i++ {
-		if name := sorted[i].Pool.Service(); name == sorted[i-1].Pool.Service() {
-			return nil, fmt.Errorf("cannot show service %q: it is listed twice", name)
-		}
+// sorted returns the services there are now by name, each name once.
+func sorted(services func() []Service) []Service {
+	if services == nil {
+		return nil
 	}
-	return sorted, nil
+	all := slices.Clone(services())
+	name := func(s Service) string { return s.Pool.Service() }
+	slices.SortStableFunc(all, func(a, b Service) int { return strings.Compare(name(a), name(b)) })
+	return slices.CompactFunc(all, func(a, b Service) bool { return name(a) == name(b) })
 }
 
 // Addr returns the bound address.

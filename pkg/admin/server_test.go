@@ -168,7 +168,6 @@ func TestNewFailure(t *testing.T) {
 	f(Config{Token: "with space"}, "--admin-token")
 	f(Config{Token: "newline\n"}, "--admin-token")
 	f(Config{Settings: func() {}}, "cannot encode the settings")
-	f(Config{Services: []Service{newService("b"), newService("a"), newService("b")}}, `cannot show service "b"`)
 }
 
 func TestNewSuccess(t *testing.T) {
@@ -212,6 +211,8 @@ func TestHealth(t *testing.T) {
 	r.Store(&Readiness{Ready: true})
 	f("/healthz", 200, "ok")
 	f("/readyz", 200, `{"ready":true,"reasons":[]}`)
+	r.Store(&Readiness{Ready: true, Details: []string{"consul:timeout"}})
+	f("/readyz", 200, `{"ready":true,"reasons":[],"details":["consul:timeout"]}`)
 	r.Store(&Readiness{Reasons: []string{"draining", "no-backends"}})
 	f("/readyz", 503, `{"ready":false,"reasons":["draining","no-backends"]}`)
 	f("/healthz", 200, "ok") // the process is alive
@@ -252,7 +253,7 @@ func TestShutdown(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	svc := newService("web")
 	svc.Strategy = func() string { entered <- struct{}{}; <-release; return "p2c" }
-	s, err := New(withDefaults(Config{Services: []Service{svc}}))
+	s, err := New(withDefaults(Config{Services: listed(svc)}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,6 +88,23 @@ type serviceView struct {
 	OwnZone  string        `json:"own_zone"`       // empty if zones make no difference
 	OwnShare float64       `json:"own_zone_share"` // part of new connections that stays there; 0 if zones make no difference now
 	Backends []backendView `json:"backends"`       // ordered by ID
+	Sources  []sourceView  `json:"sources,omitempty"`
+}
+
+// sourceView is a source of members as /admin/backends shows it.
+type sourceView struct {
+	Source  string     `json:"source"`
+	Trouble string     `json:"trouble"`         // empty while all is well
+	Since   *time.Time `json:"since,omitempty"` // of the trouble
+	Kept    int        `json:"kept"`            // members it does not vouch for
+}
+
+func viewSource(s Source) sourceView {
+	v := sourceView{Source: s.Source, Trouble: s.Trouble, Kept: s.Kept}
+	if !s.Since.IsZero() {
+		v.Since = &s.Since
+	}
+	return v
 }
 
 func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
@@ -158,16 +175,21 @@ func viewService(s Service) serviceView {
 		}
 		v.Backends = append(v.Backends, bv)
 	}
+	if s.Sources != nil {
+		for _, source := range s.Sources() {
+			v.Sources = append(v.Sources, viewSource(source))
+		}
+	}
 	return v
 }
 
 // backendsHandler shows services, or the one that is asked for.
-func backendsHandler(services []Service) http.Handler {
+func backendsHandler(services func() []Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		one, name := q.Has("service"), q.Get("service")
-		views := make([]serviceView, 0, len(services))
-		for _, s := range services {
+		views := []serviceView{}
+		for _, s := range services() {
 			if !one || s.Pool.Service() == name {
 				views = append(views, viewService(s))
 			}

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,9 @@ func newService(name string, targets ...backend.Target) Service {
 	p.Set(targets)
 	return Service{Pool: p, Strategy: func() string { return "p2c" }}
 }
+
+// listed returns services as Config takes them.
+func listed(services ...Service) func() []Service { return func() []Service { return services } }
 
 // member returns the backend of a service by its ID.
 func member(t *testing.T, s Service, id string) *backend.Backend {
@@ -56,7 +61,7 @@ func TestBackends(t *testing.T) {
 	t.Parallel()
 	idle := newService("idle")
 	idle.Strategy = nil
-	s := start(t, Config{Services: []Service{busyService(t), idle}})
+	s := start(t, Config{Services: listed(busyService(t), idle)})
 	const (
 		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"own_zone":"","own_zone_share":0,"backends":[]}`
 		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"own_zone":"","own_zone_share":0,"backends":[` +
@@ -105,7 +110,7 @@ func TestPanicView(t *testing.T) {
 	if !member(t, svc, "1").Eject(backend.Ejection{Since: at, Until: at.Add(time.Minute), Number: 2, Streak: 5, Cause: "connects failed"}) {
 		t.Fatal("unexpected refusal")
 	}
-	s := start(t, Config{Services: []Service{svc}})
+	s := start(t, Config{Services: listed(svc}))
 	body := get(t, s, "/admin/backends").body
 	for _, want := range []string{
 		`"panic": true`, `"eligible": 2`, `"number": 2`, `"until": "2024-05-06T07:09:09Z"`, `"ejections": 1`,
@@ -177,4 +182,38 @@ func TestIndex(t *testing.T) {
 			t.Fatalf("unexpected index; got %q; want %s in it", got.body, path)
 		}
 	}
+}
+
+// TestServicesComeAndGo checks that services are shown as they are when asked,
+// each name once, with what their sources say.
+func TestServicesComeAndGo(t *testing.T) {
+	t.Parallel()
+	var now atomic.Pointer[[]Service]
+	now.Store(&[]Service{})
+	s := start(t, Config{Services: func() []Service { return *now.Load() }})
+	f := func(want ...string) {
+		t.Helper()
+		body := get(t, s, "/admin/backends").body
+		var shown struct{ Services []serviceView }
+		if err := json.Unmarshal([]byte(body), &shown); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range shown.Services {
+			got = append(got, v.Service)
+			for _, source := range v.Sources {
+				got = append(got, source.Source+": "+source.Trouble)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("unexpected services; got %q; want %q", got, want)
+		}
+	}
+	f()
+	a, b := newService("a"), newService("b")
+	b.Sources = func() []Source { return []Source{{Source: "consul x", Trouble: "timeout", Since: time.Now(), Kept: 2}} }
+	now.Store(&[]Service{b, a, newService("b")})
+	f("a", "b", "consul x: timeout")
+	now.Store(&[]Service{a})
+	f("a")
 }

@@ -21,7 +21,7 @@ const (
 	Absent
 )
 
-// String returns the status as Consul spells it.
+// String returns the status in lower case, as Consul spells it.
 func (s Status) String() string {
 	switch s {
 	case Passing:

@@ -34,6 +34,11 @@ type Config struct {
 	// Consul is the HTTP address of Consul; empty means that no service is
 	// looked up there.
 	Consul string `yaml:"consul"`
+	// ConsulDatacenter is whose catalogue is asked; empty means the agent's.
+	ConsulDatacenter string `yaml:"consul-datacenter"`
+	// ConsulKeep is how long members stay that Consul lost all at once and that
+	// pass their own check; 0 means not at all.
+	ConsulKeep time.Duration `yaml:"consul-keep"`
 
 	// Admin is the address of the control plane, or Off.
 	Admin string `yaml:"admin"`
@@ -117,6 +122,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Strategy:            "p2c",
+		ConsulKeep:          10 * time.Minute,
 		Admin:               "127.0.0.1:9900",
 		HealthInterval:      2 * time.Second,
 		HealthFastInterval:  30 * time.Millisecond,
@@ -206,11 +212,12 @@ type Backend struct {
 
 // Service is what is set for one service alone.
 type Service struct {
-	Name     string
-	Strategy string // empty: Config.Strategy
-	Consul   string // its name in Consul; empty: Name
-	Tag      string // only instances with this tag; empty: all
-	Check    string // tcp, http:/PATH or none; empty: tcp
+	Name       string
+	Strategy   string // empty: Config.Strategy
+	Consul     string // its name in Consul; empty: Name
+	Datacenter string // in Consul; empty: Config.ConsulDatacenter
+	Tag        string // only instances with this tag; empty: all
+	Check      string // tcp, http:/PATH or none; empty: what a member asks for, or tcp
 
 	ProxyOut         int           // version of the PROXY header that backends get; 0: none
 	MaxConns         int           // open at once to each backend; 0: no limit

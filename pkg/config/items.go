@@ -381,7 +381,7 @@ func ParseService(spec string) (Service, error) {
 
 func (s *Service) keys() []string {
 	return append([]string{
-		"service", "strategy", "consul", "tag", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"service", "strategy", "consul", "dc", "tag", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
 	}, s.ServiceHealth.keys()...)
 }
@@ -394,6 +394,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.Strategy = value
 	case "consul":
 		s.Consul = value
+	case "dc":
+		s.Datacenter = value
 	case "tag":
 		s.Tag = value
 	case "check":
@@ -460,7 +462,7 @@ func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, Par
 // String returns the line that ParseService reads.
 func (s Service) String() string {
 	options := []pair{
-		{"strategy", s.Strategy}, {"consul", s.Consul}, {"tag", s.Tag}, {"check", s.Check},
+		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
 		{"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
 	}

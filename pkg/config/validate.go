@@ -154,14 +154,14 @@ func (v *validation) services() {
 		if !slices.Contains(used, s.Name) {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		}
-		if s.Consul == "" && s.Tag == "" {
+		if s.Consul == "" && s.Tag == "" && s.Datacenter == "" {
 			continue
 		}
 		switch {
 		case len(c.StaticBackends(s.Name)) > 0:
-			v.add("service", "%q has consul= or tag= but its members are given by --backend", s.Name)
+			v.add("service", "%q has consul=, dc= or tag= but its members are given by --backend", s.Name)
 		case c.Consul == "":
-			v.add("service", "%q has consul= or tag= but there is no --consul", s.Name)
+			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
 		}
 	}
 }
@@ -203,6 +203,7 @@ func (v *validation) behaviour() {
 	notNegative("l4-user-timeout", c.L4UserTimeout)
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
+	notNegative("consul-keep", c.ConsulKeep)
 	notNegative("drain-delay", c.DrainDelay)
 	notNegative("drain-timeout", c.DrainTimeout)
 	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {

@@ -14,6 +14,11 @@ func WithTags(tags ...string) Option {
 	return func(r *api.AgentServiceRegistration) { r.Tags = tags }
 }
 
+// WithMeta sets the metadata of an instance.
+func WithMeta(meta map[string]string) Option {
+	return func(r *api.AgentServiceRegistration) { r.Meta = meta }
+}
+
 // WithWeights sets the weights of an instance.
 func WithWeights(passing, warning int) Option {
 	return func(r *api.AgentServiceRegistration) {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"sluice/discovery"
+	"sluice/pkg/health"
+)
+
+// memberChecks is the check of a service whose members may name their own. An
+// operator's word, check= of --service, wins over theirs.
+type memberChecks struct {
+	service health.Check // nil: none
+	fixed   bool         // members have no say
+	logger  *slog.Logger
+
+	// mu protects the fields below.
+	mu        sync.Mutex
+	byAddress map[string]health.Check // of members that name one
+	told      map[string]bool         // what could not be used and was logged
+}
+
+func newMemberChecks(service health.Check, fixed bool, logger *slog.Logger) *memberChecks {
+	return &memberChecks{service: service, fixed: fixed, logger: logger, told: make(map[string]bool)}
+}
+
+// asCheck returns c as a check for the monitor, nil if nobody is ever checked.
+func (c *memberChecks) asCheck() health.Check {
+	if c.fixed && c.service == nil {
+		return nil
+	}
+	return c
+}
+
+// set takes note of what members want.
+func (c *memberChecks) set(members []discovery.Member) {
+	if c.fixed {
+		return
+	}
+	byAddress := make(map[string]health.Check)
+	for _, m := range members {
+		if m.Check == "" {
+			continue
+		}
+		check, err := health.ParseCheck(m.Check)
+		if err != nil {
+			if key := m.ID + " " + m.Check; !c.told[key] {
+				c.told[key] = true
+				c.logger.Warn("ignored the check that a member asks for", "id", m.ID, "reason", err)
+			}
+			continue
+		}
+		byAddress[m.Address] = check
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byAddress = byAddress
+}
+
+// of returns the check of address, nil for none.
+func (c *memberChecks) of(address string) health.Check {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if check, named := c.byAddress[address]; named {
+		return check
+	}
+	return c.service
+}
+
+// made reports whether address is checked at all.
+func (c *memberChecks) made(address string) bool { return c.of(address) != nil }
+
+// Probe makes the check of address; none passes.
+func (c *memberChecks) Probe(ctx context.Context, address string) (health.Result, error) {
+	if check := c.of(address); check != nil {
+		return check.Probe(ctx, address)
+	}
+	return health.Result{}, nil
+}
+
+func (c *memberChecks) String() string {
+	if c.service == nil {
+		return "check"
+	}
+	return c.service.String()
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/discovery/consul/consultest"
+)
+
+// register registers a backend in Consul under an ID.
+func register(t *testing.T, a *consultest.Agent, id, service, addr string, options ...consultest.Option) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(addr)
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Register(t, id, service, host, n, options...)
+}
+
+// up waits until n backends are used and pass sluice's own check.
+func up(t *testing.T, admin string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d backends are up", n), func() bool {
+		count := 0
+		for _, b := range backends(t, admin) {
+			if b.State == "up" && b.Eligible {
+				count++
+			}
+		}
+		return count == n
+	})
+}
+
+// metric returns the value of a series, "" if there is none.
+func metric(t *testing.T, admin, series string) string {
+	t.Helper()
+	_, body := get("http://" + admin + "/metrics")
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+// TestConsulEmptied restarts Consul without its data under load: what still
+// works is kept and said to be kept, what dies goes, and what is registered
+// again is as before.
+func TestConsulEmptied(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	echos, addrs := startEchos(t, 3)
+	for i, addr := range addrs {
+		register(t, agent, fmt.Sprintf("echo-%d", i), "echo", addr)
+	}
+	s := startSluice(t, "--consul="+agent.Addr(), "--health-interval=200ms")
+	admin := s.addr("admin")
+	up(t, admin, 3)
+	l := startLoad(100, s.addr("l4"), s.addr("l7"))
+	agent.Restart()
+	eventually(t, "members are said to be kept", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "3" })
+	status, body := get("http://" + admin + "/readyz")
+	if status != http.StatusOK || !strings.Contains(body, "service echo, consul "+agent.Addr()+": Consul lost these members all at once") || !strings.Contains(body, "3 members kept") {
+		t.Errorf("unexpected readiness; got %d: %s", status, body)
+	}
+	if _, body = get("http://" + admin + "/admin/backends"); !strings.Contains(body, `"status": "absent"`) || !strings.Contains(body, `"kept": 3`) {
+		t.Errorf("unexpected backends; got %s", body)
+	}
+	if !strings.Contains(s.text(), "Consul lost members all at once") {
+		t.Errorf("unexpected log, nothing of a loss:\n%s", s.text())
+	}
+	served := l.count("get")
+	eventually(t, "traffic goes on", func() bool { return l.count("get") > served+50 })
+
+	// One that dies now goes, and for good.
+	l.excuse(time.Now().Add(time.Hour))
+	echos[2].signal(syscall.SIGKILL)
+	echos[2].wait()
+	l.excuse(time.Now())
+	t.Logf("out after %v", eventually(t, "the dead one is not used", func() bool { return !backends(t, admin)[addrs[2]].Eligible }))
+	eventually(t, "the dead one is forgotten", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "2" })
+
+	for i, addr := range addrs[:2] {
+		register(t, agent, fmt.Sprintf("echo-%d", i), "echo", addr)
+	}
+	eventually(t, "nothing is kept", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "0" })
+	if _, body := get("http://" + admin + "/readyz"); strings.Contains(body, "details") {
+		t.Errorf("unexpected readiness: %s", body)
+	}
+	all := backends(t, admin)
+	for _, addr := range addrs[:2] {
+		if b := all[addr]; b.Status != "passing" || !b.Eligible || b.Connections == 0 {
+			t.Errorf("unexpected backend after it was registered again: %+v", b)
+		}
+	}
+	agent.Deregister(t, "echo-0") // on purpose, alone: at once
+	eventually(t, "one that is deregistered goes", func() bool { _, there := backends(t, admin)[addrs[0]]; return !there })
+	l.wantClean(t, 100)
+}
+
+// TestConsulMetadata checks what instances say of themselves in Consul.
+func TestConsulMetadata(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 3)
+	register(t, agent, "a", "echo", addrs[0], consultest.WithMeta(map[string]string{
+		"sluice-weight": "7", "sluice-zone": "z1", "sluice-check": "http:/status/500", "version": "3",
+	}))
+	register(t, agent, "b", "echo", addrs[1], consultest.WithMeta(map[string]string{"sluice-check": "http:/", "sluice-weight": "heavy"}))
+	register(t, agent, "c", "echo", addrs[2], consultest.WithMeta(map[string]string{"sluice-protocol": "tcp"}))
+	s := start(t, "sluice", nil, "--l7=127.0.0.1:0", "--route=/=echo", "--admin=127.0.0.1:0", "--consul="+agent.Addr(), "--health-interval=100ms")
+	admin := s.addr("admin")
+	eventually(t, "each is checked as it asks", func() bool {
+		all := backends(t, admin)
+		return all[addrs[0]].State == "down" && strings.Contains(all[addrs[0]].Reason, "status 500") && all[addrs[1]].State == "up"
+	})
+	if _, body := get("http://" + admin + "/admin/backends"); !strings.Contains(body, `"weight": 7`) || !strings.Contains(body, `"zone": "z1"`) {
+		t.Errorf("unexpected backends: %s", body)
+	}
+	if _, there := backends(t, admin)[addrs[2]]; there {
+		t.Error("unexpected backend that speaks TCP behind an HTTP route")
+	}
+	for _, want := range []string{"ignored a bad setting of an entry", `sluice-weight=\"heavy\"`, "does not speak HTTP"} {
+		if n := strings.Count(s.text(), want); n != 1 {
+			t.Errorf("unexpected log; got %d lines with %s; want 1", n, want)
+		}
+	}
+}

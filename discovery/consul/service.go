@@ -1,0 +1,211 @@
+package consul
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"sluice/discovery"
+)
+
+// Query says which instances in Consul's catalogue make up a service.
+type Query struct {
+	// Service is the name in Consul.
+	Service string
+	// Tag, if not empty, leaves out the instances that do not carry it.
+	Tag string
+	// Datacenter is whose catalogue is asked. Empty means Config's.
+	Datacenter string
+	// Up reports whether sluice's own check of an address passes. It decides
+	// who stays when Consul's list empties; nil means that nobody does. It
+	// must be quick and safe for concurrent use.
+	Up func(address string) bool
+}
+
+// Service is the source of one service. It may be watched more than once and
+// from several goroutines; its metrics, and those of other sources with the
+// same name, are then shared, and its report is that of the last watch to
+// begin.
+type Service struct {
+	client  *Client
+	query   Query
+	log     *slog.Logger
+	metrics *serviceMetrics
+	current atomic.Pointer[serviceWatch]
+}
+
+var _ discovery.Source = (*Service)(nil)
+
+// Service returns the source of the members that q describes, whatever their
+// health. It does not connect.
+func (c *Client) Service(q Query) *Service {
+	if q.Up == nil {
+		q.Up = func(string) bool { return false }
+	}
+	return &Service{
+		client:  c,
+		query:   q,
+		log:     c.config.Logger.With("service", q.Service, "consul", c.address),
+		metrics: newServiceMetrics(c.config.Metrics, q.Service),
+	}
+}
+
+// Reports tells of lost contact and of members that are kept.
+func (s *Service) Reports() []discovery.Report {
+	r := discovery.Report{Source: "consul " + s.client.address}
+	if w := s.current.Load(); w != nil {
+		r.Trouble, r.Since = w.contact.trouble()
+		switch kept := w.kept.Load(); {
+		case r.Trouble != "":
+			r.Trouble = "lost contact: " + r.Trouble
+			r.Kept = int(w.reportedN.Load())
+		case kept != nil && kept.n > 0:
+			r.Trouble = "Consul lost these members all at once, and they still pass sluice's own check"
+			r.Kept, r.Since = kept.n, kept.since
+		}
+	}
+	return []discovery.Report{r}
+}
+
+// serviceWatch is one run of Watch; one goroutine owns it but for what is
+// atomic.
+type serviceWatch struct {
+	*Service
+	update  func([]discovery.Member)
+	contact *contact
+	keeper  keeper
+
+	listed   []discovery.Member // by Consul, last
+	last     []discovery.Member // reported last
+	reported bool               // whether last has been reported
+	bad      map[badEntry]bool  // of the last answer
+
+	reportedN atomic.Int64 // len(last)
+	kept      atomic.Pointer[keeping]
+}
+
+// keeping is how many members are kept, and since when any is.
+type keeping struct {
+	n     int
+	since time.Time
+}
+
+// answer is a usable answer to a query.
+type answer struct {
+	members []discovery.Member
+	bad     []badEntry
+}
+
+// Watch follows the service until ctx ends; see discovery.Source.
+func (s *Service) Watch(ctx context.Context, update func([]discovery.Member)) error {
+	w := &serviceWatch{
+		Service: s,
+		update:  update,
+		contact: &contact{log: s.log},
+		keeper:  keeper{limit: s.client.config.Keep, up: s.query.Up},
+	}
+	s.current.Store(w)
+	defer s.metrics.kept.Set(0)
+	run := &watch[answer]{
+		client:  s.client,
+		metrics: &s.metrics.queryMetrics,
+		contact: w.contact,
+		bucket:  bucket{interval: rateInterval, burst: rateBurst},
+		question: question[answer]{
+			what:   "service " + quoted(s.query.Service),
+			ask:    w.ask,
+			doubt:  func(a answer) bool { return w.newlyListed(a.members) && doubtful(w.listed, a.members) },
+			accept: w.accept,
+			kept:   func() int { return len(w.last) },
+		},
+	}
+	return run.run(ctx)
+}
+
+func (w *serviceWatch) ask(options *api.QueryOptions) (answer, *api.QueryMeta, error) {
+	options.Datacenter = w.query.Datacenter
+	entries, meta, err := w.client.consul.Health().Service(w.query.Service, "", false, options)
+	if err == nil && len(entries) == 0 && meta.ResultsFilteredByACLs {
+		err = errHidden
+	}
+	if err != nil {
+		return answer{}, nil, err
+	}
+	members, bad := membersOf(entries, w.query.Tag)
+	return answer{members, bad}, meta, nil
+}
+
+// accept adds who is kept to those that are listed, and reports the list if
+// it is news.
+func (w *serviceWatch) accept(a answer, meta *api.QueryMeta) bool {
+	w.skip(a.bad)
+	if w.newlyListed(a.members) && len(a.members) == 0 && meta.DefaultACLPolicy == "deny" {
+		// From who has no token, Consul hides entries without saying so.
+		w.log.Warn("Consul lists no members of the service, and denies by default: if there are some, check the ACL token")
+	}
+	now := time.Now()
+	members, kept := w.keeper.next(now, w.listed, a.members)
+	w.listed = a.members
+	w.tellKept(now, kept, len(a.members))
+	if w.reported && slices.EqualFunc(members, w.last, discovery.Member.Equal) {
+		return false
+	}
+	w.last, w.reported = members, true
+	w.reportedN.Store(int64(len(members)))
+	w.update(slices.Clone(members))
+	return true
+}
+
+// tellKept publishes how many members are kept.
+func (w *serviceWatch) tellKept(now time.Time, kept, listed int) {
+	before := w.kept.Load()
+	if before == nil {
+		before = &keeping{}
+	}
+	if kept == before.n {
+		return
+	}
+	w.metrics.kept.Set(float64(kept))
+	k := &keeping{n: kept, since: before.since}
+	if before.n == 0 {
+		k.since = now
+	}
+	w.kept.Store(k)
+	switch {
+	case before.n == 0:
+		w.log.Warn("Consul lost members all at once; those that pass sluice's own check stay in use",
+			"kept_members", kept, "listed_members", listed, "limit", w.client.config.Keep.String())
+	case kept == 0:
+		w.log.Info("no members are kept any more that Consul does not list",
+			"listed_members", listed, "kept_for", now.Sub(before.since).Round(time.Millisecond).String())
+	default:
+		w.log.Info("the number of members kept has changed", "kept_members", kept, "listed_members", listed)
+	}
+}
+
+// newlyListed reports whether members differ from those listed last.
+func (w *serviceWatch) newlyListed(members []discovery.Member) bool {
+	return !w.reported || !slices.EqualFunc(members, w.listed, discovery.Member.Equal)
+}
+
+// skip counts the bad entries of an answer and logs those that the answer
+// before did not have.
+func (w *serviceWatch) skip(bad []badEntry) {
+	w.metrics.skipped.Add(len(bad))
+	known := w.bad
+	w.bad = make(map[badEntry]bool, len(bad))
+	for _, b := range bad {
+		w.bad[b] = true
+		switch {
+		case known[b]:
+		case b.used:
+			w.log.Warn("ignored a bad setting of an entry of the service", "entry", b.id, "reason", b.reason)
+		default:
+			w.log.Warn("skipped a bad entry of the service", "entry", b.id, "reason", b.reason)
+		}
+	}
+}
