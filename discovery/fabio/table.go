@@ -1,0 +1,204 @@
+package fabio
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sluice/discovery"
+)
+
+// Table is what the tags of many services ask for. Everything in it is sorted,
+// so that equal input makes equal tables.
+type Table struct {
+	Pools     []Pool
+	Routes    []Route
+	Listeners []Listener
+	Problems  []Problem
+}
+
+// Pool is a set of members that routes and listeners lead to. Its name is that
+// of the one service in Consul whose instances it holds, all of them; or else
+// the names of the services, joined by "+", "@" and the route.
+type Pool struct {
+	Name     string
+	Services []string // in Consul
+	Members  []discovery.Member
+}
+
+// Route leads HTTP requests to a pool, or answers them with a redirect.
+type Route struct {
+	Host, Path string
+	Rewrite
+	Allow, Deny []netip.Prefix
+	Pool        string // empty for a redirect
+}
+
+// Listener leads the connections of a TCP listener to a pool.
+type Listener struct {
+	Addr string
+	Pool string
+}
+
+// Problem is a tag, or an option of one, that has no effect.
+type Problem struct {
+	Service, ID, Tag string
+	Reason           string
+	// Used says that the rest of the tag has its effect.
+	Used bool
+}
+
+// Equal reports whether p and q are the same.
+func (p Pool) Equal(q Pool) bool {
+	return p.Name == q.Name && slices.Equal(p.Services, q.Services) &&
+		slices.EqualFunc(p.Members, q.Members, discovery.Member.Equal)
+}
+
+// Equal reports whether r and s are the same.
+func (r Route) Equal(s Route) bool {
+	return r.Host == s.Host && r.Path == s.Path && r.Rewrite == s.Rewrite && r.Pool == s.Pool &&
+		slices.Equal(r.Allow, s.Allow) && slices.Equal(r.Deny, s.Deny)
+}
+
+// claim is a member that asks for a route or a listener.
+type claim struct {
+	service string
+	member  discovery.Member
+	tag     Tag
+	text    string
+}
+
+// what is everything of a tag that all claims of one route must agree on.
+func (t Tag) what() string { return fmt.Sprint(t.Rewrite, t.Allow, t.Deny) }
+
+// Build makes the table of the members of services, by their names in Consul.
+// Members of one route whose tags disagree about more than weights cannot all
+// have their way: the majority has.
+func Build(services map[string][]discovery.Member, prefix string, env map[string]string) Table {
+	var t Table
+	claims := make(map[string][]claim) // by route
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		for _, m := range services[service] {
+			t.read(claims, service, m, prefix, env)
+		}
+	}
+	pools := make(map[string]Pool)
+	for _, key := range slices.Sorted(maps.Keys(claims)) {
+		agreed := t.agree(claims[key])
+		tag, pool := agreed[0].tag, ""
+		if tag.RedirectCode == 0 {
+			p := poolOf(key, agreed, services)
+			pools[p.Name], pool = p, p.Name
+		}
+		if tag.Listen != "" {
+			t.Listeners = append(t.Listeners, Listener{Addr: tag.Listen, Pool: pool})
+			continue
+		}
+		t.Routes = append(t.Routes, Route{
+			Host: tag.Host, Path: tag.Path, Rewrite: tag.Rewrite, Allow: tag.Allow, Deny: tag.Deny, Pool: pool,
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(pools)) {
+		t.Pools = append(t.Pools, pools[name])
+	}
+	slices.SortFunc(t.Problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID), strings.Compare(a.Tag, b.Tag), strings.Compare(a.Reason, b.Reason))
+	})
+	return t
+}
+
+// read adds what the tags of m ask for to claims.
+func (t *Table) read(claims map[string][]claim, service string, m discovery.Member, prefix string, env map[string]string) {
+	seen := make(map[string]bool)
+	for _, text := range m.Tags {
+		if !strings.HasPrefix(strings.TrimSpace(text), prefix) {
+			continue
+		}
+		problem := func(reason string, used bool) {
+			t.Problems = append(t.Problems, Problem{Service: service, ID: m.ID, Tag: text, Reason: reason, Used: used})
+		}
+		tag, ignored, err := Parse(text, prefix, env)
+		if err != nil {
+			problem(err.Error(), false)
+			continue
+		}
+		for _, option := range ignored {
+			problem(fmt.Sprintf("option %q has no effect", option), true)
+		}
+		key := tag.Listen
+		if key == "" {
+			key = tag.Host + tag.Path
+		}
+		if m.Protocol == "tcp" && tag.Listen == "" {
+			problem("the instance says that it speaks tcp, not http", false)
+			continue
+		}
+		if seen[key] {
+			problem("the instance has another tag for the same route", false)
+			continue
+		}
+		seen[key] = true
+		claims[key] = append(claims[key], claim{service, m, tag, text})
+	}
+}
+
+// agree returns the claims of a route that agree, in the order of services and
+// IDs, and reports the others.
+func (t *Table) agree(claims []claim) []claim {
+	votes := make(map[string]int)
+	for _, c := range claims {
+		votes[c.tag.what()]++
+	}
+	if len(votes) == 1 {
+		return claims
+	}
+	winner := claims[0].tag.what()
+	for _, c := range claims {
+		if w := c.tag.what(); votes[w] > votes[winner] {
+			winner = w
+		}
+	}
+	var agreed []claim
+	for _, c := range claims {
+		if c.tag.what() == winner {
+			agreed = append(agreed, c)
+			continue
+		}
+		t.Problems = append(t.Problems, Problem{
+			Service: c.service, ID: c.member.ID, Tag: c.text,
+			Reason: "most instances of the same route have other options",
+		})
+	}
+	return agreed
+}
+
+// poolOf returns the pool of a route's claims.
+func poolOf(route string, claims []claim, services map[string][]discovery.Member) Pool {
+	var p Pool
+	fixed := make([]float64, len(claims))
+	for i, c := range claims {
+		if !slices.Contains(p.Services, c.service) {
+			p.Services = append(p.Services, c.service)
+		}
+		p.Members = append(p.Members, c.member)
+		fixed[i] = c.tag.Weight
+	}
+	one := len(p.Services) == 1
+	if !one {
+		// An ID is unique within its service on a node; two services may well
+		// have the same one on different agents of one node.
+		for i, c := range claims {
+			p.Members[i].ID = c.service + "/" + c.member.ID
+		}
+	}
+	shared := share(p.Members, fixed)
+	if one && !shared && len(claims) == len(services[p.Services[0]]) {
+		p.Name = p.Services[0]
+		return p
+	}
+	p.Name = strings.Join(p.Services, "+") + "@" + route
+	return p
+}

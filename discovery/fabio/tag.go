@@ -1,0 +1,250 @@
+package fabio
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Tag is a tag that was understood: a route or, if Listen is not empty, a TCP
+// listener.
+type Tag struct {
+	// Listen is the address to listen on, [IP]:PORT.
+	Listen string
+
+	Host string // lower case, without a port; may begin with "*."; empty: any
+	Path string // prefix, begins with a slash
+	Rewrite
+
+	// Allow are the networks of those who may use the route, empty for all,
+	// and Deny of those who may not.
+	Allow, Deny []netip.Prefix
+
+	// Weight is the part of the route's traffic that the instance is to get, 0
+	// to 1, or 0 if it is to share what others leave.
+	Weight float64
+}
+
+// Rewrite is what happens to a request of a route on its way. The zero value
+// changes nothing.
+type Rewrite struct {
+	Strip   string // taken off the front of the path
+	Prepend string // put in front of it then
+	Host    string // the Host that the backend sees; "dst" is its own address
+
+	RedirectCode int    // 0: none
+	RedirectTo   string // may contain $path and $host
+}
+
+// Parse reads a tag that begins with prefix. In a host or path, $NAME stands
+// for env's value, as in Fabio's $DC. ignored are options without effect.
+func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, err error) {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(tag), prefix)
+	if !ok {
+		return t, nil, fmt.Errorf("it does not begin with %q", prefix)
+	}
+	words := strings.Fields(rest)
+	if len(words) == 0 {
+		return t, nil, fmt.Errorf("it names no route")
+	}
+	proto, skipVerify := "", false
+	seen := make(map[string]bool)
+	for _, option := range words[1:] {
+		key, value, _ := strings.Cut(option, "=")
+		if seen[key] {
+			return t, nil, fmt.Errorf("option %q comes twice", key)
+		}
+		seen[key] = true
+		switch key {
+		case "proto":
+			proto = value
+		case "weight":
+			t.Weight, err = parseWeight(value)
+		case "strip":
+			t.Strip, err = parsePath(key, value)
+		case "prepend":
+			t.Prepend, err = parsePath(key, value)
+			t.Prepend = strings.TrimSuffix(t.Prepend, "/")
+		case "host":
+			t.Rewrite.Host, err = parseForwardHost(value)
+		case "redirect":
+			t.RedirectCode, t.RedirectTo, err = parseRedirect(value)
+		case "allow":
+			t.Allow, err = parseNetworks(key, value)
+		case "deny":
+			t.Deny, err = parseNetworks(key, value)
+		case "tlsskipverify":
+			skipVerify = value == "true"
+		case "pxyproto", "auth":
+			if value != "" && value != "false" {
+				err = fmt.Errorf("option %q is not supported", option)
+			}
+		default:
+			ignored = append(ignored, option)
+		}
+		if err != nil {
+			return Tag{}, nil, err
+		}
+	}
+	switch proto {
+	case "tcp":
+		return t, ignored, t.listener(words[0])
+	case "", "http":
+	default:
+		return Tag{}, nil, fmt.Errorf("option %q is not supported", "proto="+proto)
+	}
+	if skipVerify {
+		ignored = append(ignored, "tlsskipverify=true")
+	}
+	return t, ignored, t.route(words[0], env)
+}
+
+// listener reads what a TCP tag names.
+func (t *Tag) listener(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not [IP]:PORT, which proto=tcp needs", addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("port %q is not within 1 and 65535", port)
+	}
+	if host != "" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("%q is not an IP address", host)
+		}
+	}
+	if t.Rewrite != (Rewrite{}) {
+		return fmt.Errorf("strip, prepend, host and redirect mean nothing with proto=tcp")
+	}
+	if len(t.Allow)+len(t.Deny) > 0 {
+		return fmt.Errorf("allow and deny are not supported with proto=tcp")
+	}
+	t.Listen = addr
+	return nil
+}
+
+// route reads what an HTTP tag names.
+func (t *Tag) route(src string, env map[string]string) error {
+	host, path, ok := strings.Cut(src, "/")
+	if !ok {
+		if strings.Contains(src, ":") {
+			return fmt.Errorf("%q needs proto=tcp", src)
+		}
+		return fmt.Errorf("%q has no path: a slash is needed at its end", src)
+	}
+	host, path = strings.ToLower(expand(host, env)), "/"+expand(path, env)
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if port != "80" && port != "443" {
+			return fmt.Errorf("host %q has a port, and routes match a host on any port", host)
+		}
+		host = name
+	}
+	if !validHost(host) {
+		return fmt.Errorf("%q is not a host name", host)
+	}
+	if strings.ContainsAny(path, "?#*") || hasDotSegment(path) {
+		return fmt.Errorf("no path of a request can begin with %q", path)
+	}
+	if s := strings.TrimSuffix(t.Strip, "/"); s != "" && path != s && !strings.HasPrefix(path, s+"/") {
+		return fmt.Errorf("strip=%s is not what the path %q begins with", t.Strip, path)
+	}
+	t.Host, t.Path = host, path
+	return nil
+}
+
+// expand replaces $NAME and ${NAME} by env's values; names that env does not
+// have stay.
+func expand(s string, env map[string]string) string {
+	return os.Expand(s, func(name string) string {
+		if v, ok := env[name]; ok {
+			return v
+		}
+		return "$" + name
+	})
+}
+
+func validHost(host string) bool {
+	name, _ := strings.CutPrefix(host, "*.")
+	if host == "" {
+		return true
+	}
+	if name == "" || len(name) > 253 || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+	})
+}
+
+func hasDotSegment(path string) bool {
+	return slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "." || s == ".." })
+}
+
+func parseWeight(value string) (float64, error) {
+	w, err := strconv.ParseFloat(value, 64)
+	if err != nil || math.IsNaN(w) || math.IsInf(w, 0) {
+		return 0, fmt.Errorf("weight=%s is not a number", value)
+	}
+	return min(max(w, 0), 1), nil
+}
+
+func parsePath(key, value string) (string, error) {
+	if !strings.HasPrefix(value, "/") || strings.ContainsAny(value, "?#") || hasDotSegment(value) {
+		return "", fmt.Errorf("%s=%s is not a path that begins with a slash", key, value)
+	}
+	return value, nil
+}
+
+func parseForwardHost(value string) (string, error) {
+	name := value
+	if host, port, err := net.SplitHostPort(value); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return "", fmt.Errorf("host=%s has a port that is not within 1 and 65535", value)
+		}
+		name = host
+	}
+	if name == "" || strings.HasPrefix(name, "*") || !validHost(strings.ToLower(name)) {
+		return "", fmt.Errorf("host=%s is not a host name", value)
+	}
+	return value, nil
+}
+
+func parseRedirect(value string) (code int, to string, err error) {
+	text, to, ok := strings.Cut(value, ",")
+	code, err = strconv.Atoi(text)
+	if !ok || err != nil || !slices.Contains([]int{301, 302, 303, 307, 308}, code) {
+		return 0, "", fmt.Errorf("redirect=%s is not CODE,URL with a code of 301, 302, 303, 307 or 308", value)
+	}
+	u, err := url.Parse(strings.NewReplacer("$host", "host", "$path", "/path").Replace(to))
+	if err != nil || !(strings.HasPrefix(to, "/") || (u.Scheme == "http" || u.Scheme == "https") && u.Host != "") {
+		return 0, "", fmt.Errorf("redirect to %q is neither a URL of http or https nor a path", to)
+	}
+	return code, to, nil
+}
+
+// parseNetworks reads ip:CIDR,...; a mistake makes the tag unusable, since
+// who may use a route is not to be guessed.
+func parseNetworks(key, value string) (networks []netip.Prefix, err error) {
+	for _, item := range strings.Split(value, ",") {
+		text, ok := strings.CutPrefix(item, "ip:")
+		if !ok {
+			return nil, fmt.Errorf("%s=%s: %q is not ip:CIDR", key, value, item)
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s=%s: %q is not a network", key, value, text)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		networks = append(networks, p.Masked())
+	}
+	return networks, nil
+}
