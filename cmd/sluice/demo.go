@@ -56,7 +56,7 @@ func (d *demo) close() {
 // banner says where the demo can be reached.
 func banner(w io.Writer, fronts *fronts, plane *plane) {
 	fmt.Fprintf(w, "\nsluice demo: %d echo backends, each in turn\n\n", demoBackends)
-	for _, f := range fronts.all {
+	for _, f := range fronts.list() {
 		addr := f.listener.Addr()
 		if f.kind == "l7" {
 			fmt.Fprintf(w, "  HTTP     curl http://%s/\n", addr)

@@ -124,6 +124,7 @@ func (r *reader) define() {
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 	f.StringVar(&c.ConsulDatacenter, "consul-datacenter", c.ConsulDatacenter, "Consul datacenter in which services are looked up that do not say; empty means the agent's own")
+	f.StringVar(&c.ConsulTags, "consul-tags", c.ConsulTags, "build routes and TCP listeners from the tags of instances in Consul that begin with this, in Fabio's form; Fabio's own is urlprefix-. Empty means none")
 	f.DurationVar(&c.ConsulKeep, "consul-keep", c.ConsulKeep, "time that members stay in use when Consul loses all or most of a service at once, as after a restart without its data, while they pass sluice's own check; 0 means not at all")
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone that sluice runs in: backends of this zone are preferred as far as they can bear it, if a sluice runs in each. \"auto\" asks ECS's task metadata, or Consul's agent (node metadata sluice-zone, or the node's locality). Strategies that hash ignore zones. Empty means no preference")
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/discovery/fabio"
 	"sluice/l4"
 	"sluice/l7"
 	"sluice/pkg/accesslog"
@@ -32,6 +35,7 @@ type front struct {
 	kind     string // l4 or l7
 	listener *listen.Listener
 	server   server
+	started  bool // below fronts.mu
 }
 
 // server is what L4 and L7 have in common.
@@ -43,79 +47,69 @@ type server interface {
 	Shutdown(ctx context.Context) (cut int)
 }
 
-// fronts are all listeners of the data path.
+// fronts are all listeners of the data path: those of the configuration, and
+// TCP listeners that come and go. All methods are safe for concurrent use.
 type fronts struct {
-	all    []front
-	loops  *reactor.Group // nil if nothing uses them
-	certs  keeper
-	logger *slog.Logger
-	wg     sync.WaitGroup
+	config  *config.Config
+	loops   *reactor.Group // nil if nothing uses them
+	l4Loops *reactor.Group // the same, or nil for the copy driver
+	certs   keeper
+	access  *accesslog.Log
+	set     *metrics.Set
+	logger  *slog.Logger
+	wg      sync.WaitGroup // of servers
+
+	// leaving ends when listeners that were taken away cut what is open.
+	leaving context.Context
+	cut     context.CancelFunc
+	left    sync.WaitGroup // of those listeners
+
+	// mu protects the fields below.
+	mu      sync.Mutex
+	all     []*front
+	stopped bool // no listener is bound any more
 }
 
 // bindFronts binds every listener or none. All that cannot be bound is in the
 // error.
 func bindFronts(c *config.Config, services *services, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{logger: logger, certs: keeper{logger: logger}}
-	var l4Loops *reactor.Group // nil for the copy driver
-	if epoll := len(c.L4) > 0 && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
+	fs := &fronts{config: c, access: access, set: set, logger: logger, certs: keeper{logger: logger}}
+	fs.leaving, fs.cut = context.WithCancel(context.Background())
+	if epoll := (len(c.L4) > 0 || c.ConsulTags != "") && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
 		var err error
 		if fs.loops, err = startLoops(logger); err != nil {
 			return nil, err
 		}
 		if epoll {
-			l4Loops = fs.loops
+			fs.l4Loops = fs.loops
 		}
 	}
 	var problems []error
-	bind := func(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, serve func(*listen.Listener) (server, error)) {
-		if limits.MaxConns == 0 {
-			limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
-		}
-		tlsConfig, err := fs.certs.server(certs)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
-			return
-		}
-		ln, err := listen.Listen(listen.Config{
-			Kind: kind, Name: name, Address: addr,
-			MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
-			Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
-			TLS:   tlsConfig, HandshakeTimeout: c.HandshakeTimeout,
-			Logger: logger, Metrics: set,
-		})
-		if err != nil {
-			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
-			return
-		}
-		s, err := serve(ln)
-		if err != nil {
-			ln.Close()
-			problems = append(problems, fmt.Errorf("--%s: %w", kind, err))
-			return
-		}
-		fs.all = append(fs.all, front{kind, ln, s})
-	}
 	for _, parts := range c.Listeners() {
 		whole, name := config.Merged(parts), parts[0].Service
 		var certs []config.Certificate
+		var members []*service
 		for _, l := range parts {
 			certs = append(certs, l.Certificate)
+			members = append(members, services.get(l.Service))
 			if l.Service != name {
 				name = l.Addr
 			}
 		}
-		bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
-			cfg, err := l4Config(c, parts, services, l4Loops, access, set, logger)
-			if err != nil {
-				return nil, err
-			}
-			return l4.New(ln, cfg)
+		_, err := fs.bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
+			return fs.newL4(ln, parts, members)
 		})
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--l4: %w", err))
+		}
 	}
 	for _, l := range c.L7 {
-		bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
+		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
 			return l7.New(ln, l7Config(c, services, fs.loops, access, set, logger))
 		})
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--l7: %w", err))
+		}
 	}
 	if len(problems) > 0 {
 		fs.close()
@@ -124,22 +118,139 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 	return fs, nil
 }
 
-func l4Config(c *config.Config, parts []config.L4, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
+// bind binds a listener and makes its server.
+func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, serve func(*listen.Listener) (server, error)) (*front, error) {
+	if limits.MaxConns == 0 {
+		limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
+	}
+	tlsConfig, err := fs.certs.server(certs)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen.Listen(listen.Config{
+		Kind: kind, Name: name, Address: addr,
+		MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+		Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
+		TLS:   tlsConfig, HandshakeTimeout: fs.config.HandshakeTimeout,
+		Logger: fs.logger, Metrics: fs.set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := serve(ln)
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	f := &front{kind: kind, listener: ln, server: s}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.stopped {
+		ln.Close()
+		return nil, errors.New("stopping")
+	}
+	fs.all = append(fs.all, f)
+	return f, nil
+}
+
+// newL4 makes the server of a TCP listener that leads to the services of
+// parts.
+func (fs *fronts) newL4(ln *listen.Listener, parts []config.L4, members []*service) (server, error) {
+	cfg, err := l4Config(fs.config, parts, members, fs.l4Loops, fs.access, fs.set, fs.logger)
+	if err != nil {
+		return nil, err
+	}
+	return l4.New(ln, cfg)
+}
+
+// add binds a TCP listener for a service, which serviceOf makes once it is
+// bound, and begins to serve.
+func (fs *fronts) add(name, addr string, serviceOf func() (*service, error)) (*front, error) {
+	f, err := fs.bind("l4", name, addr, config.ConnLimits{}, config.ProxyIn{}, nil, func(ln *listen.Listener) (server, error) {
+		s, err := serviceOf()
+		if err != nil {
+			return nil, err
+		}
+		return fs.newL4(ln, []config.L4{{Addr: addr, Service: name}}, []*service{s})
+	})
+	if err != nil {
+		return nil, err
+	}
+	fs.start(f, func(err error) { fs.logger.Error("a TCP listener ended", "name", name, "err", err) })
+	return f, nil
+}
+
+// leave closes a listener that add bound, and forgets its metrics.
+// Connections live on, until shutdown cuts them.
+func (fs *fronts) leave(f *front) {
+	fs.mu.Lock()
+	fs.all = slices.DeleteFunc(fs.all, func(x *front) bool { return x == f })
+	fs.mu.Unlock()
+	fs.left.Go(func() {
+		cut := f.server.Shutdown(fs.leaving)
+		fs.logger.Info("listener closed", "listener", f.kind, "name", f.listener.Name(), "cut", cut)
+	})
+	forget(fs.set, "addr", f.listener.Addr().String(), func(metric string) bool { return strings.HasPrefix(metric, "sluice_listener_") })
+}
+
+// routable is a server whose routes can be replaced while it runs.
+type routable interface{ SetRoutes(routes []l7.Route) error }
+
+// setRoutes replaces the routes of every HTTP listener.
+func (fs *fronts) setRoutes(routes []l7.Route) error {
+	for _, f := range fs.list() {
+		if r, ok := f.server.(routable); ok {
+			if err := r.SetRoutes(routes); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cannotRoute returns why a route cannot be used, empty if it can.
+func (fs *fronts) cannotRoute(r fabio.Route) string {
+	for _, f := range fs.list() {
+		if _, ok := f.server.(routable); f.kind == "l7" && !ok {
+			return "HTTP routes by tags are not supported yet"
+		}
+	}
+	switch {
+	case r.Pool == "":
+		return "redirect= is not supported yet"
+	case r.Prepend != "" || r.Rewrite.Host != "":
+		return "prepend= and host= are not supported yet"
+	case len(r.Allow)+len(r.Deny) > 0:
+		return "allow= and deny= are not supported yet"
+	case strings.HasPrefix(r.Host, "*."):
+		return "hosts with an asterisk are not supported yet"
+	}
+	return ""
+}
+
+// list returns the listeners there are now.
+func (fs *fronts) list() []*front {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return slices.Clone(fs.all)
+}
+
+func l4Config(c *config.Config, parts []config.L4, members []*service, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (l4.Config, error) {
 	var routes []l4.Route
-	for _, l := range parts {
-		s, settings := services.get(l.Service), c.Service(l.Service)
-		tlsConfig, err := backendTLS(settings)
+	for i, l := range parts {
+		s := members[i]
+		tlsConfig, err := backendTLS(s.settings)
 		if err != nil {
 			return l4.Config{}, err
 		}
 		routes = append(routes, l4.Route{Name: l.SNI, Service: l4.Service{
 			Balancer:         s.balancer,
 			RetryBudget:      s.budget,
-			QueueTimeout:     settings.QueueTimeout,
-			ProxyOut:         settings.ProxyOut,
+			QueueTimeout:     s.settings.QueueTimeout,
+			ProxyOut:         s.settings.ProxyOut,
 			TLS:              tlsConfig,
 			DrainTimeout:     orNever(c.BackendDrainTimeout),
-			CloseOnUnhealthy: settings.CloseOnUnhealthy,
+			CloseOnUnhealthy: s.settings.CloseOnUnhealthy,
 		}})
 	}
 	return l4.Config{
@@ -173,14 +284,18 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-func l7Config(c *config.Config, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
-	var routes []l7.Route
+// configuredRoutes returns the routes of the configuration.
+func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) {
 	for _, r := range c.Routes {
 		s := services.get(r.Service)
 		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: s.balancer, RetryBudget: s.budget})
 	}
+	return routes
+}
+
+func l7Config(c *config.Config, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
 	return l7.Config{
-		Routes:          routes,
+		Routes:          configuredRoutes(c, services),
 		TrustedProxies:  prefixes(c.TrustedProxies),
 		ConnectTimeout:  c.L7ConnectTimeout,
 		HeadTimeout:     c.L7HeadTimeout,
@@ -197,20 +312,34 @@ func l7Config(c *config.Config, services *services, loops *reactor.Group, access
 // serve starts to accept on every listener. A server that ends although its
 // listener was not closed sends why to failed.
 func (fs *fronts) serve(failed chan<- error) {
-	for _, f := range fs.all {
-		fs.logger.Info("listening", "listener", f.kind, "name", f.listener.Name(), "addr", f.listener.Addr().String())
-		fs.wg.Go(func() {
-			if err := f.server.Serve(); err != nil {
-				failed <- fmt.Errorf("%s listener %s ended: %w", f.kind, f.listener.Name(), err)
-			}
+	for _, f := range fs.list() {
+		fs.start(f, func(err error) {
+			failed <- fmt.Errorf("%s listener %s ended: %w", f.kind, f.listener.Name(), err)
 		})
 	}
+}
+
+// start begins to accept on f, unless it does already.
+func (fs *fronts) start(f *front, failed func(error)) {
+	fs.mu.Lock()
+	started := f.started
+	f.started = true
+	fs.mu.Unlock()
+	if started {
+		return
+	}
+	fs.logger.Info("listening", "listener", f.kind, "name", f.listener.Name(), "addr", f.listener.Addr().String())
+	fs.wg.Go(func() {
+		if err := f.server.Serve(); err != nil {
+			failed(err)
+		}
+	})
 }
 
 // drain tells clients that can be told to go elsewhere with their next
 // request.
 func (fs *fronts) drain() {
-	for _, f := range fs.all {
+	for _, f := range fs.list() {
 		if d, ok := f.server.(interface{ Drain() }); ok {
 			d.Drain()
 		}
@@ -219,7 +348,7 @@ func (fs *fronts) drain() {
 
 // open returns how many connections of clients are open.
 func (fs *fronts) open() (n int) {
-	for _, f := range fs.all {
+	for _, f := range fs.list() {
 		n += f.listener.Open()
 	}
 	return n
@@ -228,9 +357,13 @@ func (fs *fronts) open() (n int) {
 // shutdown shuts all servers down at once and returns how many connections
 // were cut when ctx ended.
 func (fs *fronts) shutdown(ctx context.Context) int {
+	fs.mu.Lock()
+	fs.stopped = true
+	fs.mu.Unlock()
+	defer context.AfterFunc(ctx, fs.cut)()
 	var cut atomic.Int64
 	var wg sync.WaitGroup
-	for _, f := range fs.all {
+	for _, f := range fs.list() {
 		wg.Go(func() {
 			start := time.Now()
 			n := f.server.Shutdown(ctx)
@@ -239,16 +372,19 @@ func (fs *fronts) shutdown(ctx context.Context) int {
 		})
 	}
 	wg.Wait()
+	fs.left.Wait()
 	return int(cut.Load())
 }
 
 // close closes every listener and every connection and returns when no server
 // runs any more.
 func (fs *fronts) close() {
-	for _, f := range fs.all {
+	for _, f := range fs.list() {
 		f.listener.Close()
 		f.listener.CloseConns()
 	}
+	fs.cut()
+	fs.left.Wait()
 	fs.wg.Wait()
 	if fs.loops != nil {
 		fs.loops.Close()

@@ -46,10 +46,10 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
+func bindPlane(c *config.Config, services *services, tags *tags, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
 	ready := func() admin.Readiness {
-		r := admin.Readiness{Details: services.troubles()}
-		switch names := services.unknown(); {
+		r := admin.Readiness{Details: append(services.troubles(), tags.troubles()...)}
+		switch names := append(services.unknown(), tags.unknown()...); {
 		case life.get() == starting:
 			r.Reasons = []string{"starting"}
 		case life.get() == draining:

@@ -90,8 +90,12 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	if err != nil {
 		return err
 	}
+	var tags *tags
+	if c.ConsulTags != "" {
+		tags = newTags(c, services, fronts, set, logger)
+	}
 	life := &lifecycle{}
-	plane, err := bindPlane(c, services, life, set, logger)
+	plane, err := bindPlane(c, services, tags, life, set, logger)
 	if err != nil {
 		fronts.close()
 		return err
@@ -103,7 +107,9 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	ctx, stopFollowing := context.WithCancel(context.Background())
 	services.start(ctx, cmd.ecs)
 	fronts.certs.follow(ctx)
-	if missing := services.awaitFirstLists(firstListWait); len(missing) > 0 {
+	tags.start()
+	limit := time.Now().Add(firstListWait)
+	if missing := append(services.awaitFirstLists(limit), tags.awaitFirst(limit)...); len(missing) > 0 {
 		logger.Warn("starting without the members of some services", "services", missing)
 	}
 	fronts.serve(failed)
@@ -119,6 +125,7 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 		err = drain(c, sig, life, fronts, logger, signals)
 	}
 	stopFollowing()
+	tags.close()
 	services.stop()
 	fronts.close()
 	plane.shutdown()

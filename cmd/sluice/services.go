@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ const retryFloor = 10
 // service is one service from its source to its balancer.
 type service struct {
 	name     string
+	settings config.Service
 	source   discovery.Source
 	pool     *backend.Pool
 	monitor  *health.Monitor
@@ -35,6 +37,7 @@ type service struct {
 	httpOnly bool            // nothing but HTTP routes leads to it
 	told     map[string]bool // what was left out and logged; the source's goroutine's
 	logger   *slog.Logger
+	once     sync.Once          // guards known
 	known    chan struct{}      // closed when the first list of members has come
 	cancel   context.CancelFunc // ends the source; nil before follow
 	done     chan struct{}      // closed when the source has ended
@@ -88,7 +91,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	c := ss.config
-	s := &service{name: settings.Name, pool: backend.NewPool(settings.Name), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
+	s := &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
 	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
 	s.logger = ss.logger.With("service", s.name)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
@@ -196,16 +199,18 @@ func (ss *services) setZone(zone string) {
 func (s *service) follow() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	var once sync.Once
 	go func() {
 		defer close(s.done)
-		_ = s.source.Watch(ctx, func(members []discovery.Member) { // its error is ctx's
-			members = s.spoken(members)
-			s.checks.set(members)
-			s.monitor.Follow(s.pool.Set(discovery.Targets(members)))
-			once.Do(func() { close(s.known) })
-		})
+		_ = s.source.Watch(ctx, s.update) // its error is ctx's
 	}()
+}
+
+// update takes a new list of members, from one goroutine at a time.
+func (s *service) update(members []discovery.Member) {
+	members = s.spoken(members)
+	s.checks.set(members)
+	s.monitor.Follow(s.pool.Set(discovery.Targets(members)))
+	s.once.Do(func() { close(s.known) })
 }
 
 // spoken returns those of members that speak what is spoken to the service: if
@@ -235,10 +240,36 @@ func (s *service) end() {
 	s.monitor.Close()
 }
 
+// remove ends a service and forgets it with its metrics. Whatever connections
+// it has live on.
+func (ss *services) remove(s *service) {
+	s.end()
+	ss.mu.Lock()
+	ss.all = slices.DeleteFunc(ss.all, func(x *service) bool { return x == s })
+	delete(ss.byName, s.name)
+	ss.mu.Unlock()
+	forget(ss.set, "service", s.name, func(metric string) bool { return !ofConsul(metric) })
+}
+
+// forget removes the series that carry a label, of the metrics that match.
+func forget(set *metrics.Set, label, value string, match func(metric string) bool) {
+	pair := fmt.Sprintf("%s=%q", label, value)
+	for _, name := range set.ListMetricNames() {
+		metric, labels, _ := strings.Cut(name, "{")
+		if match(metric) && (strings.HasPrefix(labels, pair) || strings.Contains(labels, ","+pair)) {
+			set.UnregisterMetric(name)
+		}
+	}
+}
+
+// ofConsul matches the metrics of a service in Consul, which may be in none or
+// in several of ours.
+func ofConsul(metric string) bool { return strings.HasPrefix(metric, "sluice_consul_") }
+
 // awaitFirstLists waits until every service has its first list of members, at
-// most for limit, and returns the names of those that have none.
-func (ss *services) awaitFirstLists(limit time.Duration) (missing []string) {
-	timer := time.NewTimer(limit)
+// most until limit, and returns the names of those that have none.
+func (ss *services) awaitFirstLists(limit time.Time) (missing []string) {
+	timer := time.NewTimer(time.Until(limit))
 	defer timer.Stop()
 	for _, s := range ss.list() {
 		select {

@@ -89,7 +89,7 @@ func (c *Catalog) Watch(ctx context.Context, update func(names []string)) error 
 // withTag returns the names of services that have a tag with prefix, in order.
 func withTag(tags map[string][]string, prefix string) (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if slices.ContainsFunc(tags[name], func(t string) bool { return strings.HasPrefix(t, prefix) }) {
+		if slices.ContainsFunc(tags[name], func(t string) bool { return strings.HasPrefix(strings.TrimSpace(t), prefix) }) {
 			names = append(names, name)
 		}
 	}

@@ -110,7 +110,7 @@ func TestPanicView(t *testing.T) {
 	if !member(t, svc, "1").Eject(backend.Ejection{Since: at, Until: at.Add(time.Minute), Number: 2, Streak: 5, Cause: "connects failed"}) {
 		t.Fatal("unexpected refusal")
 	}
-	s := start(t, Config{Services: listed(svc}))
+	s := start(t, Config{Services: listed(svc)})
 	body := get(t, s, "/admin/backends").body
 	for _, want := range []string{
 		`"panic": true`, `"eligible": 2`, `"number": 2`, `"until": "2024-05-06T07:09:09Z"`, `"ejections": 1`,

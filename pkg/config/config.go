@@ -6,6 +6,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"sluice/pkg/proxyproto"
@@ -36,6 +37,9 @@ type Config struct {
 	Consul string `yaml:"consul"`
 	// ConsulDatacenter is whose catalogue is asked; empty means the agent's.
 	ConsulDatacenter string `yaml:"consul-datacenter"`
+	// ConsulTags is the prefix of tags by which instances in Consul ask for
+	// routes and TCP listeners, in Fabio's form; empty means that none do.
+	ConsulTags string `yaml:"consul-tags"`
 	// ConsulKeep is how long members stay that Consul lost all at once and that
 	// pass their own check; 0 means not at all.
 	ConsulKeep time.Duration `yaml:"consul-keep"`
@@ -297,6 +301,11 @@ func (c *Config) Service(name string) Service {
 	}
 	s.ServiceHealth = s.ServiceHealth.withDefaults(c)
 	return s
+}
+
+// HasService reports whether there are settings for the named service alone.
+func (c *Config) HasService(name string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == name })
 }
 
 // StaticBackends returns the static members of the named service.

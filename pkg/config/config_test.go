@@ -238,6 +238,14 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, "--backend: \"db=10.0.0.1:5432\" is set twice")
 	f(func(c *Config) { c.Services = []Service{{Name: "x"}} }, "--service: \"x\" is never used")
 	f(func(c *Config) { c.Services = []Service{{Name: "db"}, {Name: "db"}} }, "--service: \"db\" is set twice")
+	f(func(c *Config) { c.ConsulTags = "urlprefix-" }, "--consul-tags: \"urlprefix-\" are tags in Consul")
+	f(func(c *Config) { *c = Default(); c.Consul, c.ConsulTags = "c:1", "urlprefix-" })
+	f(func(c *Config) {
+		*c = Default()
+		c.Consul, c.ConsulTags, c.L7, c.Services = "c:1", "urlprefix-", []L7{{Addr: ":80"}}, []Service{{Name: "web"}}
+	})
+	f(func(c *Config) { c.Consul, c.ConsulTags = "c:1", "a b" }, "--consul-tags: \"a b\" has spaces")
+	f(func(c *Config) { *c = Default(); c.Demo, c.Consul, c.ConsulTags = true, "c:1", "x" }, "--consul-tags: contradicts --demo")
 	f(func(c *Config) { c.ConsulKeep = -1 }, "--consul-keep: -1ns is below 0")
 	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc= or tag= but its members")
 	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc= or tag= but its members")

@@ -72,10 +72,10 @@ func (v *validation) listeners() {
 	claim("admin", c.Admin)
 	claim("health-addr", c.HealthAddr)
 
-	if len(c.L4) == 0 && len(c.L7) == 0 {
+	if len(c.L4) == 0 && len(c.L7) == 0 && c.ConsulTags == "" {
 		v.add("l4", "nothing to listen on; set --l4, --l7 or --demo")
 	}
-	if len(c.L7) > 0 && len(c.Routes) == 0 {
+	if len(c.L7) > 0 && len(c.Routes) == 0 && c.ConsulTags == "" {
 		v.add("l7", "%q has nowhere to send requests; add --route, for instance /=web", c.L7[0].Addr)
 	}
 	if len(c.Routes) > 0 && len(c.L7) == 0 {
@@ -134,6 +134,12 @@ func (v *validation) services() {
 			v.add(setting[name], "service %q is not known; add --backend %s=HOST:PORT, or --consul ADDR to look it up", name, name)
 		}
 	}
+	if c.ConsulTags != "" && c.Consul == "" {
+		v.add("consul-tags", "%q are tags in Consul, but there is no --consul", c.ConsulTags)
+	}
+	if strings.ContainsAny(c.ConsulTags, " \t\n") {
+		v.add("consul-tags", "%q has spaces; it is what tags begin with, such as urlprefix-", c.ConsulTags)
+	}
 	addrs := make(map[string]bool)
 	for _, b := range c.Backends {
 		if !slices.Contains(used, b.Service) {
@@ -151,7 +157,7 @@ func (v *validation) services() {
 			v.add("service", "%q is set twice", s.Name)
 		}
 		names[s.Name] = true
-		if !slices.Contains(used, s.Name) {
+		if !slices.Contains(used, s.Name) && c.ConsulTags == "" {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		}
 		if s.Consul == "" && s.Tag == "" && s.Datacenter == "" {
@@ -278,6 +284,7 @@ func (v *validation) demo() {
 		{"route", len(c.Routes) > 0},
 		{"backend", len(c.Backends) > 0},
 		{"service", len(c.Services) > 0},
+		{"consul-tags", c.ConsulTags != ""},
 	} {
 		if x.set {
 			v.add(x.setting, "contradicts --demo, which sets its own")

@@ -1,0 +1,520 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/discovery"
+	"sluice/discovery/consul"
+	"sluice/discovery/fabio"
+	"sluice/l7"
+	"sluice/pkg/config"
+)
+
+// retryListen is how long a TCP listener that cannot be opened waits for the
+// next attempt.
+const retryListen = time.Second
+
+// tags makes the pools, routes and listeners that instances in Consul ask for
+// by their tags, and takes them away again. One goroutine decides, from what
+// the watches of the catalogue and of each service in it have last said; what
+// the table leaves as it was is not touched.
+type tags struct {
+	config   *config.Config
+	services *services
+	fronts   *fronts
+	catalog  *consul.Catalog
+	env      map[string]string // what tags may refer to
+	set      *metrics.Set
+	logger   *slog.Logger
+
+	changed chan struct{} // capacity 1: something was said
+	known   chan struct{} // closed when a complete table has been applied
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+
+	// mu protects the fields below, which the watches write.
+	mu      sync.Mutex
+	listed  []string // by the catalogue; nil until it has answered
+	watches map[string]*tagWatch
+
+	// What follows belongs to the deciding goroutine.
+	pools     map[string]*service     // by name in the table
+	shown     map[string]fabio.Pool   // as applied, by name in the table
+	routes    []fabio.Route           // as applied
+	listeners map[string]*tagListener // by address
+	problems  map[fabio.Problem]bool  // of the table that was applied
+	refused   map[string]string       // listeners that could not be opened, and why
+	skipped   *metrics.Gauge
+}
+
+// tagWatch follows one service that the catalogue lists.
+type tagWatch struct {
+	source *consul.Service
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
+
+	// Below tags.mu:
+	known   bool
+	members []discovery.Member
+
+	users atomic.Pointer[[]*service] // which hold its members
+}
+
+// tagListener is a TCP listener that was asked for, with a service of its own,
+// so that nothing but its members ever changes.
+type tagListener struct {
+	front   *front
+	service *service
+	members []discovery.Member
+}
+
+// newTags makes what follows the tags in c. It starts nothing.
+func newTags(c *config.Config, services *services, fronts *fronts, set *metrics.Set, logger *slog.Logger) *tags {
+	t := &tags{
+		config: c, services: services, fronts: fronts, set: set, logger: logger,
+		catalog:   services.registry.Catalog(c.ConsulTags),
+		env:       map[string]string{"DC": c.ConsulDatacenter},
+		changed:   make(chan struct{}, 1),
+		known:     make(chan struct{}),
+		watches:   make(map[string]*tagWatch),
+		pools:     make(map[string]*service),
+		shown:     make(map[string]fabio.Pool),
+		listeners: make(map[string]*tagListener),
+		problems:  make(map[fabio.Problem]bool),
+		refused:   make(map[string]string),
+		skipped:   set.NewGauge("sluice_consul_tags_skipped", nil),
+	}
+	return t
+}
+
+// start begins to follow. It does nothing on nil, as when there is no
+// --consul-tags.
+func (t *tags) start() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.stop = cancel
+	t.wg.Go(func() {
+		_ = t.catalog.Watch(ctx, func(names []string) { // its error is ctx's
+			t.mu.Lock()
+			t.listed = append([]string{}, names...)
+			t.mu.Unlock()
+			t.notify()
+		})
+	})
+	t.wg.Go(func() { t.run(ctx) })
+}
+
+// close ends all that start began, and leaves everything as it is.
+func (t *tags) close() {
+	if t == nil {
+		return
+	}
+	t.stop()
+	t.wg.Wait()
+	for _, w := range t.watches {
+		w.cancel()
+	}
+	for _, w := range t.watches {
+		<-w.done
+	}
+}
+
+func (t *tags) notify() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run decides, each time something was said or a listener is to be tried
+// again.
+func (t *tags) run(ctx context.Context) {
+	retry := time.NewTicker(retryListen)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.changed:
+		case <-retry.C:
+			if len(t.refused) == 0 {
+				continue
+			}
+		}
+		if members, complete := t.gather(); complete {
+			t.apply(fabio.Build(members, t.config.ConsulTags, t.env))
+			if !t.isKnown() {
+				close(t.known)
+			}
+		}
+	}
+}
+
+// gather starts and ends watches as the catalogue says, and returns the
+// members of each service. A service that the catalogue no longer lists is
+// watched until no member of it asks for anything, so that losing them all is
+// judged in one place. It reports false until every service that was listed at first is
+// known: a table without some of them would lead requests astray.
+func (t *tags) gather() (members map[string][]discovery.Member, complete bool) {
+	gone := make(map[string]*tagWatch)
+	defer func() {
+		for name, w := range gone {
+			w.cancel()
+			<-w.done
+			forget(t.set, "service", name, ofConsul)
+		}
+	}()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.listed == nil {
+		return nil, false
+	}
+	for _, name := range t.listed {
+		if t.watches[name] == nil {
+			t.watches[name] = t.watch(name)
+		}
+	}
+	members, complete = make(map[string][]discovery.Member), true
+	for name, w := range t.watches {
+		switch {
+		case !w.known:
+			complete = complete && t.isKnown()
+		case slices.ContainsFunc(w.members, t.asks):
+			members[name] = w.members
+		case !slices.Contains(t.listed, name):
+			delete(t.watches, name)
+			gone[name] = w // ended once mu is free, which it may be waiting for
+		}
+	}
+	return members, complete
+}
+
+// asks reports whether a member has a tag that is for us.
+func (t *tags) asks(m discovery.Member) bool {
+	return slices.ContainsFunc(m.Tags, func(tag string) bool { return strings.HasPrefix(strings.TrimSpace(tag), t.config.ConsulTags) })
+}
+
+// watch follows a service; t.mu is held.
+func (t *tags) watch(name string) *tagWatch {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &tagWatch{cancel: cancel, done: make(chan struct{})}
+	w.users.Store(&[]*service{})
+	w.source = t.services.registry.Service(consul.Query{Service: name, Up: w.up})
+	go func() {
+		defer close(w.done)
+		_ = w.source.Watch(ctx, func(members []discovery.Member) { // its error is ctx's
+			t.mu.Lock()
+			w.known, w.members = true, members
+			t.mu.Unlock()
+			t.notify()
+		})
+	}()
+	return w
+}
+
+// up reports whether a member of that address passes sluice's own check.
+func (w *tagWatch) up(address string) bool {
+	return slices.ContainsFunc(*w.users.Load(), func(s *service) bool { return s.up(address) })
+}
+
+// apply makes everything as the table says: pools first, then what leads to
+// them, and takes away last what nothing leads to.
+func (t *tags) apply(table fabio.Table) {
+	t.tell(&table)
+	for _, p := range table.Pools {
+		if t.usedByRoutes(&table, p.Name) {
+			t.applyPool(p)
+		}
+	}
+	t.applyRoutes(table.Routes)
+	t.applyListeners(&table)
+	for name, s := range t.pools {
+		if !t.usedByRoutes(&table, name) {
+			delete(t.pools, name)
+			delete(t.shown, name)
+			t.services.remove(s)
+			t.logger.Info("a service that tags asked for is gone", "service", s.name)
+		}
+	}
+	t.linkWatches(&table)
+	t.skipped.Set(float64(len(t.problems) + len(t.refused)))
+}
+
+func (t *tags) usedByRoutes(table *fabio.Table, pool string) bool {
+	return slices.ContainsFunc(table.Routes, func(r fabio.Route) bool { return r.Pool == pool })
+}
+
+// applyPool makes a service for p, or changes its members.
+func (t *tags) applyPool(p fabio.Pool) {
+	s := t.pools[p.Name]
+	if s == nil {
+		var err error
+		if s, err = t.addService(p, t.nameOf(p, "tags")); err != nil {
+			t.logger.Error("cannot make a service that tags ask for", "service", p.Name, "err", err)
+			return
+		}
+		t.pools[p.Name] = s
+	}
+	if old, there := t.shown[p.Name]; !there || !old.Equal(p) {
+		t.shown[p.Name] = p
+		s.update(slices.Clone(p.Members))
+	}
+}
+
+// nameOf returns the name of a service for p: its own, or, if that is taken,
+// one that ends in suffix.
+func (t *tags) nameOf(p fabio.Pool, suffix string) string {
+	if t.services.get(p.Name) != nil {
+		return p.Name + "@" + suffix
+	}
+	return p.Name
+}
+
+// addService makes a service for p under a name.
+func (t *tags) addService(p fabio.Pool, name string) (*service, error) {
+	settings := t.config.Service(p.Name)
+	if !t.config.HasService(p.Name) {
+		settings = t.config.Service(p.Services[0])
+	}
+	settings.Name = name
+	s, err := t.services.add(settings, func(*service, config.Service) (discovery.Source, error) {
+		return fed{t.reportsOf(p.Services)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.httpOnly = false // the table knows who speaks what
+	s.follow()
+	t.logger.Info("made a service that tags ask for", "service", s.name, "consul_services", p.Services)
+	return s, nil
+}
+
+// applyRoutes gives the HTTP listeners the configured routes and those of the
+// tags, if the latter have changed.
+func (t *tags) applyRoutes(routes []fabio.Route) {
+	if slices.EqualFunc(routes, t.routes, fabio.Route.Equal) && t.isKnown() {
+		return
+	}
+	all := configuredRoutes(t.config, t.services)
+	for _, r := range routes {
+		all = append(all, t.l7Route(r))
+	}
+	if err := t.fronts.setRoutes(all); err != nil {
+		t.logger.Error("cannot use the routes that tags ask for; the old ones stay", "err", err)
+		return
+	}
+	t.routes = routes
+	t.logger.Info("routes changed as tags ask for", "routes", len(routes))
+}
+
+func (t *tags) l7Route(r fabio.Route) l7.Route {
+	route := l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip}
+	if s := t.pools[r.Pool]; s != nil {
+		route.Balancer = s.balancer
+	}
+	return route
+}
+
+// applyListeners opens the TCP listeners that are new, changes the members of
+// the others, and closes those that nobody asks for. Connections live on.
+func (t *tags) applyListeners(table *fabio.Table) {
+	pools := make(map[string]fabio.Pool)
+	for _, p := range table.Pools {
+		pools[p.Name] = p
+	}
+	wanted, refused := make(map[string]bool), make(map[string]string)
+	for _, l := range table.Listeners {
+		wanted[l.Addr] = true
+		p := pools[l.Pool]
+		open := t.listeners[l.Addr]
+		if open == nil {
+			var err error
+			if open, err = t.open(l.Addr, p); err != nil {
+				refused[l.Addr] = err.Error()
+				if t.refused[l.Addr] != err.Error() {
+					t.logger.Error("cannot open a TCP listener that tags ask for; trying again", "addr", l.Addr, "service", p.Name, "err", err)
+				}
+				continue
+			}
+			t.listeners[l.Addr] = open
+		}
+		if !slices.EqualFunc(open.members, p.Members, discovery.Member.Equal) {
+			open.members = p.Members
+			open.service.update(slices.Clone(p.Members))
+		}
+	}
+	t.refused = refused
+	for addr, l := range t.listeners {
+		if !wanted[addr] {
+			delete(t.listeners, addr)
+			t.fronts.leave(l.front)
+			t.services.remove(l.service)
+		}
+	}
+}
+
+// open opens a listener for the members of p.
+func (t *tags) open(addr string, p fabio.Pool) (*tagListener, error) {
+	l := &tagListener{members: p.Members}
+	name := t.nameOf(p, addr)
+	var err error
+	l.front, err = t.fronts.add(name, addr, func() (*service, error) {
+		var err error
+		if l.service, err = t.addService(p, name); err == nil {
+			l.service.update(slices.Clone(p.Members))
+		}
+		return l.service, err
+	})
+	if err != nil {
+		if l.service != nil {
+			t.services.remove(l.service)
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// linkWatches tells each watch which services hold its members.
+func (t *tags) linkWatches(table *fabio.Table) {
+	users := make(map[string][]*service)
+	for _, p := range table.Pools {
+		for _, name := range p.Services {
+			if s := t.pools[p.Name]; s != nil {
+				users[name] = append(users[name], s)
+			}
+			for _, l := range table.Listeners {
+				if open := t.listeners[l.Addr]; l.Pool == p.Name && open != nil {
+					users[name] = append(users[name], open.service)
+				}
+			}
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, w := range t.watches {
+		list := users[name]
+		w.users.Store(&list)
+	}
+}
+
+// tell drops from the table what cannot be done, and logs each problem once.
+func (t *tags) tell(table *fabio.Table) {
+	configured := make(map[string]bool)
+	for _, r := range t.config.Routes {
+		configured[r.Host+r.Path] = true
+	}
+	table.Routes = slices.DeleteFunc(table.Routes, func(r fabio.Route) bool {
+		reason := ""
+		switch {
+		case configured[r.Host+r.Path]:
+			reason = "--route has the same route"
+		case len(t.config.L7) == 0:
+			reason = "there is no --l7 to listen for it"
+		default:
+			reason = t.fronts.cannotRoute(r)
+		}
+		if reason != "" {
+			table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Reason: reason})
+		}
+		return reason != ""
+	})
+	problems := make(map[fabio.Problem]bool)
+	for _, p := range table.Problems {
+		problems[p] = true
+		if t.problems[p] {
+			continue
+		}
+		msg := "skipped a tag"
+		if p.Used {
+			msg = "ignored a part of a tag"
+		}
+		t.logger.Warn(msg, "service", p.Service, "id", p.ID, "tag", p.Tag, "reason", p.Reason)
+	}
+	t.problems = problems
+}
+
+// reportsOf returns what tells how the watches of services in Consul are
+// doing.
+func (t *tags) reportsOf(services []string) func() []discovery.Report {
+	return func() (all []discovery.Report) {
+		t.mu.Lock()
+		var sources []*consul.Service
+		for _, name := range services {
+			if w := t.watches[name]; w != nil {
+				sources = append(sources, w.source)
+			}
+		}
+		t.mu.Unlock()
+		for _, s := range sources {
+			all = append(all, s.Reports()...)
+		}
+		return all
+	}
+}
+
+// isKnown reports whether a complete table has been applied.
+func (t *tags) isKnown() bool {
+	select {
+	case <-t.known:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitFirst waits until a complete table has been applied, at most until
+// limit, and says what is missing.
+func (t *tags) awaitFirst(limit time.Time) (missing []string) {
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-t.known:
+	case <-time.After(time.Until(limit)):
+	}
+	return t.unknown()
+}
+
+// unknown says what is not known yet.
+func (t *tags) unknown() []string {
+	if t == nil || t.isKnown() {
+		return nil
+	}
+	return []string{"the services with tags " + t.config.ConsulTags}
+}
+
+// troubles returns what is wrong with the catalogue, in words.
+func (t *tags) troubles() (all []string) {
+	if t == nil {
+		return nil
+	}
+	for _, r := range t.catalog.Reports() {
+		if r.Trouble != "" {
+			all = append(all, fmt.Sprintf("%s: %s, since %s", r.Source, r.Trouble, r.Since.UTC().Format(time.RFC3339)))
+		}
+	}
+	return all
+}
+
+// fed is the source of a service whose members somebody else sets.
+type fed struct{ reports func() []discovery.Report }
+
+// Watch waits for ctx.
+func (f fed) Watch(ctx context.Context, _ func([]discovery.Member)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Reports tells what the sources behind it do.
+func (f fed) Reports() []discovery.Report { return f.reports() }
