@@ -42,6 +42,7 @@ var forbidden = []struct {
 	{edge{"", "github.com/valyala/fasthttp", "fasthttp is l7's affair"}, []string{"sluice/l7"}},
 	{edge{"", "github.com/hashicorp/consul/api", "one package speaks to Consul"}, []string{"sluice/discovery/consul"}},
 	{edge{"sluice/discovery/fabio", "sluice/discovery/consul", "tags and members in, a table out: it knows no registry"}, nil},
+	{edge{"", "github.com/miekg/dns", "one package speaks DNS"}, []string{"sluice/discovery/dns"}},
 	{edge{"", "expvar", "its import publishes on the default mux"}, nil},
 }
 

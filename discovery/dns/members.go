@@ -1,0 +1,122 @@
+package dns
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"sluice/discovery"
+	"sluice/pkg/backend"
+)
+
+// spread is by how much weights are multiplied where they have to be divided,
+// or where 0 has to be less than the least.
+const spread = 100
+
+// server is what an SRV record names, with its addresses.
+type server struct {
+	target           string
+	port             uint16
+	priority, weight uint16
+	addrs            []netip.Addr
+}
+
+// addressesOf returns the addresses in A and AAAA records.
+func addressesOf(list []dns.RR) (addrs []netip.Addr) {
+	for _, rr := range list {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		}
+		if a, ok := netip.AddrFromSlice(ip); ok && !a.IsUnspecified() {
+			addrs = append(addrs, a.Unmap())
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
+}
+
+// membersAt returns a member at each address.
+func membersAt(addrs []netip.Addr, port uint16) (members []discovery.Member) {
+	for _, a := range addrs {
+		addr := netip.AddrPortFrom(a, port).String()
+		members = append(members, discovery.Member{Target: backend.Target{ID: addr, Address: addr, Weight: 1}})
+	}
+	return members
+}
+
+// membersOf returns the members that servers are. Those of the lowest priority
+// of which not all members are down get a weight, the others 0.
+func membersOf(servers []server, down func(address string) bool) (members []discovery.Member) {
+	servers = slices.Clone(servers)
+	slices.SortFunc(servers, func(a, b server) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), strings.Compare(a.target, b.target), cmp.Compare(a.port, b.port))
+	})
+	type tiered struct {
+		discovery.Member
+		priority uint16
+	}
+	var all []tiered
+	seen := make(map[string]bool)
+	scale := scaleOf(servers)
+	for _, s := range servers {
+		for _, a := range s.addrs {
+			addr := netip.AddrPortFrom(a, s.port).String()
+			if seen[addr] {
+				continue // another record, of the same or a later priority
+			}
+			seen[addr] = true
+			weight := min(max(int(s.weight)*scale/len(s.addrs), 1), backend.MaxWeight)
+			all = append(all, tiered{discovery.Member{Target: backend.Target{
+				ID: s.target + ":" + strconv.Itoa(int(s.port)) + "/" + a.String(), Address: addr, Weight: weight,
+			}}, s.priority})
+		}
+	}
+	// If all are down it is the first whose turn it is.
+	turn := uint16(0)
+	if len(all) > 0 {
+		turn = all[0].priority
+	}
+	for _, m := range all {
+		if !down(m.Address) {
+			turn = m.priority
+			break
+		}
+	}
+	for _, m := range all {
+		if m.priority != turn {
+			m.Weight = 0
+		}
+		members = append(members, m.Member)
+	}
+	slices.SortFunc(members, func(a, b discovery.Member) int { return strings.Compare(a.ID, b.ID) })
+	return members
+}
+
+// scaleOf returns by what weights are to be multiplied so that they can be
+// divided among addresses, and 0, which RFC 2782 wants to be a very small
+// chance beside others, can be 1.
+func scaleOf(servers []server) int {
+	most, exact := uint16(1), true
+	for _, s := range servers {
+		most = max(most, s.weight)
+		exact = exact && s.weight > 0 && (len(s.addrs) < 2 || int(s.weight)%len(s.addrs) == 0)
+	}
+	if exact || !slices.ContainsFunc(servers, func(s server) bool { return s.weight > 0 }) {
+		return 1
+	}
+	return max(1, min(spread, backend.MaxWeight/int(most)))
+}
+
+// tiers reports whether servers have more than one priority.
+func tiers(servers []server) bool {
+	return slices.ContainsFunc(servers, func(s server) bool { return s.priority != servers[0].priority })
+}

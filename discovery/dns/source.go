@@ -1,0 +1,430 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/miekg/dns"
+
+	"sluice/discovery"
+)
+
+const (
+	defaultMinTTL = time.Second
+	defaultMaxTTL = time.Minute
+	defaultKeep   = time.Minute
+
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 15 * time.Second
+
+	// tierInterval is how often it is looked whether another priority's turn
+	// has come.
+	tierInterval = 100 * time.Millisecond
+
+	resolvConf = "/etc/resolv.conf"
+)
+
+// Config says what is resolved and how.
+type Config struct {
+	// Service is the service's name, for logs and metrics.
+	Service string
+	// Name is what is resolved: HOST:PORT for addresses, or _SERVICE._PROTO.NAME
+	// for SRV records. See ParseName.
+	Name string
+	// Servers are asked, host:port, one after the other. Empty means those of
+	// /etc/resolv.conf, whose search list then counts too.
+	Servers []string
+	// MinTTL and MaxTTL bound the time from one resolution to the next. 0
+	// means 1 s and 1 min.
+	MinTTL, MaxTTL time.Duration
+	// Keep is how long an answer that says that there is nothing must last
+	// before it is believed. 0 means 1 min, negative at once.
+	Keep time.Duration
+	// Down reports whether sluice's own check of an address fails. It decides
+	// whose turn it is among SRV priorities; nil means that nobody is. It must
+	// be quick and safe for concurrent use.
+	Down func(address string) bool
+	// Logger takes one line when resolving begins to fail and one when it is
+	// well again. Nil means that nothing is logged.
+	Logger *slog.Logger
+	// Metrics takes the counters of the service. Nil means that they are kept
+	// nowhere.
+	Metrics *metrics.Set
+}
+
+// Source resolves one name. It is watched once.
+type Source struct {
+	config   Config
+	host     string
+	port     uint16 // 0: SRV
+	resolver resolver
+	metrics  *sourceMetrics
+
+	// What follows belongs to the watch.
+	good     map[uint16][]netip.Addr // the last good addresses of the host, by type
+	servers  []server                // the last good SRV records
+	targets  map[string]*found       // the last good addresses of SRV targets, by name
+	empty    time.Time               // when answers began to say that there is nothing
+	failures int                     // in a row
+	last     []discovery.Member
+	reported bool
+
+	// mu protects the fields below.
+	mu      sync.Mutex
+	trouble string
+	since   time.Time
+	kept    int
+}
+
+// found are addresses by the type of their records.
+type found map[uint16][]netip.Addr
+
+var _ discovery.Source = (*Source)(nil)
+
+// ParseName takes apart what Config.Name says; port is 0 for SRV records.
+func ParseName(name string) (host string, port uint16, err error) {
+	if strings.HasPrefix(name, "_") && !strings.Contains(name, ":") {
+		host = name
+	} else {
+		var text string
+		if host, text, err = net.SplitHostPort(name); err != nil {
+			return "", 0, fmt.Errorf("%q is neither HOST:PORT nor _SERVICE._PROTO.NAME", name)
+		}
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("port %q of %q is not a number from 1 to 65535", text, name)
+		}
+		port = uint16(n)
+	}
+	if _, ok := dns.IsDomainName(host); !ok || host == "" || strings.ContainsAny(host, " \t/=@,") {
+		return "", 0, fmt.Errorf("%q of %q is not a name that can be resolved", host, name)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "", 0, fmt.Errorf("%q is an address, which needs no resolving", host)
+	}
+	return host, port, nil
+}
+
+// New returns a source after checking config. It does not resolve anything.
+func New(config Config) (*Source, error) {
+	s := &Source{good: make(map[uint16][]netip.Addr), targets: make(map[string]*found)}
+	var err error
+	if s.host, s.port, err = ParseName(config.Name); err != nil {
+		return nil, err
+	}
+	if config.MinTTL == 0 {
+		config.MinTTL = defaultMinTTL
+	}
+	if config.MaxTTL == 0 {
+		config.MaxTTL = max(defaultMaxTTL, config.MinTTL)
+	}
+	if config.Keep == 0 {
+		config.Keep = defaultKeep
+	}
+	if config.Down == nil {
+		config.Down = func(string) bool { return false }
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Metrics == nil {
+		config.Metrics = metrics.NewSet()
+	}
+	config.Logger = config.Logger.With("service", config.Service, "dns", config.Name)
+	s.config = config
+	s.resolver = resolver{servers: config.Servers, path: resolvConf, read: dns.ClientConfigFromFile}
+	s.metrics = newSourceMetrics(config.Metrics, config.Service)
+	return s, nil
+}
+
+// Reports tells of failures to resolve the name.
+func (s *Source) Reports() []discovery.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []discovery.Report{{Source: "dns " + s.config.Name, Trouble: s.trouble, Since: s.since, Kept: s.kept}}
+}
+
+// Watch resolves the name again and again until ctx ends; see
+// discovery.Source.
+func (s *Source) Watch(ctx context.Context, update func([]discovery.Member)) error {
+	for {
+		ttl, err := s.resolve(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		wait := min(max(ttl, s.config.MinTTL), s.config.MaxTTL)
+		if err != nil {
+			s.failures++
+			s.metrics.errors.Inc()
+			s.tell(err.Error())
+			// Even: not all processes at the same moment.
+			wait = min(maxBackoff, minBackoff<<min(s.failures, 6))
+			wait = wait/2 + rand.N(wait/2)
+		} else {
+			s.failures = 0
+		}
+		if err == nil || s.hasRecords() {
+			s.report(update, err == nil)
+		}
+		if !s.waitFor(ctx, wait, update) {
+			return ctx.Err()
+		}
+	}
+}
+
+// waitFor waits for d, or until ctx ends and then reports false. Where there
+// are several priorities it looks whose turn it is.
+func (s *Source) waitFor(ctx context.Context, d time.Duration, update func([]discovery.Member)) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var turn <-chan time.Time
+	if tiers(s.servers) {
+		ticker := time.NewTicker(tierInterval)
+		defer ticker.Stop()
+		turn = ticker.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-turn:
+			if members := s.members(); !equal(members, s.last) {
+				s.last = members
+				update(slices.Clone(members))
+			}
+		}
+	}
+}
+
+func equal(a, b []discovery.Member) bool { return slices.EqualFunc(a, b, discovery.Member.Equal) }
+
+// hasRecords reports whether there is anything that was good once.
+func (s *Source) hasRecords() bool {
+	return len(s.servers) > 0 || slices.ContainsFunc([]uint16{dns.TypeA, dns.TypeAAAA}, func(t uint16) bool { return len(s.good[t]) > 0 })
+}
+
+// report passes the members on if they are news, or if nothing was passed on
+// yet.
+func (s *Source) report(update func([]discovery.Member), answered bool) {
+	members := s.members()
+	news := !s.reported || !equal(members, s.last)
+	if answered && s.empty.IsZero() {
+		if news {
+			s.metrics.changed.Inc()
+		} else {
+			s.metrics.unchanged.Inc()
+		}
+	}
+	if !news {
+		return
+	}
+	s.last, s.reported = members, true
+	update(slices.Clone(members))
+}
+
+// members returns who is a member by the last good records.
+func (s *Source) members() []discovery.Member {
+	if s.port != 0 {
+		return membersAt(append(slices.Clone(s.good[dns.TypeA]), s.good[dns.TypeAAAA]...), s.port)
+	}
+	return membersOf(s.servers, s.config.Down)
+}
+
+// resolve asks once for everything, and takes over what is good. It returns
+// how long that holds.
+func (s *Source) resolve(ctx context.Context) (ttl time.Duration, err error) {
+	if s.port != 0 {
+		var next found
+		next, ttl, err = s.addresses(ctx, s.host, s.good)
+		if err != nil && len(next) == 0 {
+			return ttl, err
+		}
+		if s.nothing(err == nil && next.count() == 0, err) {
+			return s.config.MinTTL, err
+		}
+		s.good = next
+		return ttl, err
+	}
+	return s.resolveSRV(ctx)
+}
+
+func (f found) count() (n int) {
+	for _, addrs := range f {
+		n += len(addrs)
+	}
+	return n
+}
+
+// addresses resolves a host's addresses. Of a family for which there is no
+// answer those in last stay, and the error says so; next is empty if there is
+// none for either.
+func (s *Source) addresses(ctx context.Context, host string, last found) (next found, ttl time.Duration, err error) {
+	ttl = -1
+	next = make(found)
+	type result struct {
+		qtype uint16
+		records
+		err error
+	}
+	results := make(chan result, 2)
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		go func() {
+			r, err := s.resolver.lookup(ctx, host, qtype)
+			results <- result{qtype, r, err}
+		}()
+	}
+	failed := 0
+	for range 2 {
+		r := <-results
+		if r.err != nil {
+			failed++
+			err = errors.Join(err, r.err)
+			next[r.qtype] = last[r.qtype]
+			continue
+		}
+		next[r.qtype] = addressesOf(r.list)
+		if len(r.list) > 0 {
+			ttl = shorter(ttl, r.ttl)
+		}
+	}
+	if failed == 2 {
+		next = nil
+	}
+	return next, ttl, err
+}
+
+// resolveSRV asks for SRV records and for the addresses of their targets.
+func (s *Source) resolveSRV(ctx context.Context) (ttl time.Duration, err error) {
+	r, err := s.resolver.lookup(ctx, s.host, dns.TypeSRV)
+	if err != nil {
+		return 0, err
+	}
+	ttl = r.ttl
+	var servers []server
+	for _, rr := range r.list {
+		srv := rr.(*dns.SRV)
+		if srv.Target == "." || srv.Port == 0 {
+			continue // "decidedly not available" (RFC 2782), or not an address
+		}
+		servers = append(servers, server{target: strings.TrimSuffix(strings.ToLower(srv.Target), "."), port: srv.Port, priority: srv.Priority, weight: srv.Weight})
+	}
+	targets := make(map[string]*found)
+	var problems []error
+	for i := range servers {
+		name := servers[i].target
+		f := targets[name]
+		if f == nil {
+			var life time.Duration
+			f, life, err = s.target(ctx, name, r.more)
+			if err != nil {
+				problems = append(problems, err)
+			}
+			if life >= 0 {
+				ttl = shorter(ttl, life)
+			}
+			targets[name] = f
+		}
+		servers[i].addrs = append(slices.Clone((*f)[dns.TypeA]), (*f)[dns.TypeAAAA]...)
+	}
+	servers = slices.DeleteFunc(servers, func(s server) bool { return len(s.addrs) == 0 })
+	if len(problems) > 0 && len(servers) == 0 {
+		return 0, errors.Join(problems...)
+	}
+	if s.nothing(len(problems) == 0 && len(servers) == 0, errors.Join(problems...)) {
+		return s.config.MinTTL, nil
+	}
+	s.servers, s.targets = servers, targets
+	return ttl, errors.Join(problems...)
+}
+
+// target returns the addresses of an SRV target: those that came along, or
+// those that are resolved, or the last good ones.
+func (s *Source) target(ctx context.Context, name string, more []dns.RR) (*found, time.Duration, error) {
+	var along []dns.RR
+	ttl := time.Duration(-1)
+	for _, rr := range more {
+		h := rr.Header()
+		if (h.Rrtype == dns.TypeA || h.Rrtype == dns.TypeAAAA) && strings.EqualFold(strings.TrimSuffix(h.Name, "."), name) {
+			along = append(along, rr)
+			ttl = shorter(ttl, time.Duration(h.Ttl)*time.Second)
+		}
+	}
+	if len(along) > 0 {
+		return &found{dns.TypeA: addressesOf(along)}, ttl, nil
+	}
+	last := s.targets[name]
+	if last == nil {
+		last = &found{}
+	}
+	next, ttl, err := s.addresses(ctx, name+".", *last)
+	if next == nil {
+		next = *last
+	}
+	return &next, ttl, err
+}
+
+// nothing takes note of whether an answer says that there is nothing, and
+// reports whether that is to be ignored for now. err is what is missing of the
+// answer.
+func (s *Source) nothing(empty bool, err error) (ignored bool) {
+	now := time.Now()
+	if !empty {
+		s.metrics.succeeded(now)
+		s.empty = time.Time{}
+		if err == nil {
+			s.well()
+		}
+		return false
+	}
+	s.metrics.nothing.Inc()
+	if s.empty.IsZero() {
+		s.empty = now
+	}
+	if s.hasRecords() && now.Sub(s.empty) < s.config.Keep {
+		s.tell("the name has no records any more; the last ones stay for " + s.config.Keep.String())
+		return true
+	}
+	s.servers, s.good, s.targets = nil, make(found), make(map[string]*found)
+	s.tell("the name has no records")
+	return false
+}
+
+// well takes note of a good answer.
+func (s *Source) well() {
+	s.mu.Lock()
+	before := s.trouble
+	since := s.since
+	s.trouble, s.since, s.kept = "", time.Time{}, 0
+	s.mu.Unlock()
+	if before != "" {
+		s.config.Logger.Info("the name is resolved again", "after", time.Since(since).Round(time.Millisecond).String())
+	}
+}
+
+// tell takes note of trouble, and logs it when it is new.
+func (s *Source) tell(trouble string) {
+	kept := len(s.last)
+	s.mu.Lock()
+	first := s.trouble == ""
+	if first {
+		s.since = time.Now()
+	}
+	s.trouble, s.kept = trouble, kept
+	s.mu.Unlock()
+	if first {
+		s.config.Logger.Warn("cannot resolve the name", "kept_members", kept, "err", trouble)
+	}
+}
