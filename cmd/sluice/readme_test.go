@@ -92,7 +92,8 @@ func TestReadmeMetrics(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Start(t)
 	_, addrs := startEchos(t, 1)
-	s := startSluice(t, "--consul="+agent.Addr(), "--consul-tags=urlprefix-", "--l4=127.0.0.1:0=static", "--backend=static="+addrs[0], "--access-log")
+	s := startSluice(t, "--consul="+agent.Addr(), "--consul-tags=urlprefix-",
+		"--service=static,file=/nonexistent.yaml,dns=static.invalid:80", "--dns-server=127.0.0.1:1", "--l4=127.0.0.1:0=static", "--backend=static="+addrs[0], "--access-log")
 	s.addr("l7")
 	status, body := get("http://" + s.addr("admin") + "/metrics")
 	if status != http.StatusOK {

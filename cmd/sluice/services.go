@@ -13,6 +13,8 @@ import (
 
 	"sluice/discovery"
 	"sluice/discovery/consul"
+	"sluice/discovery/dns"
+	"sluice/discovery/file"
 	"sluice/pkg/admin"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
@@ -132,12 +134,42 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 // sources returns the source that the settings of a service name, or the union
 // of several.
 func (ss *services) sources(s *service, settings config.Service) (discovery.Source, error) {
+	var all discovery.Union
 	if static := ss.config.StaticBackends(s.name); len(static) > 0 {
-		return staticSource(static), nil
+		all = append(all, discovery.Named{Name: "static", Source: staticSource(static)})
 	}
-	return ss.registry.Service(consul.Query{
-		Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up,
-	}), nil
+	if settings.File != "" {
+		all = append(all, discovery.Named{Name: "file", Source: file.New(file.Config{
+			Service: s.name, Path: settings.File, Logger: ss.logger, Metrics: ss.set,
+		})})
+	}
+	if settings.DNS != "" {
+		source, err := dns.New(ss.dnsConfig(s, settings))
+		if err != nil {
+			return nil, fmt.Errorf("--service: %q: dns=%w", s.name, err)
+		}
+		all = append(all, discovery.Named{Name: "dns", Source: source})
+	}
+	if ss.config.InConsul(s.name) {
+		all = append(all, discovery.Named{Name: "consul", Source: ss.registry.Service(consul.Query{
+			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up,
+		})})
+	}
+	if len(all) == 1 {
+		return all[0].Source, nil // whose IDs need no prefix
+	}
+	return all, nil
+}
+
+func (ss *services) dnsConfig(s *service, settings config.Service) dns.Config {
+	c := dns.Config{
+		Service: s.name, Name: settings.DNS, MinTTL: ss.config.DNSMinTTL, MaxTTL: ss.config.DNSMaxTTL, Keep: orNever(ss.config.DNSKeep),
+		Down: s.down, Logger: ss.logger, Metrics: ss.set,
+	}
+	for _, server := range ss.config.DNSServers {
+		c.Servers = append(c.Servers, string(server))
+	}
+	return c
 }
 
 func staticSource(backends []config.Backend) discovery.Static {
@@ -152,6 +184,13 @@ func staticSource(backends []config.Backend) discovery.Static {
 func (s *service) up(address string) bool {
 	return s.checks.made(address) && slices.ContainsFunc(s.pool.Snapshot().All, func(b *backend.Backend) bool {
 		return b.Addr() == address && b.State() == backend.Up
+	})
+}
+
+// down reports whether a member of that address fails sluice's own check.
+func (s *service) down(address string) bool {
+	return slices.ContainsFunc(s.pool.Snapshot().All, func(b *backend.Backend) bool {
+		return b.Addr() == address && b.State() == backend.Down
 	})
 }
 

@@ -37,6 +37,16 @@ type Config struct {
 	Consul string `yaml:"consul"`
 	// ConsulDatacenter is whose catalogue is asked; empty means the agent's.
 	ConsulDatacenter string `yaml:"consul-datacenter"`
+	// DNSServers are asked for names, as host:port; empty means those of the
+	// system.
+	DNSServers []DNSServer `yaml:"dns-server"`
+	// DNSMinTTL and DNSMaxTTL bound the time from one resolution of a name to
+	// the next.
+	DNSMinTTL time.Duration `yaml:"dns-min-ttl"`
+	DNSMaxTTL time.Duration `yaml:"dns-max-ttl"`
+	// DNSKeep is how long an answer that a name has no records must last before
+	// it is believed.
+	DNSKeep time.Duration `yaml:"dns-keep"`
 	// ConsulTags is the prefix of tags by which instances in Consul ask for
 	// routes and TCP listeners, in Fabio's form; empty means that none do.
 	ConsulTags string `yaml:"consul-tags"`
@@ -127,6 +137,9 @@ func Default() Config {
 	return Config{
 		Strategy:            "p2c",
 		ConsulKeep:          10 * time.Minute,
+		DNSMinTTL:           time.Second,
+		DNSMaxTTL:           time.Minute,
+		DNSKeep:             time.Minute,
 		Admin:               "127.0.0.1:9900",
 		HealthInterval:      2 * time.Second,
 		HealthFastInterval:  30 * time.Millisecond,
@@ -221,6 +234,8 @@ type Service struct {
 	Consul     string // its name in Consul; empty: Name
 	Datacenter string // in Consul; empty: Config.ConsulDatacenter
 	Tag        string // only instances with this tag; empty: all
+	DNS        string // what is resolved, HOST:PORT or an SRV name; empty: nothing
+	File       string // path of a list of members; empty: none
 	Check      string // tcp, http:/PATH or none; empty: what a member asks for, or tcp
 
 	ProxyOut         int           // version of the PROXY header that backends get; 0: none
@@ -301,6 +316,16 @@ func (c *Config) Service(name string) Service {
 	}
 	s.ServiceHealth = s.ServiceHealth.withDefaults(c)
 	return s
+}
+
+// InConsul reports whether members of the service are looked up in Consul: if
+// its settings say so, or if they come from nowhere else.
+func (c *Config) InConsul(name string) bool {
+	if c.asksConsul(name) {
+		return true
+	}
+	s := c.Service(name)
+	return s.DNS == "" && s.File == "" && len(c.StaticBackends(name)) == 0
 }
 
 // HasService reports whether there are settings for the named service alone.

@@ -40,7 +40,7 @@ func TestParseSuccess(t *testing.T) {
 	backend("web=[fe80::1]:80,weight=0,zone=a")
 	backend("web=app.local:80,weight=65535")
 	service := func(s string) { t.Helper(); v, err := ParseService(s); f(v, err, s) }
-	service("web,strategy=least_conn,consul=web-prod,dc=east,tag=v2,check=http:/health?full=1")
+	service("web,strategy=least_conn,consul=web-prod,dc=east,tag=v2,dns=web.internal:80,file=/etc/web.yaml,check=http:/health?full=1")
 	service("web,check=none")
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
 	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s")
@@ -105,6 +105,18 @@ func TestParseFailure(t *testing.T) {
 	service("web,max-ejection=101", `max-ejection="101" is not a number from 0 to 100`)
 	service("web,slow-start=2h", `slow-start="2h" is not a duration from 0 to 1h0m0s`)
 	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
+	service("web,dns=web.internal", "is neither HOST:PORT nor")
+	service("web,dns=web.internal:0", "is not a number from 1")
+	for spec, want := range map[string]string{"10.0.0.1": "10.0.0.1:53", "::1": "[::1]:53", "[::1]": "[::1]:53", "[::1]:5353": "[::1]:5353", "10.0.0.1:1": "10.0.0.1:1"} {
+		if got, err := ParseDNSServer(spec); err != nil || string(got) != want {
+			t.Fatalf("unexpected DNS server for %q; got %q, %v; want %q", spec, got, err, want)
+		}
+	}
+	for _, spec := range []string{"", "dns.example.com", "10.0.0.1:0", "10.0.0.1:x"} {
+		if got, err := ParseDNSServer(spec); err == nil {
+			t.Fatalf("unexpected success for DNS server %q: %q", spec, got)
+		}
+	}
 	if _, err := ParseCIDR("10.0.0.0/33"); err == nil {
 		t.Fatal("unexpected success for a bad network")
 	}
@@ -247,8 +259,15 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Consul, c.ConsulTags = "c:1", "a b" }, "--consul-tags: \"a b\" has spaces")
 	f(func(c *Config) { *c = Default(); c.Demo, c.Consul, c.ConsulTags = true, "c:1", "x" }, "--consul-tags: contradicts --demo")
 	f(func(c *Config) { c.ConsulKeep = -1 }, "--consul-keep: -1ns is below 0")
-	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc= or tag= but its members")
-	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc= or tag= but its members")
+	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no --consul")
+	f(func(c *Config) { c.Consul, c.Services = "c:1", []Service{{Name: "db", Tag: "x"}} }) // two sources
+	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", DNS: "db.internal:1"}} })
+	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", File: "db.yaml"}} })
+	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", Consul: "pg", File: "db.yaml"}} },
+		"--service: \"db\" has consul=, dc= or tag= but there is no --consul")
+	f(func(c *Config) { c.DNSMinTTL, c.DNSKeep = 0, -1 }, "--dns-min-ttl: 0s is not above 0", "--dns-keep: -1ns is below 0")
+	f(func(c *Config) { c.DNSMinTTL = time.Hour }, "--dns-max-ttl: 1m0s is less than --dns-min-ttl 1h0m0s")
+	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no")
 	f(func(c *Config) { c.Strategy = "fastest" }, "--strategy: unknown strategy")
 	f(func(c *Config) { c.HealthInterval, c.HealthTimeout = 0, -1 }, "--health-interval: 0s", "--health-timeout: -1ns")
 	f(func(c *Config) { c.HealthRise, c.HealthFall = 0, -1 }, "--health-rise", "--health-fall")

@@ -381,7 +381,7 @@ func ParseService(spec string) (Service, error) {
 
 func (s *Service) keys() []string {
 	return append([]string{
-		"service", "strategy", "consul", "dc", "tag", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"service", "strategy", "consul", "dc", "tag", "dns", "file", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
 	}, s.ServiceHealth.keys()...)
 }
@@ -396,6 +396,10 @@ func (s *Service) set(key, value string) (err error) {
 		s.Consul = value
 	case "dc":
 		s.Datacenter = value
+	case "dns":
+		s.DNS = value
+	case "file":
+		s.File = value
 	case "tag":
 		s.Tag = value
 	case "check":
@@ -449,6 +453,15 @@ func (s *Service) check() error {
 	case s.TLS == "skip-verify" && s.TLSCA != "":
 		return fmt.Errorf("tls-ca=%s is of no use with tls=skip-verify", s.TLSCA)
 	}
+	if s.DNS != "" && !strings.HasPrefix(s.DNS, "_") {
+		host, port, err := net.SplitHostPort(s.DNS)
+		if err != nil || host == "" {
+			return fmt.Errorf("dns=%s is neither HOST:PORT nor _SERVICE._PROTO.NAME", s.DNS)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("port %q of dns=%s is not a number from 1 to 65535", port, s.DNS)
+		}
+	}
 	if s.Check != "" {
 		return checkCheck(s.Check)
 	}
@@ -462,7 +475,7 @@ func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, Par
 // String returns the line that ParseService reads.
 func (s Service) String() string {
 	options := []pair{
-		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"check", s.Check},
+		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
 		{"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
 	}
@@ -480,6 +493,29 @@ func (s Service) String() string {
 
 // MarshalText is String.
 func (s Service) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// DNSServer is the address of a DNS server, host:port.
+type DNSServer string
+
+// ParseDNSServer reads IP[:PORT]; the port is 53 if it is not given.
+func ParseDNSServer(s string) (DNSServer, error) {
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return DNSServer(netip.AddrPortFrom(a, 53).String()), nil
+	}
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil || ap.Port() == 0 {
+		return "", fmt.Errorf("want the address of a DNS server, IP or IP:PORT")
+	}
+	return DNSServer(ap.String()), nil
+}
+
+// UnmarshalYAML reads what ParseDNSServer reads.
+func (d *DNSServer) UnmarshalYAML(n *yaml.Node) (err error) {
+	if *d, err = ParseDNSServer(n.Value); err != nil {
+		return yamlError(n, fmt.Errorf("%q: %w", n.Value, err))
+	}
+	return nil
+}
 
 // CIDR is a network.
 type CIDR struct{ netip.Prefix }

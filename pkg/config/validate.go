@@ -130,7 +130,7 @@ func (v *validation) services() {
 		setting[l.Service] = "l4"
 	}
 	for _, name := range used {
-		if len(c.StaticBackends(name)) == 0 && c.Consul == "" {
+		if c.InConsul(name) && c.Consul == "" && !c.asksConsul(name) {
 			v.add(setting[name], "service %q is not known; add --backend %s=HOST:PORT, or --consul ADDR to look it up", name, name)
 		}
 	}
@@ -160,16 +160,18 @@ func (v *validation) services() {
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		}
-		if s.Consul == "" && s.Tag == "" && s.Datacenter == "" {
-			continue
-		}
-		switch {
-		case len(c.StaticBackends(s.Name)) > 0:
-			v.add("service", "%q has consul=, dc= or tag= but its members are given by --backend", s.Name)
-		case c.Consul == "":
+		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
 		}
 	}
+}
+
+// asksConsul reports whether the settings of a service say something about its
+// members in Consul.
+func (c *Config) asksConsul(name string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool {
+		return s.Name == name && (s.Consul != "" || s.Datacenter != "" || s.Tag != "")
+	})
 }
 
 // behaviour checks how everything is to behave.
@@ -210,6 +212,12 @@ func (v *validation) behaviour() {
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("consul-keep", c.ConsulKeep)
+	positive("dns-min-ttl", c.DNSMinTTL)
+	positive("dns-max-ttl", c.DNSMaxTTL)
+	notNegative("dns-keep", c.DNSKeep)
+	if c.DNSMaxTTL < c.DNSMinTTL && c.DNSMaxTTL > 0 {
+		v.add("dns-max-ttl", "%v is less than --dns-min-ttl %v", c.DNSMaxTTL, c.DNSMinTTL)
+	}
 	notNegative("drain-delay", c.DrainDelay)
 	notNegative("drain-timeout", c.DrainTimeout)
 	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {
