@@ -38,18 +38,6 @@ func up(t *testing.T, admin string, n int) {
 	})
 }
 
-// metric returns the value of a series, "" if there is none.
-func metric(t *testing.T, admin, series string) string {
-	t.Helper()
-	_, body := get("http://" + admin + "/metrics")
-	for line := range strings.Lines(body) {
-		if rest, ok := strings.CutPrefix(line, series+" "); ok {
-			return strings.TrimSpace(rest)
-		}
-	}
-	return ""
-}
-
 // TestConsulEmptied restarts Consul without its data under load: what still
 // works is kept and said to be kept, what dies goes, and what is registered
 // again is as before.
@@ -65,7 +53,7 @@ func TestConsulEmptied(t *testing.T) {
 	up(t, admin, 3)
 	l := startLoad(100, s.addr("l4"), s.addr("l7"))
 	agent.Restart()
-	eventually(t, "members are said to be kept", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "3" })
+	eventually(t, "members are said to be kept", func() bool { return metric(admin, `sluice_consul_kept_members{service="echo"}`) == 3 })
 	status, body := get("http://" + admin + "/readyz")
 	if status != http.StatusOK || !strings.Contains(body, "service echo, consul "+agent.Addr()+": Consul lost these members all at once") || !strings.Contains(body, "3 members kept") {
 		t.Errorf("unexpected readiness; got %d: %s", status, body)
@@ -85,12 +73,12 @@ func TestConsulEmptied(t *testing.T) {
 	echos[2].wait()
 	l.excuse(time.Now())
 	t.Logf("out after %v", eventually(t, "the dead one is not used", func() bool { return !backends(t, admin)[addrs[2]].Eligible }))
-	eventually(t, "the dead one is forgotten", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "2" })
+	eventually(t, "the dead one is forgotten", func() bool { return metric(admin, `sluice_consul_kept_members{service="echo"}`) == 2 })
 
 	for i, addr := range addrs[:2] {
 		register(t, agent, fmt.Sprintf("echo-%d", i), "echo", addr)
 	}
-	eventually(t, "nothing is kept", func() bool { return metric(t, admin, `sluice_consul_kept_members{service="echo"}`) == "0" })
+	eventually(t, "nothing is kept", func() bool { return metric(admin, `sluice_consul_kept_members{service="echo"}`) == 0 })
 	if _, body := get("http://" + admin + "/readyz"); strings.Contains(body, "details") {
 		t.Errorf("unexpected readiness: %s", body)
 	}

@@ -83,8 +83,8 @@ func TestTagsTCP(t *testing.T) {
 	for _, want := range []string{"cannot open a TCP listener that tags ask for", `"tag":"urlprefix-nopath"`} {
 		eventually(t, "it is said: "+want, func() bool { return strings.Count(s.text(), want) == 1 })
 	}
-	if got := metric(t, admin, "sluice_consul_tags_skipped"); got != "2" {
-		t.Errorf("unexpected number of skipped tags; got %s; want 2", got)
+	if got := metric(admin, "sluice_consul_tags_skipped"); got != 2 {
+		t.Errorf("unexpected number of skipped tags; got %v; want 2", got)
 	}
 
 	// A second instance shares, the first goes into maintenance.
