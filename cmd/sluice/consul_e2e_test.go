@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/consul/api"
 
 	"sluice/discovery/consul/consultest"
 )
@@ -119,5 +122,41 @@ func TestConsulMetadata(t *testing.T) {
 		if n := strings.Count(s.text(), want); n != 1 {
 			t.Errorf("unexpected log; got %d lines with %s; want 1", n, want)
 		}
+	}
+}
+
+// TestRegister follows sluice itself in Consul: registered when ready, again
+// when the agent has lost it, and gone first thing on SIGTERM.
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 1)
+	s := startSluice(t, append(backendArgs(addrs), "--consul="+agent.Addr(), "--health-addr=127.0.0.1:0", "--drain-delay=1h",
+		"--register=lb,port=4711,tag=a,tag=b", "--register=web,port=80,check=http,addr=10.1.2.3,id=web-1")...)
+	admin := s.addr("admin")
+	passing := func(service string) (entries []*api.ServiceEntry) {
+		entries, _, err := agent.API().Health().Service(service, "", true, nil)
+		if err != nil {
+			return nil
+		}
+		return entries
+	}
+	eventually(t, "both are registered", func() bool { return len(passing("lb")) == 1 && len(passing("web")) == 1 })
+	lb, web := passing("lb")[0].Service, passing("web")[0].Service
+	if lb.Address != "127.0.0.1" || lb.Port != 4711 || !slices.Equal(lb.Tags, []string{"a", "b"}) || !strings.HasPrefix(lb.ID, "lb-") {
+		t.Errorf("unexpected registration: %+v", lb)
+	}
+	if web.Address != "10.1.2.3" || web.Port != 80 || web.ID != "web-1" {
+		t.Errorf("unexpected registration: %+v", web)
+	}
+	eventually(t, "its metric says so", func() bool { return metric(admin, `sluice_consul_registered{service="lb"}`) == 1 })
+
+	agent.Restart() // which forgets everything
+	t.Logf("registered again after %v", eventually(t, "both are registered again", func() bool { return len(passing("lb")) == 1 && len(passing("web")) == 1 }))
+
+	s.signal(syscall.SIGTERM)
+	t.Logf("gone after %v", eventually(t, "both are gone", func() bool { return len(passing("lb")) == 0 && len(passing("web")) == 0 }))
+	if status, _ := get("http://" + s.addr("l7") + "/"); status != http.StatusOK {
+		t.Errorf("unexpected answer during the delay; got %d; want 200", status)
 	}
 }

@@ -124,6 +124,7 @@ func (r *reader) define() {
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 	f.StringVar(&c.ConsulDatacenter, "consul-datacenter", c.ConsulDatacenter, "Consul datacenter in which services are looked up that do not say; empty means the agent's own")
+	list(f, &c.Registers, config.ParseRegister, "register", "SERVICE[,key=value...]", "register this process as a service in Consul, whose agent is at --consul, once it is ready, and deregister it first thing on SIGTERM; repeatable. Keys: addr, where clients find it (default the listener's own address, or this machine's as the agent sees it); port (default that of the only listener); id (default made of service, host name and port); tag, repeatable; check, ttl (it tells Consul that it is ready; the default) or http (Consul asks --health-addr)")
 	list(f, &c.DNSServers, config.ParseDNSServer, "dns-server", "IP[:PORT]", "DNS server for dns= of --service; repeatable, asked in order. None means those of /etc/resolv.conf")
 	f.DurationVar(&c.DNSMinTTL, "dns-min-ttl", c.DNSMinTTL, "time for which a resolved name holds at least, whatever its records say")
 	f.DurationVar(&c.DNSMaxTTL, "dns-max-ttl", c.DNSMaxTTL, "and at most")

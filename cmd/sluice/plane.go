@@ -41,6 +41,7 @@ type planeServer struct {
 // plane is the control plane: everything that is not the data path.
 type plane struct {
 	servers []planeServer
+	ready   func() admin.Readiness
 	logger  *slog.Logger
 	wg      sync.WaitGroup
 }
@@ -71,7 +72,7 @@ func bindPlane(c *config.Config, services *services, tags *tags, life *lifecycle
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{logger: logger}
+	p := &plane{ready: ready, logger: logger}
 	var problems []error
 	bind := func(name, flag string, listen func() (*admin.Server, error)) {
 		s, err := listen()

@@ -114,6 +114,7 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	}
 	fronts.serve(failed)
 	life.set(running)
+	registrars := startRegistrars(c, services, fronts, plane, logger)
 	if c.Demo {
 		banner(stdout, fronts, plane)
 	}
@@ -122,8 +123,9 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 	select {
 	case err = <-failed:
 	case sig := <-signals:
-		err = drain(c, sig, life, fronts, logger, signals)
+		err = drain(c, sig, life, registrars, fronts, logger, signals)
 	}
+	registrars.close()
 	stopFollowing()
 	tags.close()
 	services.stop()
@@ -137,7 +139,7 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 
 // drain ends a run without losing a connection that could still finish. A
 // second signal cuts it short and is returned as an error.
-func drain(c *config.Config, sig os.Signal, life *lifecycle, fronts *fronts, logger *slog.Logger, signals <-chan os.Signal) error {
+func drain(c *config.Config, sig os.Signal, life *lifecycle, registrars *registrars, fronts *fronts, logger *slog.Logger, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	again := make(chan os.Signal, 1)
@@ -150,6 +152,7 @@ func drain(c *config.Config, sig os.Signal, life *lifecycle, fronts *fronts, log
 		}
 	}()
 	begin := time.Now()
+	registrars.leave() // first of all: nobody should be led here any more
 	life.set(draining)
 	fronts.drain()
 	logger.Info("draining: not ready, still accepting", "signal", sig.String(), "stage", "delay", "limit", c.DrainDelay)

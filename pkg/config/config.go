@@ -37,6 +37,8 @@ type Config struct {
 	Consul string `yaml:"consul"`
 	// ConsulDatacenter is whose catalogue is asked; empty means the agent's.
 	ConsulDatacenter string `yaml:"consul-datacenter"`
+	// Registers are the services that this process registers itself as.
+	Registers []Register `yaml:"register"`
 	// DNSServers are asked for names, as host:port; empty means those of the
 	// system.
 	DNSServers []DNSServer `yaml:"dns-server"`
@@ -248,6 +250,16 @@ type Service struct {
 	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
 
 	ServiceHealth
+}
+
+// Register is a service in Consul that this process registers itself as.
+type Register struct {
+	Service string
+	Addr    string   // where clients find it; empty: worked out
+	Port    int      // 0: that of the only listener
+	ID      string   // of the instance on its agent; empty: made of service, host name and port
+	Tags    []string // of the instance
+	Check   string   // ttl: it tells Consul that it is ready; http: Consul asks --health-addr; empty: ttl
 }
 
 // Secret is a string that is shown as "***" wherever it is printed, logged or

@@ -42,6 +42,9 @@ func TestParseSuccess(t *testing.T) {
 	service := func(s string) { t.Helper(); v, err := ParseService(s); f(v, err, s) }
 	service("web,strategy=least_conn,consul=web-prod,dc=east,tag=v2,dns=web.internal:80,file=/etc/web.yaml,check=http:/health?full=1")
 	service("web,check=none")
+	register := func(s string) { t.Helper(); v, err := ParseRegister(s); f(v, err, s) }
+	register("lb")
+	register("lb,addr=::1,port=80,id=lb-1,tag=a,tag=b c,check=http")
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
 	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s")
 }
@@ -107,6 +110,13 @@ func TestParseFailure(t *testing.T) {
 	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
 	service("web,dns=web.internal", "is neither HOST:PORT nor")
 	service("web,dns=web.internal:0", "is not a number from 1")
+	register := func(s, want string) { t.Helper(); _, err := ParseRegister(s); f(err, want) }
+	register("", "has no name")
+	register("web,port=70000", "above 65535")
+	register("web,addr=10.0.0.1:80", "neither an IP address")
+	register("web,id=a/b", "no ID can have")
+	register("web,tag=", "tag= is empty")
+	register("web,check=tcp", "known are ttl and http")
 	for spec, want := range map[string]string{"10.0.0.1": "10.0.0.1:53", "::1": "[::1]:53", "[::1]": "[::1]:53", "[::1]:5353": "[::1]:5353", "10.0.0.1:1": "10.0.0.1:1"} {
 		if got, err := ParseDNSServer(spec); err != nil || string(got) != want {
 			t.Fatalf("unexpected DNS server for %q; got %q, %v; want %q", spec, got, err, want)
@@ -265,6 +275,13 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", File: "db.yaml"}} })
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", Consul: "pg", File: "db.yaml"}} },
 		"--service: \"db\" has consul=, dc= or tag= but there is no --consul")
+	f(func(c *Config) { c.Registers = []Register{{Service: "lb"}} }, "--register: \"lb\" needs --consul")
+	f(func(c *Config) { c.Consul, c.Registers = "c:1", []Register{{Service: "lb"}} })
+	f(func(c *Config) {
+		c.Consul, c.L4 = "c:1", append(c.L4, L4{Addr: ":1", Service: "db"})
+		c.Registers = []Register{{Service: "lb"}, {Service: "x", Port: 1, Check: "http"}, {Service: "y", Port: 1}, {Service: "y", Port: 2}}
+	}, "--register: \"lb\" needs port=, for there are 2 listeners", "--register: \"x,port=1,check=http\" needs --health-addr",
+		"--register: \"y,port=2\" has the service and id")
 	f(func(c *Config) { c.DNSMinTTL, c.DNSKeep = 0, -1 }, "--dns-min-ttl: 0s is not above 0", "--dns-keep: -1ns is below 0")
 	f(func(c *Config) { c.DNSMinTTL = time.Hour }, "--dns-max-ttl: 1m0s is less than --dns-min-ttl 1h0m0s")
 	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no")

@@ -140,6 +140,7 @@ func (v *validation) services() {
 	if strings.ContainsAny(c.ConsulTags, " \t\n") {
 		v.add("consul-tags", "%q has spaces; it is what tags begin with, such as urlprefix-", c.ConsulTags)
 	}
+	v.registers()
 	addrs := make(map[string]bool)
 	for _, b := range c.Backends {
 		if !slices.Contains(used, b.Service) {
@@ -163,6 +164,25 @@ func (v *validation) services() {
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
 		}
+	}
+}
+
+// registers checks what the process registers itself as.
+func (v *validation) registers() {
+	c := v.c
+	ids := make(map[string]bool)
+	for _, r := range c.Registers {
+		switch listeners := len(c.Listeners()) + len(c.L7); {
+		case c.Consul == "":
+			v.add("register", "%q needs --consul", r)
+		case r.Port == 0 && listeners != 1:
+			v.add("register", "%q needs port=, for there are %d listeners", r, listeners)
+		case r.Check == "http" && c.HealthAddr == "":
+			v.add("register", "%q needs --health-addr, for Consul to ask", r)
+		case ids[r.Service+r.ID]:
+			v.add("register", "%q has the service and id of another one", r)
+		}
+		ids[r.Service+r.ID] = true
 	}
 }
 
@@ -293,6 +313,7 @@ func (v *validation) demo() {
 		{"backend", len(c.Backends) > 0},
 		{"service", len(c.Services) > 0},
 		{"consul-tags", c.ConsulTags != ""},
+		{"register", len(c.Registers) > 0},
 	} {
 		if x.set {
 			v.add(x.setting, "contradicts --demo, which sets its own")

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/discovery/consul"
+	"sluice/pkg/config"
+)
+
+// deregisterTimeout bounds how long Consul may take to let go of us.
+const deregisterTimeout = 3 * time.Second
+
+// registrars keep this process registered.
+type registrars struct {
+	all    []*consul.Registrar
+	logger *slog.Logger
+	once   sync.Once // guards the end
+	wg     sync.WaitGroup
+}
+
+// startRegistrars registers what is configured.
+func startRegistrars(c *config.Config, services *services, fronts *fronts, plane *plane, logger *slog.Logger) *registrars {
+	rs := &registrars{logger: logger}
+	for _, r := range c.Registers {
+		rs.all = append(rs.all, services.registry.Register(registrationOf(r, services.registry, fronts, plane)))
+	}
+	return rs
+}
+
+func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, plane *plane) consul.Registration {
+	listener := fronts.list()[0].listener.Addr()
+	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags}
+	if g.Port == 0 {
+		g.Port = portOf(listener)
+	}
+	if g.Address == "" {
+		g.Address = addressOf(listener)
+	}
+	if g.Address == "" {
+		g.Address = registry.LocalAddress()
+	}
+	if g.ID == "" {
+		host, err := os.Hostname()
+		if err != nil || strings.ContainsAny(host, " /?#%") {
+			host = "sluice"
+		}
+		g.ID = fmt.Sprintf("%s-%s-%d", r.Service, host, g.Port)
+	}
+	g.Ready = func() (bool, string) {
+		if now := plane.ready(); !now.Ready {
+			return false, strings.Join(now.Reasons, "; ")
+		}
+		return true, "ready"
+	}
+	if r.Check == "http" {
+		for _, s := range plane.servers {
+			if s.name != "health" {
+				continue
+			}
+			host := addressOf(s.server.Addr())
+			if host == "" {
+				host = g.Address
+			}
+			if host == "" {
+				host = "127.0.0.1" // where the agent is
+			}
+			g.HealthURL = "http://" + net.JoinHostPort(host, strconv.Itoa(portOf(s.server.Addr()))) + "/readyz"
+		}
+	}
+	return g
+}
+
+// addressOf returns the address that a listener is bound to, empty if it is
+// bound to all of them.
+func addressOf(a net.Addr) string {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil || ap.Addr().IsUnspecified() {
+		return ""
+	}
+	return ap.Addr().String()
+}
+
+func portOf(a net.Addr) int {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return 0
+	}
+	return int(ap.Port())
+}
+
+// leave begins to deregister everything, the first time it is called.
+func (rs *registrars) leave() {
+	rs.once.Do(func() {
+		for _, r := range rs.all {
+			rs.wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
+				defer cancel()
+				if err := r.Deregister(ctx); err != nil {
+					rs.logger.Warn("Consul did not let go; it will notice that the check fails", "err", err)
+				}
+			})
+		}
+	})
+}
+
+// close deregisters everything and returns when that is over.
+func (rs *registrars) close() {
+	rs.leave()
+	rs.wg.Wait()
+}
