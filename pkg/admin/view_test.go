@@ -144,7 +144,7 @@ func TestZoneView(t *testing.T) {
 	svc.Pool.SetZone("a")
 	member(t, svc, "1").Counters.BytesIn.Add(7)
 	member(t, svc, "2").Counters.BytesOut.Add(8)
-	s := start(t, Config{Services: []Service{svc}})
+	s := start(t, Config{Services: func() []Service { return []Service{svc} }})
 	if body := get(t, s, "/admin/backends").body; !strings.Contains(body, `"own_zone": "a"`) || !strings.Contains(body, `"own_zone_share": 0.5,`) {
 		t.Fatalf("unexpected answer:\n%s", body)
 	}
