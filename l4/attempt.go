@@ -24,6 +24,7 @@ func (errTimeout) Temporary() bool { return true }
 // dialing is what a session needs until it has a backend. It is used again, so
 // that an established session holds nothing of it.
 type dialing struct {
+	tries    *tries // of the session's record
 	attempts [balance.MaxTries]attempt
 	begun    int // attempts
 	running  int // of them
@@ -39,6 +40,10 @@ func (q *sessionList) newDialing(x *session) *dialing {
 		d = q.free[n-1]
 		q.free = q.free[:n-1]
 	}
+	if d.tries == nil {
+		d.tries = &tries{}
+	}
+	x.rec.tries = d.tries
 	for i := range d.attempts {
 		d.attempts[i].x = x
 	}
@@ -64,8 +69,13 @@ func (x *session) stopDialing() {
 		}
 	}
 	x.dialing = nil
+	spare := (*tries)(nil)
+	if d.tries.plain() && x.b != nil {
+		spare, x.rec.tries = d.tries, nil
+		*spare = tries{}
+	}
 	if list := x.list(); !held && len(list.free) < freeDialings { // a goroutine, or a queue, may still hold it
-		*d = dialing{}
+		*d = dialing{tries: spare}
 		list.free = append(list.free, d)
 	}
 }
@@ -90,7 +100,7 @@ func (x *session) dial() {
 			continue
 		}
 		waits, free := false, false
-		if x.rec.full {
+		if x.rec.tries.full {
 			waits, free = x.enqueue()
 		}
 		if !waits && !free {

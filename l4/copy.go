@@ -30,7 +30,7 @@ func (s *Server) serveCopy() error {
 
 // handle walks one connection from accept to its service.
 func (s *Server) handle(client *listen.Conn) {
-	start := time.Now()
+	start := time.Now().UnixNano()
 	setUserTimeout(client.TCPConn, s.cfg.UserTimeout)
 	g, err := client.Handshake(s.closing)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Server) handle(client *listen.Conn) {
 			return
 		}
 	}
-	s.lead(svc, client, &record{client: g.Client, start: start}, g, read)
+	s.lead(svc, client, &record{client: g.Client, start: start, tries: &tries{}}, g, read)
 }
 
 // lead walks a connection from its service to record. read is what its client

@@ -29,7 +29,7 @@ type dialed struct {
 func (s *Server) dial(svc *service, rec *record) (*net.TCPConn, *backend.Backend, Reason) {
 	for {
 		c, b, reason := s.dialOnce(svc, rec)
-		if b != nil || reason == Draining || !rec.full || !svc.await(rec, s.closing.Done()) {
+		if b != nil || reason == Draining || !rec.tries.full || !svc.await(rec, s.closing.Done()) {
 			return c, b, reason
 		}
 	}

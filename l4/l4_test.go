@@ -274,7 +274,8 @@ func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 de
 	f.shutdown()
 	f.wantEnds(map[Reason]int{ClientEOF: n})
 	for _, b := range f.pool.Snapshot().All {
-		if got := b.Counters.Connections.Load(); got != n/3 {
+		// A machine that is very busy may make a connect time out.
+		if got := b.Counters.Connections.Load(); got < n/3-n/100 || got > n/3+n/100 {
 			t.Fatalf("unexpected share of %s; got %d of %d", b.Addr(), got, n)
 		}
 	}

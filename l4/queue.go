@@ -29,7 +29,7 @@ func (x *session) enqueue() (waits, free bool) {
 		return false, false
 	}
 	q.used = true
-	if x.svc.Balancer.HasRoom(x.rec.tried) && x.svc.pool().Leave(&q.waiter) {
+	if x.svc.Balancer.HasRoom(x.rec.tries.tried) && x.svc.pool().Leave(&q.waiter) {
 		return false, true
 	}
 	q.waiting = true
@@ -66,7 +66,7 @@ func (svc *service) await(rec *record, closing <-chan struct{}) bool {
 	if !svc.pool().Await(w, false) {
 		return false
 	}
-	if svc.Balancer.HasRoom(rec.tried) && svc.pool().Leave(w) {
+	if svc.Balancer.HasRoom(rec.tries.tried) && svc.pool().Leave(w) {
 		return true
 	}
 	select {

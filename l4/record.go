@@ -89,27 +89,37 @@ func reasonOf(e relay.End) Reason {
 // unserved returns why a connection found no backend.
 func (rec *record) unserved() Reason {
 	switch {
-	case rec.tried.Len() > 0:
+	case rec.tries.tried.Len() > 0:
 		return DialFailed
-	case rec.full:
+	case rec.tries.full:
 		return Limit
 	}
 	return NoBackend
 }
 
-// record is what is known of a connection when it ends.
+// record is what is known of a connection when it ends. Established ones are
+// many and live long, so it is small.
 type record struct {
 	client  netip.AddrPort
-	start   time.Time
+	start   int64            // unix nanoseconds
 	connect time.Duration    // of the last attempt
-	tried   balance.Tried    // begun with, successful or not
-	full    bool             // of those not tried, none had a slot free
+	tries   *tries           // nil once established, if the first one succeeded
 	backend *backend.Backend // nil if none was reached
 	in, out int64
 	reason  Reason
-	failed  *backend.Backend // the last one that could not be connected to
-	err     error            // why
 }
+
+// tries is how the attempts to connect went.
+type tries struct {
+	tried  balance.Tried    // begun with, successful or not
+	full   bool             // of those not tried, none had a slot free
+	failed *backend.Backend // the last one that could not be connected to
+	err    error            // why
+}
+
+// plain reports whether there is nothing to tell of t: one try, which
+// succeeded.
+func (t *tries) plain() bool { return t.tried.Len() == 1 && t.err == nil }
 
 // serviceMetrics are the counters of one service, built once.
 type serviceMetrics struct {
@@ -183,7 +193,7 @@ func (r *record) judge(duration time.Duration) {
 
 // record counts and logs the outcome of a connection.
 func (s *Server) record(svc *service, r *record) {
-	duration := time.Since(r.start)
+	duration := time.Duration(time.Now().UnixNano() - r.start)
 	svc.metrics.ended[r.reason].Inc()
 	svc.metrics.seconds.Update(duration.Seconds())
 	r.judge(duration)
@@ -208,8 +218,8 @@ func (s *Server) record(svc *service, r *record) {
 		"duration", duration,
 		"more", more,
 	}
-	if r.err != nil {
-		attrs = append(attrs, "failed_backend", r.failed.Addr(), "err", r.err)
+	if t := r.tries; t.err != nil {
+		attrs = append(attrs, "failed_backend", t.failed.Addr(), "err", t.err)
 	}
 	s.log.Warn("connection ended", attrs...)
 }
@@ -218,14 +228,17 @@ func (s *Server) logAccess(svc *service, r *record, duration time.Duration, unse
 	line := accesslog.Record{
 		Message: "connection ended", Listener: "l4", Time: time.Now(), Client: r.client,
 		In: r.in, Out: r.out, Duration: duration, Connect: r.connect,
-		Service: svc.name, Strategy: svc.Balancer.Strategy(), Retries: max(0, r.tried.Len()-1),
+		Service: svc.name, Strategy: svc.Balancer.Strategy(),
 		Reason: r.reason.String(), Failed: unserved,
 	}
 	if r.backend != nil {
 		line.Backend = r.backend.Addr()
 	}
-	if r.err != nil {
-		line.Err = fmt.Errorf("backend %s: %w", r.failed.Addr(), r.err)
+	if t := r.tries; t != nil {
+		line.Retries = max(0, t.tried.Len()-1)
+		if t.err != nil {
+			line.Err = fmt.Errorf("backend %s: %w", t.failed.Addr(), t.err)
+		}
 	}
 	s.cfg.AccessLog.Add(&line)
 }

@@ -58,21 +58,22 @@ func (s *service) pool() *backend.Pool { return s.Balancer.Pool() }
 
 // pick chooses a backend that the connection has not tried and takes its slot,
 // or returns nil if there is none, if enough were tried, or if the retry
-// budget is spent. rec.full then says whether one would do that has no slot
+// budget is spent. rec.tries.full then says whether one would do that has no slot
 // free.
 func (s *service) pick(rec *record) *backend.Backend {
-	rec.full = false
-	retry := rec.tried.Len() > 0
+	t := rec.tries
+	t.full = false
+	retry := t.tried.Len() > 0
 	switch {
-	case rec.tried.Len() == balance.MaxTries:
+	case t.tried.Len() == balance.MaxTries:
 		return nil
 	case retry && !s.RetryBudget.Retry(time.Now()):
 		s.metrics.retriesDenied.Inc()
 		return nil
 	}
-	b := s.Balancer.Pick(balance.Request{Tried: rec.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
+	b := s.Balancer.Pick(balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
 	if b == nil {
-		rec.full = s.Balancer.Full(rec.tried)
+		t.full = s.Balancer.Full(t.tried)
 		return nil
 	}
 	if retry {
@@ -80,7 +81,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 	} else {
 		s.RetryBudget.Attempt()
 	}
-	rec.tried.Add(b)
+	t.tried.Add(b)
 	return b
 }
 
@@ -95,7 +96,7 @@ func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
 // dialFailed notes that an attempt to connect to b failed.
 func (s *service) dialFailed(rec *record, b *backend.Backend, err error) {
 	s.metrics.connectFailures.Inc()
-	rec.err, rec.failed = err, b
+	rec.tries.err, rec.tries.failed = err, b
 	if !ownFault(err) {
 		b.ReportConnectFailure()
 	}

@@ -49,11 +49,11 @@ type session struct {
 	b              *backend.Backend // of server, whose slot is held
 	dialing        *dialing         // nil once established or ended
 	ended          bool
-	spliced        bool // both are sockets, so that large reads can be spliced
+	spliced        bool   // both are sockets, so that large reads can be spliced
+	endedBy        Reason // by the first direction that ended
 
 	up, down flow
-	endedBy  Reason // by the first direction that ended
-	active   int64  // when a byte last moved
+	active   int64 // when a byte last moved
 
 	timer reactor.Timer // the handshake's or the connects', then the idle time's
 	flush reactor.Timer // set while there are bytes not counted yet
@@ -73,7 +73,7 @@ type flow struct {
 // newSession returns the session of a connection that has arrived.
 func (s *Server) newSession(a *listen.Arrival) *session {
 	x := &session{s: s, l: a.Stream.Loop(), client: a.Stream, place: a.Place}
-	x.rec = record{client: a.Client, start: time.Now()}
+	x.rec = record{client: a.Client, start: time.Now().UnixNano()}
 	if a.Local.IsValid() {
 		local := a.Local
 		x.local = &local

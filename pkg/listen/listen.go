@@ -215,7 +215,7 @@ func (l *Listener) acceptFailed(err error, waited time.Duration) time.Duration {
 // Place is a connection's place under the limits of its listener. The zero
 // value is none.
 type Place struct {
-	client netip.Addr // not valid if the client is not tracked
+	client *netip.Addr // nil if the client is not tracked
 	held   bool
 }
 
@@ -250,7 +250,7 @@ func (l *Listener) ExpectsHeader(peer netip.Addr) bool { return l.cfg.Proxy.Expe
 // admitClient enters client into the place of its connection, or reports false
 // if that exceeds a limit.
 func (l *Listener) admitClient(p *Place, client netip.Addr) bool {
-	if l.clients == nil || p.client.IsValid() {
+	if l.clients == nil || p.client != nil {
 		return true
 	}
 	switch l.clients.Enter(client, time.Now()) {
@@ -261,7 +261,7 @@ func (l *Listener) admitClient(p *Place, client netip.Addr) bool {
 		l.Reject(ClientRate, client, nil)
 		return false
 	}
-	p.client = client
+	p.client = &client
 	return true
 }
 
@@ -270,8 +270,8 @@ func (l *Listener) Leave(p Place) {
 	if !p.held {
 		return
 	}
-	if p.client.IsValid() {
-		l.clients.Leave(p.client)
+	if p.client != nil {
+		l.clients.Leave(*p.client)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
