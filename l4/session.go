@@ -3,6 +3,7 @@ package l4
 import (
 	"errors"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
@@ -288,7 +289,7 @@ func (x *session) fill(f *flow, src *reactor.Socket) (int, error) {
 		f.bulk = false
 		return 0, err
 	}
-	n, err := src.Fill(p)
+	n, err := src.Fill(p, math.MaxInt)
 	if n == 0 {
 		x.l.ReturnPipe(p)
 		if errors.Is(err, syscall.EINVAL) { // these two cannot be spliced

@@ -58,13 +58,13 @@ func (p *Pipe) close() {
 	_ = unix.Close(p.w)
 }
 
-// Fill moves what there is to read into p, which must be empty: then ErrAgain
-// means that there is nothing. It is Stream.Read otherwise.
-func (s *Socket) Fill(p *Pipe) (int, error) {
+// Fill moves what there is to read, at most limit bytes, into p, which must be
+// empty: then ErrAgain means that there is nothing. It is Stream.Read otherwise.
+func (s *Socket) Fill(p *Pipe, limit int) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
-	n, errno := splice(int(s.fd), p.w, PipeSize)
+	n, errno := splice(int(s.fd), p.w, min(limit, PipeSize))
 	switch {
 	case errno == unix.EAGAIN:
 		s.readable = false
@@ -81,23 +81,29 @@ func (s *Socket) Fill(p *Pipe) (int, error) {
 }
 
 // Empty moves what is in p to the socket, as much as it takes. It is
-// Stream.Write otherwise.
+// Stream.Write otherwise. That it took less than there is does not mean that
+// it is full, unlike with Write: only EAGAIN promises an event.
 func (s *Socket) Empty(p *Pipe) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
-	n, errno := splice(p.r, int(s.fd), p.held)
-	switch {
-	case errno == unix.EAGAIN:
-		s.writable = false
-		return 0, ErrAgain
-	case errno != 0:
-		return 0, errno
+	moved := 0
+	for p.held > 0 {
+		n, errno := splice(p.r, int(s.fd), p.held)
+		switch {
+		case errno == unix.EAGAIN:
+			s.writable = false
+			if moved == 0 {
+				return 0, ErrAgain
+			}
+			return moved, nil
+		case errno != 0:
+			return moved, errno
+		}
+		p.held -= n
+		moved += n
 	}
-	if p.held -= n; p.held > 0 {
-		s.writable = false
-	}
-	return n, nil
+	return moved, nil
 }
 
 func splice(from, to, limit int) (int, syscall.Errno) {

@@ -100,7 +100,7 @@ func (l *Loop) BorrowPipe() (*Pipe, error) { return nil, os.NewSyscallError("spl
 func (l *Loop) ReturnPipe(*Pipe) {}
 
 // Fill is never called.
-func (s *Socket) Fill(*Pipe) (int, error) { return 0, syscall.ENOSYS }
+func (s *Socket) Fill(*Pipe, int) (int, error) { return 0, syscall.ENOSYS }
 
 // Empty is never called.
 func (s *Socket) Empty(*Pipe) (int, error) { return 0, syscall.ENOSYS }
