@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 	"errors"
+	"math"
 )
 
 const (
@@ -110,6 +111,27 @@ func (b *body) next(p []byte) (data []byte, n int, err error) {
 		n++
 	}
 	return nil, n, nil
+}
+
+// raw returns how many bytes are to come that are data and nothing else, so
+// that they may be passed on unseen, and skip is then told how many were.
+func (b *body) raw() int64 {
+	switch {
+	case b.state != inData || b.length == chunked:
+		return 0
+	case b.length == noLength:
+		return math.MaxInt64
+	}
+	return b.left
+}
+
+func (b *body) skip(n int) {
+	if b.length == noLength {
+		return
+	}
+	if b.left -= int64(n); b.left == 0 {
+		b.state = bodyDone
+	}
 }
 
 // frame takes one byte of a chunked body that is not data.

@@ -37,7 +37,7 @@ type exchange struct {
 	first     []byte                         // what goes out right behind the head: a body, or its beginning
 	data      int                            // bytes of the body in first, without framing
 	inDone    bool                           // all of the request has come
-	held      []byte                         // what the backend does not take yet; borrowed
+	held      backlog                        // what the backend does not take yet
 	deaf      bool                           // the backend takes no more of the request
 
 	// The attempt.
@@ -60,13 +60,13 @@ type exchange struct {
 	resp       response
 	interims   int
 	out        body
-	answered   bool   // its head has come, and is final
-	chunks     bool   // the client gets its body in chunks
-	untilClose bool   // or until its connection ends
-	outDone    bool   // all of it has come
-	pending    []byte // what the client does not take yet; borrowed
-	closing    bool   // it is the last one on its connection
-	started    bool   // the client was sent a byte of it
+	answered   bool    // its head has come, and is final
+	chunks     bool    // the client gets its body in chunks
+	untilClose bool    // or until its connection ends
+	outDone    bool    // all of it has come
+	pending    backlog // what the client does not take yet
+	closing    bool    // it is the last one on its connection
+	started    bool    // the client was sent a byte of it
 	tunnel     *tunnel
 
 	in, sentIn    int64 // body bytes that went to the backend, and those of them that were counted
@@ -87,7 +87,7 @@ func (x *exchange) arm() {
 		d = x.tunnel.idle()
 	case x.up != nil && x.up.connecting:
 		d = cfg.ConnectDeadline
-	case x.up != nil && x.inDone && len(x.held) == 0 && !x.answered:
+	case x.up != nil && x.inDone && x.held.empty() && !x.answered:
 		d = cfg.ResponseTimeout
 	}
 	if x.c.eof && x.tunnel == nil {
@@ -101,15 +101,15 @@ func (x *exchange) timedOut() {
 	switch {
 	case x.tunnel != nil:
 		x.fail(IdleTimeout, nil)
-	case x.c.eof && len(x.pending) == 0 && x.sh.s.cfg.FINTimeout < forever:
+	case x.c.eof && x.pending.empty() && x.sh.s.cfg.FINTimeout < forever:
 		x.fail(ClientAbort, errHalfClosed)
-	case len(x.pending) > 0:
+	case !x.pending.empty():
 		x.fail(ClientStalled, errClientStalled)
 	case x.answered:
 		x.fail(BackendStalled, errBackendStalled)
 	case x.up != nil && x.up.connecting:
 		x.connectFailed(x.up, errConnectTimeout)
-	case !x.inDone && len(x.held) == 0 && !x.deaf:
+	case !x.inDone && x.held.empty() && !x.deaf:
 		x.fail(RequestTimeout, errRequestStalled)
 	default:
 		x.attempt.timeout = true
@@ -122,7 +122,7 @@ func (x *exchange) clientReady() {
 	switch {
 	case x.tunnel != nil:
 		x.pumpTunnel()
-	case x.outDone || len(x.pending) > 0:
+	case x.outDone || !x.pending.empty():
 		if x.pumpDown() {
 			x.fromClient()
 		}
@@ -148,7 +148,7 @@ func (x *exchange) backendReady() {
 	switch {
 	case x.tunnel != nil:
 		x.pumpTunnel()
-	case x.inDone && len(x.held) == 0 || x.deaf:
+	case x.inDone && x.held.empty() || x.deaf:
 		x.pumpDown()
 	default:
 		if x.pumpUp() {
@@ -172,7 +172,7 @@ func (x *exchange) fail(r Reason, err error) {
 	x.reason, x.err = r, err
 	if x.started || r == ClientAbort || r == ClientStalled {
 		c := x.c
-		x.flush() // what has come is the client's; no matter if it takes it
+		_, _ = x.pending.flush(x.sh.l, c.stream) // what has come is the client's; no matter if it takes it
 		if x.untilClose || x.tunnel != nil && r != IdleTimeout {
 			c.stream.Reset() // the end of the connection would be the end of the response
 		}
@@ -198,7 +198,7 @@ func (x *exchange) answer() {
 	x.status = x.reason.status()
 	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter, string(x.req.method) != "HEAD")
 	x.outDone = true
-	if x.toClient(b) && len(x.pending) == 0 {
+	if x.toClient(b) && x.pending.empty() {
 		x.finish()
 	}
 }
@@ -248,7 +248,7 @@ func (x *exchange) finish() {
 	keep, more := !x.closing && x.inDone, !x.inDone
 	if up := x.up; up != nil {
 		x.up = nil
-		if x.inDone && !x.deaf && len(x.held) == 0 && !x.resp.close && x.out.length != noLength {
+		if x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength {
 			x.sh.put(up)
 		} else {
 			up.close(!x.inDone)
@@ -279,15 +279,8 @@ func (x *exchange) end() {
 		x.backend.Release()
 	}
 	l := x.sh.l
-	if x.held != nil {
-		l.Return(x.held)
-	}
-	if x.pending != nil {
-		l.Return(x.pending)
-	}
-	if x.tunnel != nil {
-		x.tunnel.free(l)
-	}
+	x.held.drop(l)
+	x.pending.drop(l)
 	x.c.x = nil
 	x.sh.release(x)
 }

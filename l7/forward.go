@@ -333,10 +333,7 @@ func (x *exchange) again(r Reason, err error) {
 		return
 	}
 	x.dropUpstream(true)
-	if x.held != nil {
-		x.sh.l.Return(x.held)
-		x.held = nil
-	}
+	x.held.drop(x.sh.l)
 	x.resp.reset()
 	x.deaf = false
 	x.tried.Add(x.backend)
@@ -369,9 +366,7 @@ func (x *exchange) send() {
 		x.pumpDown()
 		return
 	}
-	if n < len(b) {
-		x.held = x.sh.l.Borrow(b[n:])
-	}
+	x.held.add(x.sh.l, b[n:])
 	x.arm()
 	if x.inDone {
 		x.watch()
@@ -383,9 +378,9 @@ func (x *exchange) send() {
 // pumpUp moves what can be moved of the request to the backend now.
 func (x *exchange) pumpUp() bool {
 	for moved := 0; ; {
-		if len(x.held) > 0 {
-			if ok := x.flushUp(); !ok || len(x.held) > 0 {
-				return ok
+		if !x.held.empty() {
+			if x.flushUp(); !x.held.empty() {
+				return true
 			}
 		}
 		if x.inDone || x.deaf {
@@ -400,7 +395,11 @@ func (x *exchange) pumpUp() bool {
 		}
 		scratch := x.sh.l.Scratch()
 		buf := scratch[headRoom : len(scratch)-tailRoom]
-		n, err := x.c.stream.Read(buf)
+		n, spliced, err := x.held.splice(x.sh.l, x.c.stream, x.up.stream, x.body.raw())
+		if !spliced {
+			n, err = x.c.stream.Read(buf)
+			x.held.large = n >= bulk
+		}
 		switch {
 		case errors.Is(err, reactor.ErrAgain):
 			return true
@@ -409,7 +408,12 @@ func (x *exchange) pumpUp() bool {
 			return false
 		}
 		moved += n
-		if !x.moveUp(buf[:n]) {
+		if spliced {
+			x.in += int64(n)
+			x.body.skip(n)
+			x.inDone = x.body.done()
+			x.first, x.attempt.replayable = nil, false
+		} else if !x.moveUp(buf[:n]) {
 			return false
 		}
 	}
@@ -446,38 +450,23 @@ func (x *exchange) moveUp(p []byte) bool {
 	}
 	x.attempt.written, x.attempt.replayable = true, false
 	x.in += int64(len(data))
-	if n < len(out) {
-		x.held = x.sh.l.Borrow(out[n:])
-	}
+	x.held.add(x.sh.l, out[n:])
 	x.arm()
 	return true
 }
 
 // flushUp sends what the backend did not take before.
-func (x *exchange) flushUp() bool {
-	n, err := x.up.stream.Write(x.held)
-	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+func (x *exchange) flushUp() {
+	n, err := x.held.flush(x.sh.l, x.up.stream)
+	if err != nil {
 		x.deaf = true // what it says until it breaks off is still read
-		n = len(x.held)
-	} else if n > 0 {
+		x.held.drop(x.sh.l)
+		return
+	}
+	if n > 0 {
 		x.attempt.written = true
 		x.arm()
 	}
-	x.held = x.sh.keep(x.held, n)
-	return true
-}
-
-// keep returns what is left of a borrowed buffer, or nil, when n bytes of it
-// were used.
-func (sh *shard) keep(held []byte, n int) []byte {
-	if n == len(held) {
-		sh.l.Return(held)
-		return nil
-	}
-	if n > 0 {
-		held = held[:copy(held, held[n:])]
-	}
-	return held
 }
 
 // watchIfWhole watches the client if nothing of its request is still to come.

@@ -101,7 +101,7 @@ func (x *exchange) redirect(code int, to []byte, err error) {
 	}
 	b = append(b, "\r\n"...)
 	x.outDone = true
-	if x.toClient(b) && len(x.pending) == 0 {
+	if x.toClient(b) && x.pending.empty() {
 		x.finish()
 	}
 }

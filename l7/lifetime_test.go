@@ -343,3 +343,30 @@ func TestTLS(t *testing.T) {
 	}
 	f.wantMetric(`sluice_l7_failed_total`, 0)
 }
+
+// TestBulkAfterPause lets a client with a small buffer pause, so that splices
+// towards it come back short, and then take the rest: nothing gets stuck.
+func TestBulkAfterPause(t *testing.T) {
+	t.Parallel()
+	const size = 48 << 20
+	want, _, _ := sum(pattern(size))
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		_, _ = io.Copy(w, pattern(size))
+	})
+	f := newFront(t, nil, addr)
+	for range 4 {
+		c := f.raw()
+		_ = c.SetReadBuffer(64 << 10)
+		c.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		resp, err := http.ReadResponse(c.br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if got, n, err := sum(resp.Body); err != nil || got != want {
+			t.Fatalf("unexpected body of %d bytes, %v", n, err)
+		}
+		c.Close()
+	}
+}

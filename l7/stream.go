@@ -18,12 +18,16 @@ const maxFirstRead = 32 << 10
 // pumpDown moves what can be moved of the response to the client now.
 func (x *exchange) pumpDown() bool {
 	for moved := 0; ; {
-		if len(x.pending) > 0 {
-			if ok := x.flush(); !ok {
-				x.fail(ClientAbort, x.err)
+		if !x.pending.empty() {
+			n, err := x.pending.flush(x.sh.l, x.c.stream)
+			if err != nil {
+				x.clientBroke(err)
 				return false
 			}
-			if len(x.pending) > 0 {
+			if n > 0 {
+				x.arm()
+			}
+			if !x.pending.empty() {
 				return true
 			}
 		}
@@ -44,7 +48,16 @@ func (x *exchange) pumpDown() bool {
 		if !x.answered {
 			buf = scratch[halfScratch : halfScratch+maxFirstRead]
 		}
-		n, err := up.stream.Read(buf)
+		var n int
+		var spliced bool
+		var err error
+		if x.answered && !x.chunks {
+			n, spliced, err = x.pending.splice(x.sh.l, up.stream, x.c.stream, x.out.raw())
+		}
+		if !spliced {
+			n, err = up.stream.Read(buf)
+			x.pending.large = n >= bulk
+		}
 		switch {
 		case errors.Is(err, reactor.ErrAgain):
 			return true
@@ -53,11 +66,16 @@ func (x *exchange) pumpDown() bool {
 		}
 		moved += n
 		x.attempt.answered = true
-		if x.answered {
+		switch {
+		case spliced:
+			x.outN += int64(n)
+			x.out.skip(n)
+			x.outDone = x.out.done()
+		case x.answered:
 			if !x.moveDown(buf[:n]) {
 				return false
 			}
-		} else if !x.receiveResponse(buf[:n]) {
+		case !x.receiveResponse(buf[:n]):
 			return false
 		}
 		if x.tunnel != nil {
@@ -98,7 +116,7 @@ func (x *exchange) receiveResponse(p []byte) bool {
 			return x.respond(rest)
 		case status == 101:
 			up.partial = nil
-			if x.req.upgr == nil || !x.resp.answers(x.req.upgr) || !x.inDone || len(x.held) > 0 {
+			if x.req.upgr == nil || !x.resp.answers(x.req.upgr) || !x.inDone || !x.held.empty() {
 				x.attemptFailed(BadResponse, errors.New("it switches to a protocol that nobody asked for"))
 				return false
 			}
@@ -222,7 +240,7 @@ func (x *exchange) backendEnded(err error) bool {
 			return false
 		}
 	}
-	if len(x.pending) > 0 {
+	if !x.pending.empty() {
 		return true
 	}
 	x.finish()
@@ -241,8 +259,8 @@ func (x *exchange) truncated(err error) {
 // toClient sends p to the client, and keeps what that does not take.
 func (x *exchange) toClient(p []byte) bool {
 	x.started = true
-	if len(x.pending) > 0 {
-		x.pending = append(x.pending, p...)
+	if !x.pending.empty() {
+		x.pending.add(x.sh.l, p)
 		return true
 	}
 	n, err := x.c.stream.Write(p)
@@ -250,27 +268,7 @@ func (x *exchange) toClient(p []byte) bool {
 		x.clientBroke(err)
 		return false
 	}
-	if n < len(p) {
-		x.pending = x.sh.l.Borrow(p[n:])
-	}
+	x.pending.add(x.sh.l, p[n:])
 	x.arm()
-	return true
-}
-
-// flush sends what the client did not take before. If that fails, x.err says
-// why.
-func (x *exchange) flush() bool {
-	if len(x.pending) == 0 {
-		return true
-	}
-	n, err := x.c.stream.Write(x.pending)
-	if err != nil && !errors.Is(err, reactor.ErrAgain) {
-		x.err = err
-		return false
-	}
-	if n > 0 {
-		x.arm()
-	}
-	x.pending = x.sh.keep(x.pending, n)
 	return true
 }

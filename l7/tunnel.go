@@ -3,6 +3,7 @@ package l7
 import (
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"sluice/pkg/reactor"
@@ -17,16 +18,16 @@ const (
 )
 
 // tunnel is a pair of connections that have switched protocols: bytes are
-// passed on as they come, both ways, and so is the end of each direction.
+// passed on as they come, both ways, and so is the end of each direction. What
+// waits for somebody to take it is in the exchange's backlogs.
 type tunnel struct {
 	up, down flow
 }
 
 // flow is one direction of a tunnel.
 type flow struct {
-	pending []byte // what the destination does not take yet; borrowed
-	eof     bool   // the source has ended
-	done    bool   // which the destination was told
+	eof  bool // the source has ended
+	done bool // which the destination was told
 }
 
 func (t *tunnel) idle() time.Duration {
@@ -34,15 +35,6 @@ func (t *tunnel) idle() time.Duration {
 		return tunnelFIN
 	}
 	return tunnelIdle
-}
-
-func (t *tunnel) free(l *reactor.Loop) {
-	for _, f := range []*flow{&t.up, &t.down} {
-		if f.pending != nil {
-			l.Return(f.pending)
-			f.pending = nil
-		}
-	}
 }
 
 // switchProtocols passes the 101 on, with what the backend has sent after it,
@@ -57,15 +49,12 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 	if !x.toClient(b) {
 		return false
 	}
-	t := &tunnel{}
-	t.down.pending, x.pending = x.pending, nil
 	if ahead := x.c.in; len(ahead) > 0 {
-		t.up.pending = x.sh.l.Borrow(ahead)
+		x.held.add(x.sh.l, ahead)
 		x.in += int64(len(ahead))
 		x.c.in = nil
 	}
-	t.up.eof = x.c.eof
-	x.tunnel = t
+	x.tunnel = &tunnel{up: flow{eof: x.c.eof}}
 	x.arm()
 	return true
 }
@@ -73,24 +62,25 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 // pumpTunnel moves what can be moved both ways now.
 func (x *exchange) pumpTunnel() bool {
 	t := x.tunnel
-	return x.pump(&t.up, x.c.stream, x.up.stream, ClientAbort, BackendReset, &x.in) &&
-		x.pump(&t.down, x.up.stream, x.c.stream, BackendReset, ClientAbort, &x.outN)
+	return x.pump(&t.up, &x.held, x.c.stream, x.up.stream, ClientAbort, BackendReset, &x.in) &&
+		x.pump(&t.down, &x.pending, x.up.stream, x.c.stream, BackendReset, ClientAbort, &x.outN)
 }
 
 // pump moves what can be moved of one direction now. srcBroke and dstBroke
 // say what it means if one of the two breaks.
-func (x *exchange) pump(f *flow, src, dst reactor.Stream, srcBroke, dstBroke Reason, count *int64) bool {
+func (x *exchange) pump(f *flow, waits *backlog, src, dst reactor.Stream, srcBroke, dstBroke Reason, count *int64) bool {
+	l := x.sh.l
 	for moved := 0; ; {
-		if len(f.pending) > 0 {
-			n, err := dst.Write(f.pending)
-			if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		if !waits.empty() {
+			n, err := waits.flush(l, dst)
+			if err != nil {
 				x.fail(dstBroke, err)
 				return false
 			}
 			if n > 0 {
 				x.arm()
 			}
-			if f.pending = x.sh.keep(f.pending, n); f.pending != nil {
+			if !waits.empty() {
 				return true
 			}
 		}
@@ -101,11 +91,15 @@ func (x *exchange) pump(f *flow, src, dst reactor.Stream, srcBroke, dstBroke Rea
 			return true
 		}
 		if moved >= share {
-			x.sh.l.Again(src)
+			l.Again(src)
 			return true
 		}
-		buf := x.sh.l.Scratch()
-		n, err := src.Read(buf)
+		buf := l.Scratch()
+		n, spliced, err := waits.splice(l, src, dst, math.MaxInt64)
+		if !spliced {
+			n, err = src.Read(buf)
+			waits.large = n >= bulk
+		}
 		switch {
 		case err == nil:
 		case errors.Is(err, reactor.ErrAgain):
@@ -119,15 +113,16 @@ func (x *exchange) pump(f *flow, src, dst reactor.Stream, srcBroke, dstBroke Rea
 		}
 		moved += n
 		*count += int64(n)
+		x.count()
+		if spliced {
+			continue
+		}
 		w, err := dst.Write(buf[:n])
 		if err != nil && !errors.Is(err, reactor.ErrAgain) {
 			x.fail(dstBroke, err)
 			return false
 		}
-		if w < n {
-			f.pending = x.sh.l.Borrow(buf[w:n])
-		}
-		x.count()
+		waits.add(l, buf[w:n])
 		x.arm()
 	}
 }
