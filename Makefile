@@ -14,7 +14,7 @@ CONSUL      := $(CURDIR)/bin/consul
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz check bench bench-quick microbench pgo clean FORCE
+.PHONY: help build run test race lint simulate fuzz check bench bench-quick microbench pgo clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
 	GOOS=darwin $(GO) vet ./...
 	$(STATICCHECK) ./...
 	cd bench && $(GO) vet ./... && $(STATICCHECK) ./...
+
+simulate: ## run 2000 worlds of backends in trouble, see pkg/health/simulation_test.go
+	SLUICE_SIM_SEEDS=2000 $(GO) test -run '^TestSimulation$$' -v -timeout 20m ./pkg/health
 
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
