@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +91,14 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	return p, nil
 }
 
+// Close ends the metrics that follow the pool's members. Requests that are
+// still under way may go on.
+func (p *Policy) Close() {
+	if p.breakers != nil {
+		p.breakers.closed.Store(true)
+	}
+}
+
 // breakers are the circuit breakers of a service's backends. They follow the
 // pool.
 type breakers struct {
@@ -99,17 +106,12 @@ type breakers struct {
 	service string
 	logger  *slog.Logger
 
-	of  atomic.Pointer[map[*backend.Backend]*limit.Breaker]
-	bad atomic.Int32 // how many are not closed
-
-	// mu protects the order of what is published in the fields above.
-	mu sync.Mutex
+	of     atomic.Pointer[map[*backend.Backend]*limit.Breaker]
+	closed atomic.Bool // nothing is written any more
 }
 
 // follow is for backend.Pool.OnChange.
 func (bs *breakers) follow(s *backend.Snapshot) {
-	bs.mu.Lock()
-	defer bs.mu.Unlock()
 	m := make(map[*backend.Backend]*limit.Breaker, len(s.All))
 	old := bs.of.Load()
 	for _, b := range s.All {
@@ -121,18 +123,6 @@ func (bs *breakers) follow(s *backend.Snapshot) {
 		}
 	}
 	bs.of.Store(&m)
-	bs.count()
-}
-
-// count counts those that are not closed; bs.mu is held.
-func (bs *breakers) count() {
-	n := int32(0)
-	for _, br := range *bs.of.Load() {
-		if br.State() != limit.Closed {
-			n++
-		}
-	}
-	bs.bad.Store(n)
 }
 
 // allow asks b's breaker for a permit.
@@ -156,9 +146,6 @@ func (bs *breakers) done(b *backend.Backend, p limit.Permit, o limit.Outcome, no
 	if before == after {
 		return
 	}
-	bs.mu.Lock()
-	bs.count()
-	bs.mu.Unlock()
 	if after == limit.Open {
 		bs.logger.Warn("circuit breaker opened: too many requests have failed", "service", bs.service, "backend", b.Addr(), "openings", br.Openings())
 	} else {
@@ -168,6 +155,9 @@ func (bs *breakers) done(b *backend.Backend, p limit.Permit, o limit.Outcome, no
 
 // write writes the metrics of all breakers as they are now.
 func (bs *breakers) write(w io.Writer) {
+	if bs.closed.Load() {
+		return
+	}
 	type sums struct {
 		state    limit.BreakerState
 		openings uint64
@@ -293,7 +283,7 @@ func (x *exchange) pickAllowed(refused *backend.Backend, req balance.Request) (*
 	s := x.svc.balancer.Pool().Snapshot()
 	var best *backend.Backend
 	for _, b := range s.Eligible {
-		if !x.tried.Has(b) && b.HasRoom() && (best == nil || b.Active()*int64(best.Weight()) < best.Active()*int64(b.Weight())) && x.svc.policy.breakers.closed(b) {
+		if !x.tried.Has(b) && b.HasRoom() && (best == nil || b.Active()*int64(best.Weight()) < best.Active()*int64(b.Weight())) && x.svc.policy.breakers.isClosed(b) {
 			best = b
 		}
 	}
@@ -307,8 +297,8 @@ func (x *exchange) pickAllowed(refused *backend.Backend, req balance.Request) (*
 	return best, None
 }
 
-// closed reports whether b's breaker is.
-func (bs *breakers) closed(b *backend.Backend) bool {
+// isClosed reports whether b's breaker is closed.
+func (bs *breakers) isClosed(b *backend.Backend) bool {
 	br := (*bs.of.Load())[b]
 	return br == nil || br.State() == limit.Closed
 }

@@ -637,6 +637,12 @@ func TestSetRoutes(t *testing.T) {
 	if err := f.SetRoutes(nil); err != nil {
 		t.Fatal(err)
 	}
+	// Of services without a route no connection is kept.
+	f.each(func(sh *shard) {
+		if len(sh.pools) != 0 {
+			t.Errorf("unexpected number of pools of connections left; got %d; want 0", len(sh.pools))
+		}
+	})
 	if resp, _ := c.do("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"); resp.StatusCode != 404 {
 		t.Errorf("unexpected status without routes: %d", resp.StatusCode)
 	}

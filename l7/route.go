@@ -219,13 +219,19 @@ func (rt *Route) same(other Route) bool {
 }
 
 func (rt *Route) validate() error {
-	switch {
-	case rt.Redirect.Code != 0:
+	if rt.Redirect.Code == 0 && rt.Balancer == nil {
+		return errors.New("it has no balancer")
+	}
+	return rt.Check()
+}
+
+// Check reports what is wrong with the route, but for a balancer that it may
+// lack.
+func (rt *Route) Check() error {
+	if rt.Redirect.Code != 0 {
 		if err := rt.Redirect.validate(); err != nil {
 			return err
 		}
-	case rt.Balancer == nil:
-		return errors.New("it has no balancer")
 	}
 	switch {
 	case !strings.HasPrefix(rt.Path, "/"):

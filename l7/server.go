@@ -146,7 +146,7 @@ type Server struct {
 
 	// mu protects the field below, and the order of route tables.
 	mu       sync.Mutex
-	services []*service // all that routes ever led to
+	services []*service // that routes lead to
 }
 
 // service is what the requests for one balancer share.
@@ -155,6 +155,7 @@ type service struct {
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *Policy
+	dropped  atomic.Bool // no route leads to it any more
 	metrics  *serviceMetrics
 	members  []*backend.Backend // that the shards follow; its pool's calls of follow are in order
 }
@@ -197,7 +198,25 @@ func (s *Server) SetRoutes(routes []Route) error {
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
 	s.router.Store(r)
+	s.dropUnused(r)
 	return nil
+}
+
+// dropUnused forgets the services that no route of r leads to, and closes their
+// idle connections. What is under way ends as it would; s.mu is held.
+func (s *Server) dropUnused(r *router) {
+	used := make(map[*service]bool)
+	r.each(func(rt *route) { used[rt.service], used[rt.canary.service] = true, true })
+	s.services = slices.DeleteFunc(s.services, func(svc *service) bool {
+		if used[svc] {
+			return false
+		}
+		svc.dropped.Store(true)
+		for _, sh := range s.shards {
+			sh.l.Post(func() { sh.follow(svc, nil) })
+		}
+		return true
+	})
 }
 
 // serviceOf returns the service of a route, one for all routes with the same
@@ -220,8 +239,8 @@ func (s *Server) serviceOf(r *Route) *service {
 // follow makes the shards keep connections to the members of a service, and
 // to nobody else. It may be called from any goroutine.
 func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
-	if svc.members != nil && slices.Equal(svc.members, snapshot.All) {
-		return // some member's state has changed
+	if svc.dropped.Load() || svc.members != nil && slices.Equal(svc.members, snapshot.All) {
+		return // nobody asks for it, or some member's state has changed
 	}
 	svc.members = snapshot.All
 	for _, sh := range s.shards {

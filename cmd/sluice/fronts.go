@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/discovery/fabio"
 	"sluice/l4"
 	"sluice/l7"
 	"sluice/pkg/accesslog"
@@ -105,7 +103,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 	}
 	for _, l := range c.L7 {
 		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
-			return l7.New(ln, l7Config(c, services, fs.loops, access, set, logger))
+			return l7.New(ln, l7Config(c, l, services, fs.loops, access, set, logger))
 		})
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--l7: %w", err))
@@ -208,26 +206,6 @@ func (fs *fronts) setRoutes(routes []l7.Route) error {
 	return nil
 }
 
-// cannotRoute returns why a route cannot be used, empty if it can.
-func (fs *fronts) cannotRoute(r fabio.Route) string {
-	for _, f := range fs.list() {
-		if _, ok := f.server.(routable); f.kind == "l7" && !ok {
-			return "HTTP routes by tags are not supported yet"
-		}
-	}
-	switch {
-	case r.Pool == "":
-		return "redirect= is not supported yet"
-	case r.Prepend != "" || r.Rewrite.Host != "":
-		return "prepend= and host= are not supported yet"
-	case len(r.Allow)+len(r.Deny) > 0:
-		return "allow= and deny= are not supported yet"
-	case strings.HasPrefix(r.Host, "*."):
-		return "hosts with an asterisk are not supported yet"
-	}
-	return ""
-}
-
 // list returns the listeners there are now.
 func (fs *fronts) list() []*front {
 	fs.mu.Lock()
@@ -268,13 +246,6 @@ func l4Config(c *config.Config, parts []config.L4, members []*service, loops *re
 	}, nil
 }
 
-func prefixes(networks []config.CIDR) (all []netip.Prefix) {
-	for _, n := range networks {
-		all = append(all, n.Prefix)
-	}
-	return all
-}
-
 // orNever returns a duration as servers take it: 0 is never for an operator,
 // and the default for them.
 func orNever(d time.Duration) time.Duration {
@@ -282,31 +253,6 @@ func orNever(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
-}
-
-// configuredRoutes returns the routes of the configuration.
-func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) {
-	for _, r := range c.Routes {
-		s := services.get(r.Service)
-		routes = append(routes, l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip, Balancer: s.balancer, RetryBudget: s.budget})
-	}
-	return routes
-}
-
-func l7Config(c *config.Config, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
-	return l7.Config{
-		Routes:          configuredRoutes(c, services),
-		TrustedProxies:  prefixes(c.TrustedProxies),
-		ConnectTimeout:  c.L7ConnectTimeout,
-		HeadTimeout:     c.L7HeadTimeout,
-		BodyTimeout:     c.L7BodyTimeout,
-		ResponseTimeout: c.L7ResponseTimeout,
-		IdleTimeout:     c.L7IdleTimeout,
-		Loops:           loops,
-		AccessLog:       access,
-		Logger:          logger,
-		Metrics:         set,
-	}
 }
 
 // serve starts to accept on every listener. A server that ends although its

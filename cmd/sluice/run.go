@@ -260,7 +260,7 @@ func exposeFlags(cmd *command, set *metrics.Set) {
 
 // flagValue returns the value of f, masked if it is a secret.
 func flagValue(f *pflag.Flag) string {
-	if f.Name == "admin-token" {
+	if isSecret(f.Name) {
 		return config.Secret(f.Value.String()).String()
 	}
 	return f.Value.String()

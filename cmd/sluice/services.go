@@ -15,6 +15,7 @@ import (
 	"sluice/discovery/consul"
 	"sluice/discovery/dns"
 	"sluice/discovery/file"
+	"sluice/l7"
 	"sluice/pkg/admin"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
@@ -36,6 +37,7 @@ type service struct {
 	checks   *memberChecks
 	balancer *balance.Balancer
 	budget   *limit.Budget
+	policy   *l7.Policy
 	httpOnly bool            // nothing but HTTP routes leads to it
 	told     map[string]bool // what was left out and logged; the source's goroutine's
 	logger   *slog.Logger
@@ -115,6 +117,9 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		Logger:       ss.logger,
 	})
 	if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
+	}
+	if s.policy, err = l7.NewPolicy(policyConfig(c, settings, s.pool, ss.set, ss.logger)); err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	if s.source, err = sourceOf(s, settings); err != nil {
@@ -287,6 +292,7 @@ func (ss *services) remove(s *service) {
 	ss.all = slices.DeleteFunc(ss.all, func(x *service) bool { return x == s })
 	delete(ss.byName, s.name)
 	ss.mu.Unlock()
+	s.policy.Close()
 	forget(ss.set, "service", s.name, func(metric string) bool { return !ofConsul(metric) })
 }
 

@@ -308,7 +308,7 @@ func (t *tags) applyRoutes(routes []fabio.Route) {
 	}
 	all := configuredRoutes(t.config, t.services)
 	for _, r := range routes {
-		all = append(all, t.l7Route(r))
+		all = append(all, *t.l7Route(r))
 	}
 	if err := t.fronts.setRoutes(all); err != nil {
 		t.logger.Error("cannot use the routes that tags ask for; the old ones stay", "err", err)
@@ -318,10 +318,14 @@ func (t *tags) applyRoutes(routes []fabio.Route) {
 	t.logger.Info("routes changed as tags ask for", "routes", len(routes))
 }
 
-func (t *tags) l7Route(r fabio.Route) l7.Route {
-	route := l7.Route{Host: r.Host, Path: r.Path, Strip: r.Strip}
+func (t *tags) l7Route(r fabio.Route) *l7.Route {
+	route := &l7.Route{
+		Host: r.Host, Path: r.Path, Allow: r.Allow, Deny: r.Deny,
+		Strip: r.Strip, Prepend: r.Prepend, ForwardHost: r.Rewrite.Host,
+		Redirect: l7.Redirect{Code: r.RedirectCode, To: r.RedirectTo},
+	}
 	if s := t.pools[r.Pool]; s != nil {
-		route.Balancer = s.balancer
+		route.Balancer, route.RetryBudget, route.Policy = s.balancer, s.budget, s.policy
 	}
 	return route
 }
@@ -422,7 +426,9 @@ func (t *tags) tell(table *fabio.Table) {
 		case len(t.config.L7) == 0:
 			reason = "there is no --l7 to listen for it"
 		default:
-			reason = t.fronts.cannotRoute(r)
+			if err := t.l7Route(r).Check(); err != nil {
+				reason = err.Error()
+			}
 		}
 		if reason != "" {
 			table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Reason: reason})

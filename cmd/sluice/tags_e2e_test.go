@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,4 +119,62 @@ func TestTagsTCP(t *testing.T) {
 	if !strings.HasPrefix(said(two), "echo-2 ") {
 		t.Error("the other service is gone")
 	}
+}
+
+// TestTagsHTTP has routes come, change and go as tags in a real Consul ask.
+func TestTagsHTTP(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 2)
+	s := start(t, "sluice", nil, "--consul-tags=urlprefix-", "--consul="+agent.Addr(), "--admin=127.0.0.1:0", "--l7=127.0.0.1:0",
+		"--route=/fixed=web", "--backend=web="+addrs[0])
+	url := "http://" + s.addr("l7")
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	// ask returns the status and, of what is more, the backend or the location.
+	ask := func(host, path string) string {
+		req, err := http.NewRequest("GET", url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := client.Do(req)
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Location"), string(body)))
+	}
+	is := func(host, path, want string) {
+		t.Helper()
+		eventually(t, host+path+" is answered with "+want, func() bool { return ask(host, path) == want })
+	}
+	is("a.test", "/fixed", "200 echo-1 GET /fixed")
+	tags := func(more ...string) consultest.Option {
+		return consultest.WithTags(append([]string{
+			"urlprefix-www.a.test/api strip=/api prepend=/inner", "urlprefix-*.b.test/", "urlprefix-/fixed",
+			"urlprefix-a.test/old redirect=301,https://new.test$path", "urlprefix-a.test/none deny=ip:127.0.0.0/8",
+		}, more...)...)
+	}
+	register(t, agent, "a", "api", addrs[1], tags())
+	is("www.a.test", "/api/x", "200 echo-2 GET /inner/x")
+	is("x.b.test", "/y", "200 echo-2 GET /y")
+	is("a.test", "/old/x", "301 https://new.test/old/x")
+	if got := ask("a.test", "/none"); !strings.HasPrefix(got, "403") {
+		t.Errorf("unexpected answer to a client that is denied: %s", got)
+	}
+	if got := ask("a.test", "/fixed"); got != "200 echo-1 GET /fixed" {
+		t.Errorf("a tag has taken a configured route: %s", got)
+	}
+	register(t, agent, "a", "api", addrs[1], tags("urlprefix-/more"))
+	is("a.test", "/more", "200 echo-2 GET /more")
+	register(t, agent, "a", "api", addrs[1])
+	eventually(t, "the routes are gone", func() bool {
+		return strings.HasPrefix(ask("www.a.test", "/api/x"), "404") && strings.HasPrefix(ask("a.test", "/old"), "404")
+	})
+	is("a.test", "/fixed", "200 echo-1 GET /fixed")
+	eventually(t, "their metrics are gone", func() bool {
+		_, body := get("http://" + s.addr("admin") + "/metrics")
+		return !strings.Contains(body, `service="api"`) && !strings.Contains(body, "www.a.test")
+	})
 }

@@ -114,6 +114,9 @@ type Config struct {
 	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
 	// are believed.
 	TrustedProxies []CIDR `yaml:"trusted-proxy"`
+	// StickySecret makes cookies of which nobody else can tell what they mean,
+	// nor make them; all sluices in front of a service need the same.
+	StickySecret Secret `yaml:"sticky-secret"`
 
 	// RetryBudget is how many retries there may be, in percent of first
 	// attempts, for each service.
@@ -203,6 +206,7 @@ type L7 struct {
 	ConnLimits
 	ProxyIn
 	Certificate
+	HTTP
 }
 
 // ConnLimits bounds the connections of a listener. Those beyond are closed as
@@ -213,12 +217,13 @@ type ConnLimits struct {
 	MaxRatePerClient  int // new ones a second from one address; 0: no limit
 }
 
-// Route leads HTTP requests to a service.
+// Route leads HTTP requests to a service, or elsewhere.
 type Route struct {
-	Host    string // lower case, without a port; empty: any
+	Host    string // lower case, without a port, maybe with "*." in front; empty: any
 	Path    string // prefix, begins with a slash
-	Service string
+	Service string // empty with a redirect
 	Strip   string // prefix taken off before forwarding; empty: none
+	RouteOptions
 }
 
 // Backend is a static member of a service.
@@ -250,6 +255,7 @@ type Service struct {
 	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
 
 	ServiceHealth
+	Requests
 }
 
 // Register is a service in Consul that this process registers itself as.
@@ -288,7 +294,7 @@ func (c *Config) ServiceNames() []string {
 	var names []string
 	seen := make(map[string]bool)
 	add := func(name string) {
-		if !seen[name] {
+		if name != "" && !seen[name] {
 			seen[name] = true
 			names = append(names, name)
 		}
@@ -298,6 +304,7 @@ func (c *Config) ServiceNames() []string {
 	}
 	for _, r := range c.Routes {
 		add(r.Service)
+		add(r.Canary.Service)
 	}
 	return names
 }
@@ -313,6 +320,12 @@ func (c *Config) Service(name string) Service {
 	}
 	if s.Strategy == "" {
 		s.Strategy = c.Strategy
+		if s.hashes() && s.checkStrategy(s.Strategy) != nil {
+			s.Strategy = "consistent_hash"
+		}
+	}
+	if s.Sticky.By == "cookie" && s.Sticky.Name == "" {
+		s.Sticky.Name = "sluice_" + name
 	}
 	if s.Consul == "" {
 		s.Consul = name

@@ -31,10 +31,19 @@ func TestParseSuccess(t *testing.T) {
 	l7(":80")
 	l7("0.0.0.0:8080,max-conns=3")
 	l7(":443,proxy-in=v2,proxy-from=10.0.0.0/8,tls-cert=/certs")
+	l7(":80,rate=100,rate-burst=200,rate-key=header:x-api-key,max-body=10485760,https-redirect=8443,hsts=8760h0m0s,forwarded=true,trace-sample=0.1")
+	l7(":80,rate=1800/h")
+	l7(":80,rate=2.5")
 	route := func(s string) { t.Helper(); v, err := ParseRoute(s); f(v, err, s) }
 	route("/=web")
 	route("example.com/api=api,strip=/api")
 	route("/a=b=web") // the last = counts
+	route("*.example.com/=web")
+	route("/=web,method=GET,method=HEAD,header=X-Beta,header=X-Version:2,allow=10.0.0.0/8,deny=10.1.2.3/32,prepend=/v2,rewrite-host=dst,canary=next:2.5")
+	route("/=web,rewrite-host=inner.example.com:8080,canary=next:100")
+	route("/old=,strip=/old,redirect=301:https://www.example.com/x$path")
+	route("/old=,redirect=308:https://$host$path")
+	route("/old=,redirect=302:/new$path")
 	backend := func(s string) { t.Helper(); v, err := ParseBackend(s); f(v, err, s) }
 	backend("web=10.0.0.1:80")
 	backend("web=[fe80::1]:80,weight=0,zone=a")
@@ -42,6 +51,10 @@ func TestParseSuccess(t *testing.T) {
 	service := func(s string) { t.Helper(); v, err := ParseService(s); f(v, err, s) }
 	service("web,strategy=least_conn,consul=web-prod,dc=east,tag=v2,dns=web.internal:80,file=/etc/web.yaml,check=http:/health?full=1")
 	service("web,check=none")
+	service("web,strategy=maglev,sticky=client,max-requests=100,concurrency=adaptive,breaker=50:10s")
+	service("web,sticky=header:x-user,breaker=12.5")
+	service("web,sticky=cookie")
+	service("web,strategy=p2c,sticky=cookie:sid")
 	register := func(s string) { t.Helper(); v, err := ParseRegister(s); f(v, err, s) }
 	register("lb")
 	register("lb,addr=::1,port=80,id=lb-1,tag=a,tag=b c,check=http")
@@ -95,6 +108,42 @@ func TestParseFailure(t *testing.T) {
 	route("/a/../b=web", "dot segment")
 	route("ex*mple/=web", "is not a host name")
 	route("/a?b=web", "is not a path")
+	for _, host := range []string{"*", "*.", "**.a", "*.a.*", "a."} {
+		route(host+"/=web", "is not a host name")
+	}
+	route("/=web,method=G T", "is not a method")
+	route("/=web,header=X Y:1", "is not NAME or NAME:VALUE")
+	route("/=web,header=:1", "is not NAME or NAME:VALUE")
+	route("/=web,allow=10.0.0.0/33", "want a network")
+	route("/=web,prepend=v2", "prepend")
+	route("/=web,prepend=/v2/", "prepend")
+	route("/=web,rewrite-host=a b", "rewrite-host")
+	route("/=web,rewrite-host=a:x", "rewrite-host")
+	route("/=web,canary=next", "is not SERVICE:PERCENT")
+	route("/=web,canary=next:101", "is not SERVICE:PERCENT")
+	route("/=web,canary=a b:1", "canary: service name")
+	route("/=web,redirect=301:https://a", "leads to no service")
+	route("/=,redirect=https://a", "is not CODE:URL")
+	route("/=,redirect=200:https://a", "is none of 301")
+	for _, to := range []string{"//a", "a", "/$path", "https://", "https:///a", "https://$path", "https://a/$host", "https://a/b c", "/a$path$path", "/$host"} {
+		route("/=,redirect=301:"+to, "redirect to")
+	}
+	route("/=,redirect=301:https://a,prepend=/x", "forwards nothing")
+	route("/=", "has no name")
+	l7(":80,rate=0", "is not a rate")
+	l7(":80,rate=5/d", "is not a rate")
+	l7(":80,rate=NaN", "is not a rate")
+	l7(":80,rate-burst=5", "need rate=")
+	l7(":80,rate-key=header:x", "need rate=")
+	l7(":80,rate=1,rate-key=cookie:x", "neither client nor header:NAME")
+	l7(":80,max-body=1t", "is not a size")
+	l7(":80,max-body=0", "is not a size")
+	l7(":80,max-body=9999999999g", "is not a size")
+	l7(":80,https-redirect=yes", "neither true nor the port")
+	l7(":80,https-redirect=70000", "neither true nor the port")
+	l7(":80,hsts=1ms", "less than a second")
+	l7(":80,trace-sample=101", "is not a percentage")
+	l7(":80,forwarded=maybe", "neither true nor false")
 	backend := func(s, want string) { t.Helper(); _, err := ParseBackend(s); f(err, want) }
 	backend("web", "want SERVICE=HOST:PORT")
 	backend("web=10.0.0.1", "is not HOST:PORT")
@@ -105,6 +154,14 @@ func TestParseFailure(t *testing.T) {
 	service("", "has no name")
 	service("web,strategy=fastest", "unknown strategy")
 	service("web,check=ping", "unknown check")
+	service("web,sticky=ip", "is none of client")
+	service("web,sticky=header", "is none of client")
+	service("web,sticky=cookie:a b", "is none of client")
+	service("web,sticky=client,strategy=p2c", "needs a strategy that hashes")
+	service("web,concurrency=auto", "neither fixed nor adaptive")
+	service("web,breaker=0", "is not PERCENT")
+	service("web,breaker=50:soon", "is not PERCENT")
+	service("web,max-requests=-1", "is not a number")
 	service("web,max-ejection=101", `max-ejection="101" is not a number from 0 to 100`)
 	service("web,slow-start=2h", `slow-start="2h" is not a duration from 0 to 1h0m0s`)
 	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
@@ -157,7 +214,7 @@ admin-token: s3cret
 	want := Default()
 	want.L4 = []L4{{Addr: ":5432", Service: "postgres"}, {Addr: ":6379", Service: "redis", ConnLimits: ConnLimits{MaxConns: 7}}}
 	want.L7 = []L7{{Addr: ":80"}}
-	want.Routes = []Route{{"", "/", "web", ""}, {"example.com", "/api", "api", "/api"}}
+	want.Routes = []Route{{Path: "/", Service: "web"}, {Host: "example.com", Path: "/api", Service: "api", Strip: "/api"}}
 	want.Backends = []Backend{{"web", "10.0.0.1:80", 1, ""}, {"api", "10.0.0.2:80", 3, ""}}
 	want.L4IdleTimeout = 90 * time.Second
 	for _, s := range []string{"10.0.0.0/8", "192.168.1.1"} {
@@ -326,6 +383,28 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.L4Driver, c.Services = "copy", []Service{{Name: "db", TLS: "verify"}} }, `--l4-driver: "copy" speaks no TLS`)
 	f(func(c *Config) { c.BackendDrainTimeout, c.L4UserTimeout, c.HandshakeTimeout = -1, -1, 0 },
 		"--l4-user-timeout", "--backend-drain-timeout", "--handshake-timeout")
+	web := func(change func(*Config)) func(*Config) {
+		return func(c *Config) {
+			c.L7 = []L7{{Addr: ":80"}}
+			c.Routes = []Route{{Path: "/", Service: "web"}}
+			c.Backends = append(c.Backends, Backend{Service: "web", Addr: "h:1", Weight: 1})
+			change(c)
+		}
+	}
+	f(web(func(*Config) {}))
+	post := RouteOptions{Methods: []string{"POST"}}
+	f(web(func(c *Config) { c.Routes = append(c.Routes, Route{Path: "/", Service: "web", RouteOptions: post}) }))
+	f(web(func(c *Config) {
+		r := Route{Path: "/x", Service: "web", RouteOptions: post}
+		c.Routes = append(c.Routes, r, r)
+	}), `--route: "/x" is set twice`)
+	f(web(func(c *Config) { c.Routes[0].Canary = Canary{"next", 5} }), `--route: service "next" is not known`)
+	f(web(func(c *Config) {
+		c.Routes = append(c.Routes, Route{Path: "/old", RouteOptions: RouteOptions{Redirect: Redirect{301, "/new"}}})
+	}))
+	f(web(func(c *Config) { c.Services = []Service{{Name: "web", Requests: Requests{MaxRequests: 5}}} }))
+	f(web(func(c *Config) { c.Services = []Service{{Name: "db", Requests: Requests{MaxRequests: 5}}} }),
+		`--service: "db" has sticky=, max-requests=, concurrency= or breaker=`)
 	f(func(c *Config) { c.Demo = true }, "--l4: contradicts --demo", "--backend: contradicts --demo")
 }
 
@@ -352,4 +431,27 @@ func TestServiceDefaults(t *testing.T) {
 	if s := c.Service("other"); *s.MaxEjection != 30 || *s.PanicThreshold != 20 || *s.SlowStart != 0 || s.Strategy != "p2c" || s.Check != "tcp" || s.Consul != "other" {
 		t.Fatalf("unexpected defaults: %+v", s)
 	}
+}
+
+func TestServiceStickiness(t *testing.T) {
+	t.Parallel()
+	f := func(global, spec, strategy, cookie string) {
+		t.Helper()
+		c := Default()
+		c.Strategy = global
+		s, err := ParseService(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Services = []Service{s}
+		if got := c.Service(s.Name); got.Strategy != strategy || got.Sticky.Name != cookie {
+			t.Errorf("unexpected settings of %q; got %s, %q; want %s, %q", spec, got.Strategy, got.Sticky.Name, strategy, cookie)
+		}
+	}
+	f("p2c", "web,sticky=client", "consistent_hash", "")
+	f("maglev", "web,sticky=client", "maglev", "")
+	f("p2c", "web,sticky=header:X-User", "consistent_hash", "x-user")
+	f("p2c", "web,sticky=cookie", "p2c", "sluice_web")
+	f("p2c", "web,sticky=cookie:sid", "p2c", "sid")
+	f("p2c", "web", "p2c", "")
 }

@@ -164,7 +164,7 @@ func (l L4) String() string {
 // MarshalText is String.
 func (l L4) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// ParseL7 reads ADDR and the keys of ConnLimits, ProxyIn and Certificate.
+// ParseL7 reads ADDR and the keys of ConnLimits, ProxyIn, Certificate and HTTP.
 func ParseL7(spec string) (L7, error) {
 	var l L7
 	head, options, err := cutSpec(spec)
@@ -179,7 +179,7 @@ func ParseL7(spec string) (L7, error) {
 }
 
 func (l *L7) keys() []string {
-	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys())
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys())
 }
 
 func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) }
@@ -192,6 +192,8 @@ func (l *L7) set(key, value string) (err error) {
 		err = l.ProxyIn.set(key, value)
 	case slices.Contains(l.Certificate.keys(), key):
 		err = l.Certificate.set(key, value)
+	case slices.Contains(l.HTTP.keys(), key):
+		err = l.HTTP.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -205,6 +207,9 @@ func (l *L7) check() error {
 	if err := l.ProxyIn.check(); err != nil {
 		return err
 	}
+	if err := l.HTTP.check(); err != nil {
+		return err
+	}
 	return l.Certificate.check()
 }
 
@@ -213,13 +218,13 @@ func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7)
 
 // String returns the line that ParseL7 reads.
 func (l L7) String() string {
-	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs())...)
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs())...)
 }
 
 // MarshalText is String.
 func (l L7) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// ParseRoute reads [HOST]/PATH=SERVICE[,strip=PATH].
+// ParseRoute reads [HOST]/PATH=SERVICE, strip, and the keys of RouteOptions.
 func ParseRoute(spec string) (Route, error) {
 	var r Route
 	head, options, err := cutSpec(spec)
@@ -229,7 +234,7 @@ func ParseRoute(spec string) (Route, error) {
 	eq := strings.LastIndexByte(head, '=') // a path may contain one
 	slash := strings.IndexByte(head, '/')
 	if eq < 0 || slash < 0 || slash > eq {
-		return r, fmt.Errorf("want [HOST]/PATH=SERVICE[,strip=PATH], such as /=web or example.com/api=api")
+		return r, fmt.Errorf("want [HOST]/PATH=SERVICE[,key=value...], such as /=web or example.com/api=api")
 	}
 	r.Host, r.Path, r.Service = strings.ToLower(head[:slash]), head[slash:eq], head[eq+1:]
 	if err := apply(&r, options); err != nil {
@@ -238,7 +243,9 @@ func ParseRoute(spec string) (Route, error) {
 	return r, r.check()
 }
 
-func (r *Route) keys() []string { return []string{"host", "path", "service", "strip"} }
+func (r *Route) keys() []string {
+	return append([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys()...)
+}
 
 func (r *Route) set(key, value string) error {
 	switch key {
@@ -250,6 +257,8 @@ func (r *Route) set(key, value string) error {
 		r.Service = value
 	case "strip":
 		r.Strip = value
+	default:
+		return r.RouteOptions.set(key, value)
 	}
 	return nil
 }
@@ -258,8 +267,8 @@ func (r *Route) check() error {
 	if _, _, err := net.SplitHostPort(r.Host); err == nil {
 		return fmt.Errorf("host %q has a port; routes match a host on any port", r.Host)
 	}
-	if strings.ContainsFunc(r.Host, notInHost) {
-		return fmt.Errorf("host %q is not a host name", r.Host)
+	if name := strings.TrimPrefix(r.Host, "*."); strings.ContainsFunc(name, notInHost) || r.Host != "" && name == "" || strings.HasSuffix(name, ".") {
+		return fmt.Errorf("host %q is not a host name, nor *. and one", r.Host)
 	}
 	if !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t?#") {
 		return fmt.Errorf("path %q is not a path that begins with /", r.Path)
@@ -272,6 +281,15 @@ func (r *Route) check() error {
 	if rest, ok := strings.CutPrefix(r.Path, r.Strip); !ok || r.Strip != "" && rest != "" && rest[0] != '/' && !strings.HasSuffix(r.Strip, "/") {
 		return fmt.Errorf("strip %q is not a prefix of the path %q, by whole segments", r.Strip, r.Path)
 	}
+	if err := r.RouteOptions.check(); err != nil {
+		return err
+	}
+	if r.Redirect.Code != 0 {
+		if r.Service != "" {
+			return fmt.Errorf("a route with redirect= leads to no service; leave it away behind %s%s=", r.Host, r.Path)
+		}
+		return nil
+	}
 	return serviceName(r.Service)
 }
 
@@ -280,13 +298,15 @@ func notInHost(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_[]:", r)
 }
 
+func (r *Route) lists(key string) bool { return r.RouteOptions.lists(key) }
+
 // UnmarshalYAML reads the line of ParseRoute or a mapping with host, path,
 // service and its keys.
 func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, ParseRoute) }
 
 // String returns the line that ParseRoute reads.
 func (r Route) String() string {
-	return line(r.Host+r.Path+"="+r.Service, pair{"strip", r.Strip})
+	return line(r.Host+r.Path+"="+r.Service, append([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs()...)...)
 }
 
 // MarshalText is String.
@@ -383,7 +403,7 @@ func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "dns", "file", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}, s.ServiceHealth.keys()...)
+	}, append(s.ServiceHealth.keys(), s.Requests.keys()...)...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -428,6 +448,9 @@ func (s *Service) set(key, value string) (err error) {
 	case "close-on-unhealthy":
 		s.CloseOnUnhealthy, err = boolean(key, value)
 	default:
+		if slices.Contains(s.Requests.keys(), key) {
+			return s.Requests.set(key, value)
+		}
 		err = s.ServiceHealth.set(key, value)
 	}
 	return err
@@ -452,6 +475,9 @@ func (s *Service) check() error {
 		return fmt.Errorf("tls-ca= and tls-server-name= need tls=verify")
 	case s.TLS == "skip-verify" && s.TLSCA != "":
 		return fmt.Errorf("tls-ca=%s is of no use with tls=skip-verify", s.TLSCA)
+	}
+	if err := s.Requests.checkStrategy(s.Strategy); err != nil {
+		return err
 	}
 	if s.DNS != "" && !strings.HasPrefix(s.DNS, "_") {
 		host, port, err := net.SplitHostPort(s.DNS)
@@ -488,7 +514,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, append(options, s.ServiceHealth.pairs()...)...)
+	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs())...)
 }
 
 // MarshalText is String.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
@@ -84,10 +85,10 @@ func (v *validation) listeners() {
 	seen := make(map[string]bool)
 	for _, r := range c.Routes {
 		key := r.Host + r.Path
-		if seen[key] {
+		if seen[key+r.matches()] {
 			v.add("route", "%q is set twice", key)
 		}
-		seen[key] = true
+		seen[key+r.matches()] = true
 	}
 }
 
@@ -124,8 +125,9 @@ func (v *validation) services() {
 	used := c.ServiceNames()
 	setting := make(map[string]string) // service -> the setting that uses it
 	for _, r := range c.Routes {
-		setting[r.Service] = "route"
+		setting[r.Service], setting[r.Canary.Service] = "route", "route"
 	}
+	routed := maps.Clone(setting)
 	for _, l := range c.L4 {
 		setting[l.Service] = "l4"
 	}
@@ -160,6 +162,8 @@ func (v *validation) services() {
 		names[s.Name] = true
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
+		} else if s.Requests.any() && routed[s.Name] == "" {
+			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, which are for HTTP requests, but no --route leads to it", s.Name)
 		}
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)

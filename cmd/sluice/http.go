@@ -1,0 +1,95 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/l7"
+	"sluice/pkg/accesslog"
+	"sluice/pkg/backend"
+	"sluice/pkg/config"
+	"sluice/pkg/limit"
+	"sluice/pkg/reactor"
+)
+
+func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.Group, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) l7.Config {
+	cfg := l7.Config{
+		Routes:          configuredRoutes(c, services),
+		TrustedProxies:  prefixes(c.TrustedProxies),
+		Forwarded:       l.Forwarded,
+		TraceShare:      l.TraceSample / 100,
+		RequireHTTPS:    l.HTTPSRedirect != 0,
+		HTTPSPort:       l.HTTPSRedirect,
+		HSTS:            l.HSTS,
+		RateHeader:      l.RateHeader,
+		MaxBodyBytes:    l.MaxBody,
+		ConnectTimeout:  c.L7ConnectTimeout,
+		HeadTimeout:     c.L7HeadTimeout,
+		BodyTimeout:     c.L7BodyTimeout,
+		ResponseTimeout: c.L7ResponseTimeout,
+		IdleTimeout:     c.L7IdleTimeout,
+		Loops:           loops,
+		AccessLog:       access,
+		Logger:          logger,
+		Metrics:         set,
+	}
+	if l.Rate > 0 {
+		burst := float64(l.RateBurst)
+		if burst == 0 {
+			burst = l.Rate
+		}
+		cfg.Rate = limit.NewRate(l.Rate, burst)
+	}
+	return cfg
+}
+
+// configuredRoutes returns the routes of the configuration.
+func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) {
+	for _, r := range c.Routes {
+		route := l7.Route{
+			Host: r.Host, Path: r.Path, Methods: r.Methods,
+			Allow: prefixes(r.Allow), Deny: prefixes(r.Deny),
+			Redirect: l7.Redirect{Code: r.Redirect.Code, To: r.Redirect.To},
+			Strip:    r.Strip, Prepend: r.Prepend, ForwardHost: r.RewriteHost,
+		}
+		for _, h := range r.Headers {
+			route.Headers = append(route.Headers, l7.HeaderMatch{Name: h.Name, Value: h.Value})
+		}
+		if s := services.get(r.Service); s != nil {
+			route.Balancer, route.RetryBudget, route.Policy = s.balancer, s.budget, s.policy
+		}
+		if s := services.get(r.Canary.Service); s != nil {
+			route.Canary = l7.Canary{Balancer: s.balancer, RetryBudget: s.budget, Policy: s.policy, Percent: r.Canary.Percent}
+		}
+		routes = append(routes, route)
+	}
+	return routes
+}
+
+// policyConfig says how the requests for a service are kept together and
+// bounded.
+func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, Logger: logger, Metrics: set}
+	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret))}
+	switch s.Sticky.By {
+	case "client":
+		p.Sticky.By = l7.StickyClient
+	case "header":
+		p.Sticky.By = l7.StickyHeader
+	case "cookie":
+		p.Sticky.By = l7.StickyCookie
+	}
+	if s.Breaker.Percent > 0 {
+		p.Breaker = &limit.BreakerConfig{FailureShare: s.Breaker.Percent / 100, OpenTime: s.Breaker.OpenTime}
+	}
+	return p
+}
+
+func prefixes(networks []config.CIDR) (all []netip.Prefix) {
+	for _, n := range networks {
+		all = append(all, n.Prefix)
+	}
+	return all
+}
