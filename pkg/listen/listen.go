@@ -260,6 +260,8 @@ func (l *Listener) admitClient(p *Place, client netip.Addr) bool {
 	case limit.ClientTooFast:
 		l.Reject(ClientRate, client, nil)
 		return false
+	case limit.ClientNotTracked:
+		return true // there is nothing for Leave to give back
 	}
 	p.client = &client
 	return true

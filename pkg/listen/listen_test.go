@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/limit"
 )
 
 func newListener(t *testing.T, maxConns int) (*Listener, *metrics.Set) {
@@ -127,6 +129,36 @@ func TestClientLimits(t *testing.T) {
 	if l.Open() != 2 || l.rejected[ClientConns].Get() != 1 || l.rejected[ClientRate].Get() != 1 {
 		t.Fatalf("unexpected: %d open", l.Open())
 	}
+}
+
+// TestClientNotTracked has a connection end that came when too many clients
+// were known to count it: it must not be taken for one that is counted.
+func TestClientNotTracked(t *testing.T) {
+	t.Parallel()
+	l, _ := newListener(t, 0)
+	l.clients = limit.NewClients(2, 0)
+	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	n := 0
+	for now := time.Now(); l.clients.Enter(addr(n), now) != limit.ClientNotTracked; n++ {
+	}
+	admit := func(want bool) Place {
+		t.Helper()
+		p, ok := l.admit(addr(n))
+		if ok != want {
+			t.Fatalf("unexpected verdict: %v; want %v", ok, want)
+		}
+		return p
+	}
+	early := admit(true)
+	for i := range n {
+		l.clients.Leave(addr(i))
+	}
+	first, second := admit(true), admit(true)
+	admit(false)
+	l.Leave(early)
+	admit(false)
+	l.Leave(first)
+	l.Leave(second)
 }
 
 func TestCloseEndsAccept(t *testing.T) {
