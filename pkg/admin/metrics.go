@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -47,23 +48,24 @@ type family[T any] struct {
 }
 
 // sample is one series of a family. labels, written out, are empty for a
-// family with one series for each T.
+// family with one series for each T. If unit is not 0, what is read is in it.
 type sample[T any] struct {
 	labels string
 	read   func(T) uint64
+	unit   float64
 }
 
 // single is a family with one series for each T.
 func single[T any](name, kind, help string, read func(T) uint64) family[T] {
-	return family[T]{name, kind, help, []sample[T]{{"", read}}}
+	return family[T]{name, kind, help, []sample[T]{{read: read}}}
 }
 
 func serviceFamilies() []family[*serviceStats] {
 	var bytes []sample[*serviceStats]
 	for _, c := range backend.Crossings() {
 		bytes = append(bytes,
-			sample[*serviceStats]{`zone="` + c.String() + `",direction="in"`, func(s *serviceStats) uint64 { return s.traffic[c].In }},
-			sample[*serviceStats]{`zone="` + c.String() + `",direction="out"`, func(s *serviceStats) uint64 { return s.traffic[c].Out }})
+			sample[*serviceStats]{labels: `zone="` + c.String() + `",direction="in"`, read: func(s *serviceStats) uint64 { return s.traffic[c].In }},
+			sample[*serviceStats]{labels: `zone="` + c.String() + `",direction="out"`, read: func(s *serviceStats) uint64 { return s.traffic[c].Out }})
 	}
 	return []family[*serviceStats]{
 		single("sluice_service_backends", "gauge", "Members of the service.",
@@ -79,7 +81,7 @@ func serviceFamilies() []family[*serviceStats] {
 func backendFamilies() []family[*backendStats] {
 	var states []sample[*backendStats]
 	for _, st := range backend.States() {
-		states = append(states, sample[*backendStats]{`state="` + st.String() + `"`, func(b *backendStats) uint64 { return oneIf(b.state == st) }})
+		states = append(states, sample[*backendStats]{labels: `state="` + st.String() + `"`, read: func(b *backendStats) uint64 { return oneIf(b.state == st) }})
 	}
 	return []family[*backendStats]{
 		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
@@ -97,19 +99,25 @@ func backendFamilies() []family[*backendStats] {
 			func(b *backendStats) uint64 { return b.connections }),
 		single("sluice_backend_connect_failures_total", "counter", "Attempts to connect to the backend that failed.",
 			func(b *backendStats) uint64 { return b.connectFailures }),
+		{"sluice_backend_latency_seconds", "gauge", "Peak EWMA of the time to connect (TCP) or to begin a response (HTTP).", []sample[*backendStats]{
+			{read: func(b *backendStats) uint64 { return uint64(b.latency) }, unit: 1e-9},
+		}},
+		{"sluice_backend_error_ratio", "gauge", "Part of the latest attempts at using the backend that failed.", []sample[*backendStats]{
+			{read: func(b *backendStats) uint64 { return uint64(b.errors * 1e6) }, unit: 1e-6},
+		}},
 		{"sluice_backend_bytes_total", "counter", "Bytes from clients to the backend (in) and back (out).", []sample[*backendStats]{
-			{`direction="in"`, func(b *backendStats) uint64 { return b.bytesIn }},
-			{`direction="out"`, func(b *backendStats) uint64 { return b.bytesOut }},
+			{labels: `direction="in"`, read: func(b *backendStats) uint64 { return b.bytesIn }},
+			{labels: `direction="out"`, read: func(b *backendStats) uint64 { return b.bytesOut }},
 		}},
 		{"sluice_backend_checks_total", "counter", "Active health checks of the backend by their raw result.", []sample[*backendStats]{
-			{`result="passed"`, func(b *backendStats) uint64 { return b.passed }},
-			{`result="failed"`, func(b *backendStats) uint64 { return b.failed }},
+			{labels: `result="passed"`, read: func(b *backendStats) uint64 { return b.passed }},
+			{labels: `result="failed"`, read: func(b *backendStats) uint64 { return b.failed }},
 		}},
 		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, or was ejected and readmitted.", []sample[*backendStats]{
-			{`to="up"`, func(b *backendStats) uint64 { return b.wentUp }},
-			{`to="down"`, func(b *backendStats) uint64 { return b.wentDown }},
-			{`to="ejected"`, func(b *backendStats) uint64 { return b.wentOut }},
-			{`to="readmitted"`, func(b *backendStats) uint64 { return b.wentIn }},
+			{labels: `to="up"`, read: func(b *backendStats) uint64 { return b.wentUp }},
+			{labels: `to="down"`, read: func(b *backendStats) uint64 { return b.wentDown }},
+			{labels: `to="ejected"`, read: func(b *backendStats) uint64 { return b.wentOut }},
+			{labels: `to="readmitted"`, read: func(b *backendStats) uint64 { return b.wentIn }},
 		}},
 	}
 }
@@ -140,6 +148,8 @@ type backendStats struct {
 	warming           bool
 	weight            uint64
 	active            uint64
+	latency           time.Duration // the worst, as are errors
+	errors            float64
 	connections       uint64
 	connectFailures   uint64
 	bytesIn, bytesOut uint64
@@ -159,6 +169,9 @@ func (s *backendStats) add(b *backend.Backend, eligible bool) {
 	c := &b.Counters
 	s.weight += uint64(b.Weight())
 	s.active += uint64(b.Active())
+	now := b.Now()
+	s.latency = max(s.latency, b.Latency(now))
+	s.errors = max(s.errors, b.ErrorRate(now))
 	s.connections += c.Connections.Load()
 	s.connectFailures += c.ConnectFailures.Load()
 	s.bytesIn += c.BytesIn.Load()
@@ -216,7 +229,11 @@ func writeFamilies[T any](w *bytes.Buffer, families []family[T], items []T, labe
 				if s.labels != "" {
 					w.WriteString("," + s.labels)
 				}
-				w.WriteString("} " + strconv.FormatUint(s.read(item), 10) + "\n")
+				value := strconv.FormatUint(s.read(item), 10)
+				if s.unit != 0 {
+					value = strconv.FormatFloat(float64(s.read(item))*s.unit, 'g', -1, 64)
+				}
+				w.WriteString("} " + value + "\n")
 			}
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -80,6 +82,25 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestOutcomeMetrics has units in what decays, and so is only nearly known.
+func TestOutcomeMetrics(t *testing.T) {
+	t.Parallel()
+	svc := newService("web")
+	svc.Pool.Set([]backend.Target{{ID: "1", Address: "10.0.0.1:80", Weight: 1}})
+	b := svc.Pool.Snapshot().All[0]
+	b.Observe(50*time.Millisecond, true)
+	b.Observe(0, false)
+	got := scrape(t, start(t, Config{Services: listed(svc)}))
+	f := func(series string, least, most float64) {
+		t.Helper()
+		if v, err := strconv.ParseFloat(got[series], 64); err != nil || v < least || v > most {
+			t.Errorf("unexpected value of %s; got %q; want %v to %v", series, got[series], least, most)
+		}
+	}
+	f(`sluice_backend_latency_seconds{service="web",backend="10.0.0.1:80"}`, 0.0001, 0.05001)
+	f(`sluice_backend_error_ratio{service="web",backend="10.0.0.1:80"}`, 0.00001, 1.0/32)
+}
+
 // TestNoStaleSeries shows that the series of a backend go with it.
 func TestNoStaleSeries(t *testing.T) {
 	t.Parallel()
@@ -100,7 +121,7 @@ func TestNoStaleSeries(t *testing.T) {
 			t.Fatalf("unexpected number of series; got %d and %d; want %d and %d", got1, got2, want1, want2)
 		}
 	}
-	const each = 19
+	const each = 21
 	f(0, 0)
 	svc.Pool.Set([]backend.Target{{ID: "1", Address: "10.0.0.1:80", Weight: 1}, {ID: "2", Address: "10.0.0.2:80", Weight: 1}})
 	f(each, each)
