@@ -646,6 +646,11 @@ func TestSetRoutes(t *testing.T) {
 	if resp, _ := c.do("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"); resp.StatusCode != 404 {
 		t.Errorf("unexpected status without routes: %d", resp.StatusCode)
 	}
+	var pools int // the shards follow nobody any more
+	f.each(func(sh *shard) { pools += len(sh.pools) })
+	if pools != 0 || len(f.services) != 0 {
+		t.Errorf("connections to %d backends of %d services are kept without routes", pools, len(f.services))
+	}
 	if n := f.gauge("sluice_l7_route_requests_total"); n != 0 {
 		t.Errorf("counters of routes that are gone are left; they add up to %v", n)
 	}

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -22,7 +21,7 @@ import (
 
 // Config describes an HTTP listener.
 type Config struct {
-	// Routes says which service gets a request. At least one is needed.
+	// Routes says which service gets a request; see SetRoutes.
 	Routes []Route
 	// TrustedProxies are the networks of peers whose X-Forwarded-*, Forwarded,
 	// X-Real-IP and X-Request-ID are believed and kept; from others they are
@@ -155,18 +154,15 @@ type service struct {
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *Policy
-	dropped  atomic.Bool // no route leads to it any more
 	metrics  *serviceMetrics
 	members  []*backend.Backend // that the shards follow; its pool's calls of follow are in order
+	unfollow func()             // ends those calls
 }
 
 // New returns a Server for ln. It starts nothing. The error names every route
 // that cannot be used.
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.withDefaults(), ln: ln}
-	if len(cfg.Routes) == 0 {
-		return nil, errors.New("l7: there are no routes")
-	}
 	s.rejected = newRejected(cfg.Metrics)
 	s.redirects = cfg.Metrics.GetOrCreateCounter("sluice_l7_redirects_total")
 	s.hsts = hstsLine(cfg.HSTS)
@@ -182,8 +178,8 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 
 // SetRoutes replaces all routes at once, for the requests that come from now
 // on; those under way are not touched. The error names every route that cannot
-// be used, and then nothing has changed. No routes at all are allowed here: then
-// every request is answered with 404.
+// be used, and then nothing has changed. Without any routes every request is
+// answered with 404.
 func (s *Server) SetRoutes(routes []Route) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +190,7 @@ func (s *Server) SetRoutes(routes []Route) error {
 		return err
 	}
 	for _, svc := range s.services[known:] {
-		svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
+		svc.unfollow = svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
 	s.router.Store(r)
@@ -211,7 +207,7 @@ func (s *Server) dropUnused(r *router) {
 		if used[svc] {
 			return false
 		}
-		svc.dropped.Store(true)
+		svc.unfollow()
 		for _, sh := range s.shards {
 			sh.l.Post(func() { sh.follow(svc, nil) })
 		}
@@ -239,8 +235,8 @@ func (s *Server) serviceOf(r *Route) *service {
 // follow makes the shards keep connections to the members of a service, and
 // to nobody else. It may be called from any goroutine.
 func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
-	if svc.dropped.Load() || svc.members != nil && slices.Equal(svc.members, snapshot.All) {
-		return // nobody asks for it, or some member's state has changed
+	if svc.members != nil && slices.Equal(svc.members, snapshot.All) {
+		return // some member's state has changed
 	}
 	svc.members = snapshot.All
 	for _, sh := range s.shards {

@@ -191,14 +191,11 @@ func (fs *fronts) leave(f *front) {
 	forget(fs.set, "addr", f.listener.Addr().String(), func(metric string) bool { return strings.HasPrefix(metric, "sluice_listener_") })
 }
 
-// routable is a server whose routes can be replaced while it runs.
-type routable interface{ SetRoutes(routes []l7.Route) error }
-
 // setRoutes replaces the routes of every HTTP listener.
 func (fs *fronts) setRoutes(routes []l7.Route) error {
 	for _, f := range fs.list() {
-		if r, ok := f.server.(routable); ok {
-			if err := r.SetRoutes(routes); err != nil {
+		if s, ok := f.server.(*l7.Server); ok {
+			if err := s.SetRoutes(routes); err != nil {
 				return err
 			}
 		}

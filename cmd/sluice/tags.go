@@ -75,6 +75,7 @@ type tagListener struct {
 	front   *front
 	service *service
 	members []discovery.Member
+	header  bool // members get a PROXY header
 }
 
 // newTags makes what follows the tags in c. It starts nothing.
@@ -260,7 +261,7 @@ func (t *tags) applyPool(p fabio.Pool) {
 	s := t.pools[p.Name]
 	if s == nil {
 		var err error
-		if s, err = t.addService(p, t.nameOf(p, "tags")); err != nil {
+		if s, err = t.addService(p, t.nameOf(p, "tags"), false); err != nil {
 			t.logger.Error("cannot make a service that tags ask for", "service", p.Name, "err", err)
 			return
 		}
@@ -281,13 +282,17 @@ func (t *tags) nameOf(p fabio.Pool, suffix string) string {
 	return p.Name
 }
 
-// addService makes a service for p under a name.
-func (t *tags) addService(p fabio.Pool, name string) (*service, error) {
+// addService makes a service for p under a name. header says that its members
+// get a PROXY header.
+func (t *tags) addService(p fabio.Pool, name string, header bool) (*service, error) {
 	settings := t.config.Service(p.Name)
 	if !t.config.HasService(p.Name) {
 		settings = t.config.Service(p.Services[0])
 	}
 	settings.Name = name
+	if header {
+		settings.ProxyOut = 1
+	}
 	s, err := t.services.add(settings, func(*service, config.Service) (discovery.Source, error) {
 		return fed{t.reportsOf(p.Services)}, nil
 	})
@@ -342,9 +347,13 @@ func (t *tags) applyListeners(table *fabio.Table) {
 		wanted[l.Addr] = true
 		p := pools[l.Pool]
 		open := t.listeners[l.Addr]
+		if open != nil && open.header != l.ProxyProto {
+			t.closeListener(l.Addr, open) // and the next attempt opens it anew
+			open = nil
+		}
 		if open == nil {
 			var err error
-			if open, err = t.open(l.Addr, p); err != nil {
+			if open, err = t.open(l, p); err != nil {
 				refused[l.Addr] = err.Error()
 				if t.refused[l.Addr] != err.Error() {
 					t.logger.Error("cannot open a TCP listener that tags ask for; trying again", "addr", l.Addr, "service", p.Name, "err", err)
@@ -361,21 +370,25 @@ func (t *tags) applyListeners(table *fabio.Table) {
 	t.refused = refused
 	for addr, l := range t.listeners {
 		if !wanted[addr] {
-			delete(t.listeners, addr)
-			t.fronts.leave(l.front)
-			t.services.remove(l.service)
+			t.closeListener(addr, l)
 		}
 	}
 }
 
+func (t *tags) closeListener(addr string, l *tagListener) {
+	delete(t.listeners, addr)
+	t.fronts.leave(l.front)
+	t.services.remove(l.service)
+}
+
 // open opens a listener for the members of p.
-func (t *tags) open(addr string, p fabio.Pool) (*tagListener, error) {
-	l := &tagListener{members: p.Members}
-	name := t.nameOf(p, addr)
+func (t *tags) open(what fabio.Listener, p fabio.Pool) (*tagListener, error) {
+	l := &tagListener{members: p.Members, header: what.ProxyProto}
+	name := t.nameOf(p, what.Addr)
 	var err error
-	l.front, err = t.fronts.add(name, addr, func() (*service, error) {
+	l.front, err = t.fronts.add(name, what.Addr, func() (*service, error) {
 		var err error
-		if l.service, err = t.addService(p, name); err == nil {
+		if l.service, err = t.addService(p, name, what.ProxyProto); err == nil {
 			l.service.update(slices.Clone(p.Members))
 		}
 		return l.service, err

@@ -178,3 +178,95 @@ func TestTagsHTTP(t *testing.T) {
 		return !strings.Contains(body, `service="api"`) && !strings.Contains(body, "www.a.test")
 	})
 }
+
+// TestTagsHTTPLoad makes and takes away HTTP routes as tags in a real Consul ask,
+// while a route of the configuration is under load.
+func TestTagsHTTPLoad(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 4)
+	s := start(t, "sluice", nil, "--l7=127.0.0.1:0", "--route=/load=static", "--backend=static="+addrs[0],
+		"--consul-tags=urlprefix-", "--consul="+agent.Addr(), "--admin=127.0.0.1:0", "--health-interval=100ms", "--consul-datacenter=dc1")
+	admin, l7 := s.addr("admin"), s.addr("l7")
+	l := startLoad(100, "", l7)
+	ask := func(host, path string) (status int, body, location string) {
+		req, err := http.NewRequest(http.MethodGet, "http://"+l7+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		resp, err := c.Do(req)
+		if err != nil {
+			return 0, err.Error(), ""
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b), resp.Header.Get("Location")
+	}
+	answers := func(host, path, want string) func() bool {
+		return func() bool { _, body, _ := ask(host, path); return strings.HasPrefix(body, want) }
+	}
+	register(t, agent, "web-1", "web", addrs[1], consultest.WithTags("urlprefix-/", "urlprefix-$DC.example.com/", "urlprefix-/api strip=/api prepend=/v1",
+		"urlprefix-/old redirect=301,https://$host/new$path", "urlprefix-/in allow=ip:10.0.0.0/8", "urlprefix-/load", "urlprefix-/bad redirect=301,http:///$path$path"))
+	t.Logf("first traffic after %v", eventually(t, "the route is there", answers("x", "/x", "echo-2 GET /x")))
+	for _, c := range []struct {
+		host, path, body, location string
+		status                     int
+	}{
+		{"dc1.example.com", "/y", "echo-2 GET /y", "", 200},
+		{"x", "/api/z", "echo-2 GET /v1/z", "", 200},
+		{"x", "/apix", "echo-2 GET /apix", "", 200},
+		{"x", "/old/a", "", "https://x/new/old/a", 301},
+		{"x", "/in", "", "", 403},
+		{"x", "/load", "echo-1 GET /load", "", 200}, // as configured
+	} {
+		if status, body, location := ask(c.host, c.path); status != c.status || c.body != "" && !strings.HasPrefix(body, c.body) || location != c.location {
+			t.Errorf("unexpected answer to %s%s; got %d, %q, %q; want %+v", c.host, c.path, status, body, location, c)
+		}
+	}
+	for _, want := range []string{`--route has the same route`, `"tag":"urlprefix-/bad redirect=301,http:///$path$path"`} {
+		if n := strings.Count(s.text(), want); n != 1 {
+			t.Errorf("unexpected log; got %d lines with %s; want 1", n, want)
+		}
+	}
+
+	// Another service takes a fixed part of the same route.
+	register(t, agent, "next-1", "next", addrs[2], consultest.WithTags("urlprefix-/ weight=.2"))
+	eventually(t, "it is used", answers("x", "/x", "echo-3 "))
+	count := 0
+	for range 300 {
+		switch _, body, _ := ask("x", "/x"); {
+		case strings.HasPrefix(body, "echo-3 "):
+			count++
+		case !strings.HasPrefix(body, "echo-2 "):
+			t.Fatalf("unexpected answer: %s", body)
+		}
+	}
+	if count < 25 || count > 110 {
+		t.Errorf("unexpected part of the traffic; got %d of 300; want some 60", count)
+	}
+	agent.Deregister(t, "next-1")
+	eventually(t, "it is not used any more", func() bool {
+		_, body := get("http://" + admin + "/metrics")
+		return !strings.Contains(body, "next+web@/")
+	})
+	for range 50 {
+		if _, body, _ := ask("x", "/x"); !strings.HasPrefix(body, "echo-2 ") {
+			t.Fatalf("unexpected answer after a deregistration: %s", body)
+		}
+	}
+
+	// Consul loses everything: the routes stay as long as their members work.
+	agent.Restart()
+	eventually(t, "the members are kept", func() bool { return metric(admin, `sluice_consul_kept_members{service="web"}`) == 1 })
+	if status, body, _ := ask("x", "/api/z"); status != 200 || !strings.HasPrefix(body, "echo-2 GET /v1/z") {
+		t.Errorf("unexpected answer without a catalogue; got %d: %s", status, body)
+	}
+	register(t, agent, "web-2", "web", addrs[3], consultest.WithTags("urlprefix-/ "))
+	eventually(t, "a new instance takes over", func() bool { return answers("x", "/x", "echo-4 ")() && len(backends(t, admin)) == 2 })
+	if status, _, _ := ask("x", "/old/a"); status != 200 {
+		t.Errorf("unexpected answer of a route that is gone; got %d; want 200 by the catch-all", status)
+	}
+	l.wantClean(t, 100)
+}

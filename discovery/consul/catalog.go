@@ -72,7 +72,7 @@ func (c *Catalog) Watch(ctx context.Context, update func(names []string)) error 
 			doubt: func(names []string) bool {
 				return (!reported || !slices.Equal(names, last)) && fewer(last, names)
 			},
-			accept: func(names []string, _ *api.QueryMeta) bool {
+			accept: func(names []string, _ *api.QueryMeta, _ bool) bool {
 				if reported && slices.Equal(names, last) {
 					return false
 				}

@@ -14,7 +14,9 @@ import (
 // in.
 //
 // When a list empties or loses more than half of its members at once, Consul
-// may have been restarted without its data. Those of the lost that Consul
+// may have been restarted without its data; but not if it is a single one that
+// goes and contact was never broken, for then somebody has deregistered it.
+// Those of the lost that Consul
 // called passing or warning, and whose own check passes, are kept as
 // [backend.Absent], each until it is listed again, by ID or address; its own
 // check does not pass; limit is over; or enough others are there: half as many
@@ -34,9 +36,10 @@ type keptMember struct {
 }
 
 // next returns the members in use after a step from the list last to the list
-// listed, ordered by ID, and how many of them are kept.
-func (k *keeper) next(now time.Time, last, listed []discovery.Member) (members []discovery.Member, kept int) {
-	if k.limit > 0 && len(last) > 0 && doubtful(last, listed) {
+// listed, ordered by ID, and how many of them are kept. broken says that
+// contact was lost in between, or that Consul was restored or replaced.
+func (k *keeper) next(now time.Time, last, listed []discovery.Member, broken bool) (members []discovery.Member, kept int) {
+	if k.limit > 0 && len(last) > 0 && doubtful(last, listed) && (broken || missing(last, listed) > 1) {
 		k.lose(now, last, listed)
 	}
 	k.release(now, listed)

@@ -17,7 +17,7 @@ func TestKeeper(t *testing.T) {
 	const limit = time.Minute
 	type step struct {
 		after  time.Duration
-		listed string
+		listed string // after "!" if contact was broken
 		up     string // whose own check passes
 		want   string
 	}
@@ -31,13 +31,15 @@ func TestKeeper(t *testing.T) {
 		var last []discovery.Member
 		for i, s := range steps {
 			now, up = now.Add(s.after), s.up
+			var broken bool
+			s.listed, broken = strings.CutPrefix(s.listed, "!")
 			listed := members(strings.ToLower(s.listed))
 			for j := range listed {
 				if listed[j].ID != s.listed[j:j+1] {
 					listed[j].Status = backend.Critical
 				}
 			}
-			got, kept := k.next(now, last, listed)
+			got, kept := k.next(now, last, listed, broken)
 			last = listed
 			var text string
 			n := 0
@@ -64,16 +66,21 @@ func TestKeeper(t *testing.T) {
 	f("no check, nobody kept", step{0, "abc", "", "abc"}, step{0, "", "", ""})
 	f("bounded", step{0, "abc", "abc", "abc"}, step{0, "", "abc", "+a+b+c"}, step{limit - 1, "", "abc", "+a+b+c"}, step{1, "", "abc", ""})
 	f("bounded for each", step{0, "abc", "abc", "abc"}, step{0, "", "abc", "+a+b+c"}, step{limit / 2, "b", "abc", "+ab+c"},
-		step{0, "", "abc", "+a+b+c"}, step{limit / 2, "", "abc", "+b"})
+		step{0, "!", "abc", "+a+b+c"}, step{limit / 2, "", "abc", "+b"})
+	f("deregistered while others are kept", step{0, "abc", "abc", "abc"}, step{0, "", "abc", "+a+b+c"}, step{0, "b", "abc", "+ab+c"},
+		step{0, "", "abc", "+a+c"})
 	f("critical is believed", step{0, "aBc", "abc", "aBc"}, step{0, "", "abc", "+a+c"})
 	f("critical while kept", step{0, "abc", "abc", "abc"}, step{0, "", "abc", "+a+b+c"}, step{0, "A", "abc", "A+b+c"})
 	f("mass loss", step{0, "abcde", "abcde", "abcde"}, step{0, "ab", "abcde", "ab+c+d+e"}, step{0, "abc", "abcde", "abc"})
 	f("replaced", step{0, "ab", "ab", "ab"}, step{0, "xy", "ab", "+a+bxy"}, step{0, "xy", "abx", "xy"})
 	f("replaced by critical ones", step{0, "ab", "ab", "ab"}, step{0, "XY", "abxy", "+a+bXY"})
-	f("last one", step{0, "a", "a", "a"}, step{0, "", "a", "+a"})
+	f("the last one on purpose", step{0, "a", "a", "a"}, step{0, "", "a", ""})
+	f("the last one by an outage", step{0, "a", "a", "a"}, step{0, "!", "a", "+a"}, step{0, "", "a", "+a"}, step{0, "a", "a", "a"}, step{0, "", "a", ""})
+	f("the last one replaced", step{0, "a", "a", "a"}, step{0, "b", "ab", "b"})
+	f("one of two by an outage", step{0, "ab", "ab", "ab"}, step{0, "!b", "ab", "b"})
 
 	off := keeper{up: func(string) bool { return true }}
-	if got, kept := off.next(time.Now(), members("ab"), nil); len(got) != 0 || kept != 0 {
+	if got, kept := off.next(time.Now(), members("ab"), nil, true); len(got) != 0 || kept != 0 {
 		t.Fatalf("unexpected members with a limit of 0: %+v", got)
 	}
 }
@@ -83,10 +90,10 @@ func TestKeeper(t *testing.T) {
 func TestKeeperSameAddress(t *testing.T) {
 	t.Parallel()
 	k := keeper{limit: time.Minute, up: func(string) bool { return true }}
-	k.next(time.Now(), members("abcd"), nil)
+	k.next(time.Now(), members("abcd"), nil, false)
 	again := members("a")
 	again[0].ID = "new"
-	got, kept := k.next(time.Now(), nil, again)
+	got, kept := k.next(time.Now(), nil, again, false)
 	if kept != 3 || got[0].ID != "b" || got[3].ID != "new" {
 		t.Fatalf("unexpected members: %+v", got)
 	}

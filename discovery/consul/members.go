@@ -212,18 +212,19 @@ func weightOf(w api.AgentWeights, status backend.Status) int {
 // one to have confirmed before it is believed: next is empty, or more than
 // half of last is missing in it.
 func doubtful(last, next []discovery.Member) bool {
-	if len(next) == 0 {
-		return true
-	}
+	return len(next) == 0 || 2*missing(last, next) > len(last)
+}
+
+// missing returns how many of last are not in next, by ID.
+func missing(last, next []discovery.Member) (n int) {
 	stay := make(map[string]bool, len(next))
-	for _, t := range next {
-		stay[t.ID] = true
+	for _, m := range next {
+		stay[m.ID] = true
 	}
-	missing := 0
-	for _, t := range last {
-		if !stay[t.ID] {
-			missing++
+	for _, m := range last {
+		if !stay[m.ID] {
+			n++
 		}
 	}
-	return 2*missing > len(last)
+	return n
 }

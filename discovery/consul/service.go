@@ -141,14 +141,14 @@ func (w *serviceWatch) ask(options *api.QueryOptions) (answer, *api.QueryMeta, e
 
 // accept adds who is kept to those that are listed, and reports the list if
 // it is news.
-func (w *serviceWatch) accept(a answer, meta *api.QueryMeta) bool {
+func (w *serviceWatch) accept(a answer, meta *api.QueryMeta, broken bool) bool {
 	w.skip(a.bad)
 	if w.newlyListed(a.members) && len(a.members) == 0 && meta.DefaultACLPolicy == "deny" {
 		// From who has no token, Consul hides entries without saying so.
 		w.log.Warn("Consul lists no members of the service, and denies by default: if there are some, check the ACL token")
 	}
 	now := time.Now()
-	members, kept := w.keeper.next(now, w.listed, a.members)
+	members, kept := w.keeper.next(now, w.listed, a.members, broken)
 	w.listed = a.members
 	w.tellKept(now, kept, len(a.members))
 	if w.reported && slices.EqualFunc(members, w.last, discovery.Member.Equal) {

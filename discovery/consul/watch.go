@@ -19,7 +19,9 @@ type question[T any] struct {
 	// doubt reports whether an answer needs the leader's confirmation.
 	doubt func(T) bool
 	// accept takes an answer that is believed and reports whether it was news.
-	accept func(T, *api.QueryMeta) (news bool)
+	// broken says that contact was lost since the answer before, or that Consul
+	// was restored or replaced.
+	accept func(a T, meta *api.QueryMeta, broken bool) (news bool)
 	// kept returns how many members stay in use while Consul does not answer.
 	kept func() int
 }
@@ -33,6 +35,8 @@ type watch[T any] struct {
 	bucket  bucket
 
 	index  uint64    // for the next query; 0 makes it a read that does not block
+	last   uint64    // of the last answer
+	broken bool      // a query failed since the last answer
 	judged time.Time // when an answer last said how stale it is
 }
 
@@ -50,7 +54,7 @@ func (w *watch[T]) run(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		w.index = 0
+		w.index, w.broken = 0, true
 		w.metrics.failed()
 		w.client.refused(err)
 		failures := w.contact.failed(time.Now(), err, w.kept())
@@ -81,7 +85,9 @@ func (w *watch[T]) step(ctx context.Context) error {
 	now := time.Now()
 	w.index = nextIndex(sent, meta.LastIndex)
 	w.contact.succeeded(now)
-	w.metrics.succeeded(now, w.accept(a, meta))
+	broken := w.broken || meta.LastIndex < w.last
+	w.last, w.broken = meta.LastIndex, false
+	w.metrics.succeeded(now, w.accept(a, meta, broken))
 	return nil
 }
 

@@ -372,11 +372,17 @@ func TestWatchKeeps(t *testing.T) {
 	w.expect(t, "a")
 	report("", 0)
 
-	f.expect(t, "stale index=5").good(t, 6, "")
+	f.expect(t, "stale index=5").good(t, 6, "") // one alone, on purpose
+	f.expect(t, "default").good(t, 6, "")
+	w.expect(t, "")
+	f.expect(t, "stale index=6").good(t, 7, "a")
+	w.expect(t, "a")
+	f.expect(t, "stale index=7").good(t, 6, "") // not so if Consul has gone back in time
 	f.expect(t, "default").good(t, 6, "")
 	kept := target("n/a", "10.0.0.1:80")
 	kept.Status = backend.Absent
 	w.until(t, kept)
+	f.expect(t, "stale").good(t, 6, "") // indexes start over
 	q := f.expect(t, "stale index=6")
 	report("all at once", 1)
 	l.expect(t, 1, "Consul lost members all at once", "kept_members=1", "limit=1h0m0s")

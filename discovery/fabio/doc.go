@@ -12,10 +12,11 @@
 //	urlprefix-[IP]:PORT proto=tcp[ OPTION...]
 //
 // Options: weight=F, strip=/PATH, prepend=/PATH, host=NAME|dst,
-// redirect=CODE,URL, allow=ip:CIDR,..., deny=ip:CIDR,..., proto=tcp. What an
+// redirect=CODE,URL, allow=ip:CIDR,..., deny=ip:CIDR,..., proto=tcp, pxyproto=true
+// with the latter. What an
 // option would change about who may see a request, or about what the backend
-// must speak, and that sluice cannot do (auth=, proto=https, proto=grpc,
-// pxyproto=true) makes the tag unusable; what changes neither (register=,
+// must speak, and that sluice cannot do (auth=, proto=https, proto=grpc)
+// makes the tag unusable; what changes neither (register=,
 // tlsskipverify= without proto=https, unknown ones) is ignored. Both are
 // reported, and hold up no other tag.
 //

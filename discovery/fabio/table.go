@@ -39,8 +39,9 @@ type Route struct {
 
 // Listener leads the connections of a TCP listener to a pool.
 type Listener struct {
-	Addr string
-	Pool string
+	Addr       string
+	Pool       string
+	ProxyProto bool // instances want a PROXY header, of version 1
 }
 
 // Problem is a tag, or an option of one, that has no effect.
@@ -72,7 +73,7 @@ type claim struct {
 }
 
 // what is everything of a tag that all claims of one route must agree on.
-func (t Tag) what() string { return fmt.Sprint(t.Rewrite, t.Allow, t.Deny) }
+func (t Tag) what() string { return fmt.Sprint(t.Rewrite, t.Allow, t.Deny, t.ProxyProto) }
 
 // Build makes the table of the members of services, by their names in Consul.
 // Members of one route whose tags disagree about more than weights cannot all
@@ -94,7 +95,7 @@ func Build(services map[string][]discovery.Member, prefix string, env map[string
 			pools[p.Name], pool = p, p.Name
 		}
 		if tag.Listen != "" {
-			t.Listeners = append(t.Listeners, Listener{Addr: tag.Listen, Pool: pool})
+			t.Listeners = append(t.Listeners, Listener{Addr: tag.Listen, Pool: pool, ProxyProto: tag.ProxyProto})
 			continue
 		}
 		t.Routes = append(t.Routes, Route{

@@ -17,6 +17,8 @@ import (
 type Tag struct {
 	// Listen is the address to listen on, [IP]:PORT.
 	Listen string
+	// ProxyProto says that the instance wants a PROXY header, of version 1.
+	ProxyProto bool
 
 	Host string // lower case, without a port; may begin with "*."; empty: any
 	Path string // prefix, begins with a slash
@@ -81,7 +83,12 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 			t.Deny, err = parseNetworks(key, value)
 		case "tlsskipverify":
 			skipVerify = value == "true"
-		case "pxyproto", "auth":
+		case "pxyproto":
+			if value != "true" && value != "false" {
+				err = fmt.Errorf("option %q is neither true nor false", option)
+			}
+			t.ProxyProto = value == "true"
+		case "auth":
 			if value != "" && value != "false" {
 				err = fmt.Errorf("option %q is not supported", option)
 			}
@@ -98,6 +105,9 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 	case "", "http":
 	default:
 		return Tag{}, nil, fmt.Errorf("option %q is not supported", "proto="+proto)
+	}
+	if t.ProxyProto {
+		return Tag{}, nil, fmt.Errorf("option %q is not supported without proto=tcp", "pxyproto=true")
 	}
 	if skipVerify {
 		ignored = append(ignored, "tlsskipverify=true")

@@ -60,7 +60,7 @@ type Pool struct {
 	version   uint64
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
-	listeners []func(*Snapshot)
+	listeners []*listener
 }
 
 // NewPool returns an empty pool for the named service.
@@ -94,13 +94,22 @@ func (p *Pool) Snapshot() *Snapshot { return p.snapshot.Load() }
 
 // OnChange registers f and calls it at once and then with every new snapshot,
 // in order, before the write that caused it returns. f must not write to the
-// pool.
-func (p *Pool) OnChange(f func(*Snapshot)) {
+// pool. Once cancel has returned, f is not called any more; f must not call it.
+func (p *Pool) OnChange(f func(*Snapshot)) (cancel func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listeners = append(p.listeners, f)
+	l := &listener{f}
+	p.listeners = append(p.listeners, l)
 	f(p.snapshot.Load())
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.listeners = slices.DeleteFunc(p.listeners, func(x *listener) bool { return x == l })
+	}
 }
+
+// listener is a function that OnChange has registered.
+type listener struct{ f func(*Snapshot) }
 
 // Set replaces the membership with targets and returns the backends that are
 // new and those that are gone. A target with a known ID and the same address
@@ -159,8 +168,8 @@ func (p *Pool) publish() {
 		s.Zonal = divide(p.policy.Zone, s.All, s.Eligible, s.Weights)
 	}
 	p.snapshot.Store(s)
-	for _, f := range p.listeners {
-		f(s)
+	for _, l := range p.listeners {
+		l.f(s)
 	}
 	p.slots.wake(p.Waiting()) // somebody else may be eligible now
 }

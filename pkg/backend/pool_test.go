@@ -255,3 +255,18 @@ func TestPoolConcurrently(t *testing.T) {
 		t.Fatalf("unexpected eligible backends; got %q; want all", got)
 	}
 }
+
+func TestOnChangeEnds(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	var first, second int
+	cancel := p.OnChange(func(*Snapshot) { first++ })
+	p.OnChange(func(*Snapshot) { second++ })
+	p.Set(nil)
+	cancel()
+	cancel() // does nothing
+	p.Set(nil)
+	if first != 2 || second != 3 {
+		t.Fatalf("unexpected calls; got %d and %d; want 2 and 3", first, second)
+	}
+}
