@@ -174,7 +174,7 @@ func TestConsul(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Start(t)
 	echos, addrs := startEchos(t, 2)
-	s := startSluice(t, "--consul="+agent.Addr())
+	s := startSluice(t, "--consul="+agent.Addr(), "--strategy=round_robin")
 	l7, admin := "http://"+s.addr("l7")+"/", s.addr("admin")
 
 	eventually(t, "ready without members, since Consul has answered", func() bool {
@@ -196,6 +196,7 @@ func TestConsul(t *testing.T) {
 			return status == http.StatusOK && strings.HasPrefix(body, fmt.Sprintf("echo-%d ", i+1))
 		}
 	}
+	lives := func(string) {} // checks an established connection
 	// never checks that no answer comes from backend i once it is out.
 	never := func(i int, why string) {
 		t.Helper()
@@ -206,9 +207,25 @@ func TestConsul(t *testing.T) {
 				t.Fatalf("unexpected answer after %s; got %d: %s", why, status, body)
 			}
 		}
+		lives(why)
 	}
 	register(0)
 	t.Logf("first traffic after %v", eventually(t, "the first gets traffic", served(0)))
+	long, err := net.Dial("tcp", s.addr("l4")) // to the first, and outlives what happens to it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer long.Close()
+	lives = func(after string) {
+		t.Helper()
+		if _, err := long.Write([]byte("x")); err != nil {
+			t.Fatalf("an established connection ended after %s: %v", after, err)
+		}
+		if _, err := io.ReadFull(long, make([]byte, 1)); err != nil {
+			t.Fatalf("an established connection ended after %s: %v", after, err)
+		}
+	}
+	lives("connecting")
 	register(1)
 	t.Logf("first traffic after %v", eventually(t, "the second gets traffic", served(1)))
 	agent.SetStatus(t, "echo-1", "critical")
@@ -243,6 +260,15 @@ func TestConsul(t *testing.T) {
 	if b := backends(t, admin)[addrs[0]]; !b.Eligible {
 		t.Fatalf("unexpected backend: %+v", b)
 	}
+
+	// Consul is back: it is followed again.
+	agent.Restart()
+	register(0)
+	agent.Maintenance(t, "echo-1", true)
+	t.Logf("followed again after %v", eventually(t, "what Consul says counts again", func() bool {
+		return backends(t, admin)[addrs[0]].Status == "maintenance"
+	}))
+	lives("all that")
 }
 
 // TestConsulAbsentAtStart checks that a start without Consul says so, is not

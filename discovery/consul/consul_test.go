@@ -1,6 +1,10 @@
 package consul
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,4 +174,77 @@ func TestConsulIdleCost(t *testing.T) {
 	if got := w.metrics.errors.Get(); got != 0 {
 		t.Fatalf("unexpected errors; got %d; want 0", got)
 	}
+}
+
+// TestConsulConnections checks that many services that rest cost a connection
+// each, which is kept, and a bounded number of queries.
+func TestConsulConnections(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	const services, rounds, wait = 30, 3, time.Second
+	c := newClient(t, Config{Address: a.Addr(), Wait: wait})
+	var dials atomic.Int64
+	dial := c.transport.DialContext
+	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		return dial(ctx, network, addr)
+	}
+	began := time.Now()
+	var watches []*watched
+	for i := range services {
+		name := fmt.Sprintf("web-%d", i)
+		a.Register(t, name, name, "10.0.0.1", 80)
+		watches = append(watches, start(t, c.Service(Query{Service: name})))
+	}
+	deadline := time.Now().Add(patience)
+	for _, w := range watches {
+		for w.metrics.unchanged.Get() < rounds {
+			if time.Now().After(deadline) {
+				t.Fatalf("unexpected queries in %s; got %d; want %d that bring nothing", patience, w.metrics.sent(), rounds)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	// A query may come before the connection of the one before is free again.
+	if n := dials.Load(); n > services+services/2 {
+		t.Errorf("unexpected connections of %d services in %d queries each; got %d; want about one each", services, rounds+1, n)
+	}
+	for _, w := range watches {
+		// Two at the start, one more if registration is seen in steps, and then
+		// one each wait.
+		if got, most := w.metrics.sent(), uint64(time.Since(began)/wait)+4; got > most {
+			t.Errorf("unexpected queries in %s; got %d; want at most %d", time.Since(began), got, most)
+		}
+	}
+}
+
+// TestConsulSameIDOnTwoNodes checks that an ID, which is unique on its node
+// alone, makes two members, of which each has its own fate.
+func TestConsulSameIDOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	put := func(node, address, status string) {
+		t.Helper()
+		_, err := a.API().Catalog().Register(&api.CatalogRegistration{
+			Node: node, Address: "192.0.2.1",
+			Service: &api.AgentService{ID: "web", Service: "web", Address: address, Port: 80},
+			Check:   &api.AgentCheck{CheckID: "service:web", ServiceID: "web", Name: "web", Status: status},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one", "10.0.0.1", api.HealthPassing)
+	put("two", "2001:db8::2", api.HealthPassing)
+	w, l := realWatch(t, a, Config{}, "")
+	w.until(t, target("one/web", "10.0.0.1:80"), target("two/web", "[2001:db8::2]:80"))
+	put("two", "2001:db8::2", api.HealthCritical)
+	critical := target("two/web", "[2001:db8::2]:80")
+	critical.Status = backend.Critical
+	w.until(t, target("one/web", "10.0.0.1:80"), critical)
+	if _, err := a.API().Catalog().Deregister(&api.CatalogDeregistration{Node: "one", ServiceID: "web"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, critical)
+	l.expect(t, 0)
 }

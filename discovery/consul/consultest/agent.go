@@ -111,6 +111,23 @@ func (a *Agent) Restart() {
 	}
 }
 
+// Freeze makes the running agent hang: it keeps its connections and takes new
+// ones, and answers nothing, until Thaw.
+func (a *Agent) Freeze() {
+	a.t.Helper()
+	if err := freeze(a.process.cmd.Process); err != nil {
+		a.t.Fatalf("cannot freeze Consul: %v", err)
+	}
+}
+
+// Thaw ends Freeze.
+func (a *Agent) Thaw() {
+	a.t.Helper()
+	if err := thaw(a.process.cmd.Process); err != nil {
+		a.t.Fatalf("cannot thaw Consul: %v", err)
+	}
+}
+
 // start runs the agent and waits until it is ready; if that fails, the agent
 // is stopped.
 func (a *Agent) start() error {

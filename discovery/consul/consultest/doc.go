@@ -5,5 +5,6 @@
 //	catalog.go  what a test registers and changes
 //	binary.go   where the consul binary comes from
 //	process_*   the agent's process, which never outlives the test's
+//	freeze_*    an agent that hangs
 //	lock_*      builds in several test binaries wait for each other
 package consultest
