@@ -22,10 +22,10 @@
 //     of the client; the route's service or its canary (canary.go).
 //  5. forward (forward.go): if the service has room for one more request
 //     (policy.go), the client's cookie (sticky.go) or the strategy picks a
-//     backend whose circuit breaker allows it, and takes its slot; the rewritten
-//     head goes out on an idle or a new connection (upstream.go),
-//     and the body behind it (body.go undoes the framing). retry.go alone
-//     decides what may be tried again after a failure.
+//     backend whose circuit breaker allows it, and takes its slot, for which it
+//     may have to wait (queue.go). The rewritten head goes out on an idle or a
+//     new connection (upstream.go), and the body behind it (body.go undoes the
+//     framing). retry.go alone decides what may be tried again after a failure.
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
 //     also while the request is still going up. After a 101 that answers a
 //     request for it, bytes are passed on both ways (tunnel.go).

@@ -46,7 +46,9 @@ type exchange struct {
 	backend *backend.Backend // whose slot is held, or nil
 	stale   *backend.Backend // whose idle connection had died
 	up      *upstream        // to backend, in use or being connected
-	begun   int64            // when the first one began
+	begun   int64            // when the request was admitted
+	picked  int64            // when the first one began
+	queue   *queueing        // the wait for a slot, or nil if there was none
 	sent    int64            // when the head went out
 	connect time.Duration    // what the last connect took
 	reply   time.Duration    // from sent to the beginning of the response
@@ -85,6 +87,8 @@ func (x *exchange) arm() {
 	switch {
 	case x.tunnel != nil:
 		d = x.tunnel.idle()
+	case x.queued():
+		d = time.Duration(x.queue.until - x.sh.l.Now())
 	case x.up != nil && x.up.connecting:
 		d = cfg.ConnectDeadline
 	case x.up != nil && x.inDone && x.held.empty() && !x.answered:
@@ -103,6 +107,10 @@ func (x *exchange) timedOut() {
 		x.fail(IdleTimeout, nil)
 	case x.c.eof && x.pending.empty() && x.sh.s.cfg.FINTimeout < forever:
 		x.fail(ClientAbort, errHalfClosed)
+	case x.queued():
+		x.leaveQueue()
+		x.retryAfter = overloadRetry
+		x.fail(NoSlot, nil)
 	case !x.pending.empty():
 		x.fail(ClientStalled, errClientStalled)
 	case x.answered:
@@ -274,6 +282,10 @@ func (x *exchange) dropUpstream(reset bool) {
 func (x *exchange) end() {
 	x.count()
 	x.leave()
+	if x.queue != nil {
+		x.leaveQueue()
+		x.queue.x = nil
+	}
 	x.sh.s.record(x)
 	if x.backend != nil {
 		x.backend.Release()

@@ -210,6 +210,21 @@ func (x *exchange) admit() {
 // strategy picks.
 func (x *exchange) try() {
 	b, why := x.pick()
+	for b == nil && why == NoBackend && x.stale == nil {
+		waits, free := x.enqueue()
+		if waits {
+			x.arm()
+			x.watchIfWhole()
+			return
+		}
+		if !free {
+			if x.svc.balancer.Full(x.tried) {
+				why, x.retryAfter = NoSlot, overloadRetry
+			}
+			break
+		}
+		b, why = x.pick()
+	}
 	if b == nil && x.stale != nil {
 		b = x.stale
 		b.Acquire()
@@ -225,6 +240,9 @@ func (x *exchange) try() {
 		return
 	}
 	x.stale, x.backend = nil, b
+	if x.picked == 0 {
+		x.picked = x.sh.l.Now()
+	}
 	f := &x.attempt
 	f.connected, f.reused, f.timeout, f.written, f.answered = false, false, false, false, false
 	// What is sent again goes over a new connection: another idle one may have

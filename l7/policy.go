@@ -30,6 +30,9 @@ type PolicyConfig struct {
 	Adaptive bool
 	// MinRequests is the least that such a bound may be. 0 means 10.
 	MinRequests int
+	// QueueTimeout is how long a request may wait for a backend with a slot
+	// free, see backend.Pool.Limit. 0 means 5 s.
+	QueueTimeout time.Duration
 	// Breaker describes a circuit breaker that each backend gets. Nil means
 	// that it gets none.
 	Breaker *limit.BreakerConfig
@@ -46,6 +49,7 @@ type Policy struct {
 	pins        *pins              // nil without cookies
 	concurrency *limit.Concurrency // nil without a bound
 	breakers    *breakers          // nil without any
+	queue       time.Duration
 }
 
 const (
@@ -63,7 +67,10 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
 		return nil, errors.New("a bound on requests is below 0")
 	}
-	p, service := &Policy{sticky: cfg.Sticky}, cfg.Pool.Service()
+	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout}, cfg.Pool.Service()
+	if p.queue <= 0 {
+		p.queue = defaultQueueTimeout
+	}
 	if cfg.Sticky.By == StickyCookie {
 		p.pins = newPins(service, cfg.Sticky.Secret)
 		cfg.Pool.OnChange(p.pins.follow)

@@ -25,6 +25,7 @@ const (
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientStalled            // the client took no byte of the response for the body timeout
 	NoBackend                // no backend was eligible
+	NoSlot                   // every backend has as many requests as it may, and too many wait
 	Overloaded               // the service has as many requests in flight as it may
 	BreakerOpen              // the circuit breaker of every backend that could be tried is open
 	ConnectFailed            // no backend that was tried could be connected to
@@ -73,6 +74,8 @@ func (r Reason) String() string {
 		return "client_stalled"
 	case NoBackend:
 		return "no_backend"
+	case NoSlot:
+		return "no_slot"
 	case Overloaded:
 		return "overloaded"
 	case BreakerOpen:
@@ -126,7 +129,7 @@ func (r Reason) status() int {
 		return 431
 	case ClientAbort, ClientStalled:
 		return statusClientGone
-	case NoBackend, Overloaded, BreakerOpen, Draining:
+	case NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
 		return 503
 	case ConnectTimeout, ResponseTimeout, BackendStalled:
 		return 504
@@ -168,6 +171,8 @@ func (r Reason) explain() string {
 		return "too many requests"
 	case NoBackend:
 		return "no backend is available"
+	case NoSlot:
+		return "no backend has room for one more request"
 	case Overloaded:
 		return "too many requests are being served"
 	case BreakerOpen:

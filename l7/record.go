@@ -174,7 +174,7 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	if x.admitted {
 		r.Service = x.svc.name
 		r.Strategy = x.svc.balancer.Strategy()
-		r.Wait = time.Duration(x.begun - x.start)
+		r.Wait = time.Duration(max(0, x.picked-x.start))
 	}
 	if b := x.lastBackend(); b != nil {
 		r.Backend = b.Addr()

@@ -71,7 +71,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 // policyConfig says how the requests for a service are kept together and
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
-	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, Logger: logger, Metrics: set}
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, Logger: logger, Metrics: set}
 	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret))}
 	switch s.Sticky.By {
 	case "client":
