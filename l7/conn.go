@@ -167,7 +167,7 @@ func (c *conn) serve() {
 		return // further up the stack
 	}
 	c.looping = true
-	for c.x == nil && c.state < lingering {
+	for moved := 0; c.x == nil && c.state < lingering; {
 		if c.state == waiting && len(c.in) > 0 {
 			in := c.in
 			c.in = nil
@@ -177,8 +177,13 @@ func (c *conn) serve() {
 		if c.eof || !c.stream.Readable() {
 			break
 		}
+		if moved >= share { // of requests that were answered here
+			c.sh.l.Again(c.stream)
+			break
+		}
 		buf := c.sh.l.Scratch()[:readAhead]
 		n, err := c.stream.Read(buf)
+		moved += n
 		switch {
 		case err == nil:
 			c.feed(buf[:n], false)

@@ -41,22 +41,23 @@ type exchange struct {
 	deaf      bool                           // the backend takes no more of the request
 
 	// The attempt.
-	attempt failure
-	tried   balance.Tried
-	backend *backend.Backend // whose slot is held, or nil
-	stale   *backend.Backend // whose idle connection had died
-	up      *upstream        // to backend, in use or being connected
-	begun   int64            // when the request was admitted
-	picked  int64            // when the first one began
-	queue   *queueing        // the wait for a slot, or nil if there was none
-	sent    int64            // when the head went out
-	connect time.Duration    // what the last connect took
-	reply   time.Duration    // from sent to the beginning of the response
-	settled int64            // when the last outcome was known
-	retries int
-	last    *backend.Backend // the last one that failed
-	permit  limit.Permit     // of backend's breaker, until its outcome is known
-	repin   bool             // the client gets a cookie that means the backend which answers
+	attempt   failure
+	tried     balance.Tried
+	backend   *backend.Backend // whose slot is held, or nil
+	stale     *backend.Backend // whose idle connection had died
+	up        *upstream        // to backend, in use or being connected
+	connectBy int64            // until when a connection must be there, 0 if none is being made
+	begun     int64            // when the request was admitted
+	picked    int64            // when the first one began
+	queue     *queueing        // the wait for a slot, or nil if there was none
+	sent      int64            // when the head went out
+	connect   time.Duration    // what the last connect took
+	reply     time.Duration    // from sent to the beginning of the response
+	settled   int64            // when the last outcome was known
+	retries   int
+	last      *backend.Backend // the last one that failed
+	permit    limit.Permit     // of backend's breaker, until its outcome is known
+	repin     bool             // the client gets a cookie that means the backend which answers
 
 	// The response, on its way to the client.
 	resp       response
@@ -90,7 +91,7 @@ func (x *exchange) arm() {
 	case x.queued():
 		d = time.Duration(x.queue.until - x.sh.l.Now())
 	case x.up != nil && x.up.connecting:
-		d = cfg.ConnectDeadline
+		d = time.Duration(x.connectBy - x.sh.l.Now())
 	case x.up != nil && x.inDone && x.held.empty() && !x.answered:
 		d = cfg.ResponseTimeout
 	}
@@ -116,6 +117,7 @@ func (x *exchange) timedOut() {
 	case x.answered:
 		x.fail(BackendStalled, errBackendStalled)
 	case x.up != nil && x.up.connecting:
+		x.attempt.connects = balance.MaxTries // there is no time for another
 		x.connectFailed(x.up, errConnectTimeout)
 	case !x.inDone && x.held.empty() && !x.deaf:
 		x.fail(RequestTimeout, errRequestStalled)

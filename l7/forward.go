@@ -59,24 +59,27 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 	case length > 0 && length <= smallBody:
 		x.small = int(length)
 		if !x.takeSmall(rest, own) {
-			x.proceed(len(rest) > 0)
-			x.arm()
-			x.awaitSmall()
+			if x.proceed(len(rest) > 0) {
+				x.arm()
+				x.awaitSmall()
+			}
 			return
 		}
 	case !x.takeFirst(rest, own):
 		return
 	}
-	x.proceed(len(rest) > 0)
-	x.admit()
+	if x.proceed(len(rest) > 0) {
+		x.admit()
+	}
 }
 
 // proceed tells a client that waits for it to send its body, unless some of
 // it has come.
-func (x *exchange) proceed(come bool) {
-	if x.req.expect && !come && !x.inDone {
-		_, _ = x.c.stream.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // if it cannot be sent, no body will come
+func (x *exchange) proceed(come bool) bool {
+	if !x.req.expect || come || x.inDone {
+		return true
 	}
+	return x.interim([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 }
 
 // takeSmall takes bytes of a small body and reports whether it is complete.
@@ -255,6 +258,9 @@ func (x *exchange) try() {
 			return
 		}
 	}
+	if x.connectBy == 0 {
+		x.connectBy = x.sh.l.Now() + int64(x.sh.s.cfg.ConnectDeadline)
+	}
 	up, err := x.sh.dial(x, b)
 	if err != nil {
 		x.connectFailed(nil, err)
@@ -267,7 +273,7 @@ func (x *exchange) try() {
 
 // connected goes on with a connection that was made.
 func (x *exchange) connected(up *upstream) {
-	x.attempt.connected = true
+	x.attempt.connected, x.connectBy = true, 0
 	x.connect = time.Duration(x.sh.l.Now() - up.begun)
 	x.svc.metrics.connected(x.backend, x.connect)
 	x.send()

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -369,4 +370,52 @@ func TestBulkAfterPause(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+// TestConnectDeadline has backends that do not answer connects: all attempts
+// together end by the deadline.
+func TestConnectDeadline(t *testing.T) {
+	t.Parallel()
+	var full []string
+	for range 3 {
+		full = append(full, fullBacklog(t))
+	}
+	f := newFront(t, func(c *Config) {
+		c.ConnectTimeout, c.ConnectDeadline = 150*time.Millisecond, 200*time.Millisecond
+	}, full...)
+	c := f.raw()
+	c.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	resp, _ := c.response("GET")
+	if resp.StatusCode != 504 || resp.Header.Get("X-Sluice-Reason") != "connect_timeout" {
+		t.Errorf("unexpected answer; got %d %v", resp.StatusCode, resp.Header)
+	}
+	f.wantMetric(`sluice_l7_retries_total`, 1)
+}
+
+// fullBacklog returns the address of a listener that answers no connect any
+// more.
+func fullBacklog(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
+	for range 10 {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Skip("this system does not fill a backlog")
+	return ""
 }

@@ -56,7 +56,7 @@ type Config struct {
 	IdleTimeout time.Duration
 	// FINTimeout is how long a client that has ended its direction after its
 	// request waits for the next byte of the response; then it is taken for
-	// gone. 0 means 2 s, negative that its end means nothing.
+	// gone. 0 means 1 s, negative that its end means nothing.
 	FINTimeout time.Duration
 	// RequireHTTPS sends clients that do not use HTTPS, with sluice or with a
 	// trusted proxy, to HTTPSPort of the same host. 0 means 443.
@@ -104,7 +104,7 @@ func (c Config) withDefaults() Config {
 		{&c.BodyTimeout, 60 * time.Second},
 		{&c.ResponseTimeout, 60 * time.Second},
 		{&c.IdleTimeout, 75 * time.Second},
-		{&c.FINTimeout, 2 * time.Second},
+		{&c.FINTimeout, time.Second},
 	} {
 		switch {
 		case *t.d == 0:

@@ -143,11 +143,16 @@ func (x *exchange) passInterim() bool {
 	if x.resp.status == 100 || x.req.http10 {
 		return true
 	}
+	return x.interim(appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp))
+}
+
+// interim sends a 1xx response, after which the response can still be any.
+func (x *exchange) interim(p []byte) bool {
 	started := x.started
-	if !x.toClient(appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)) {
+	if !x.toClient(p) {
 		return false
 	}
-	x.started = started // the response itself can still be any
+	x.started = started
 	return true
 }
 

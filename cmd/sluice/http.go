@@ -30,6 +30,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		BodyTimeout:     c.L7BodyTimeout,
 		ResponseTimeout: c.L7ResponseTimeout,
 		IdleTimeout:     c.L7IdleTimeout,
+		FINTimeout:      orNever(c.L7FINTimeout),
 		Loops:           loops,
 		AccessLog:       access,
 		Logger:          logger,

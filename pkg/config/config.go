@@ -111,6 +111,8 @@ type Config struct {
 	L7BodyTimeout     time.Duration `yaml:"l7-body-timeout"`
 	L7ResponseTimeout time.Duration `yaml:"l7-response-timeout"`
 	L7IdleTimeout     time.Duration `yaml:"l7-idle-timeout"`
+	// L7FINTimeout of 0 means never.
+	L7FINTimeout time.Duration `yaml:"l7-fin-timeout"`
 	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
 	// are believed.
 	TrustedProxies []CIDR `yaml:"trusted-proxy"`
@@ -166,6 +168,7 @@ func Default() Config {
 		L7BodyTimeout:       time.Minute,
 		L7ResponseTimeout:   time.Minute,
 		L7IdleTimeout:       75 * time.Second,
+		L7FINTimeout:        time.Second,
 		HandshakeTimeout:    10 * time.Second,
 		RetryBudget:         20,
 		BackendDrainTimeout: 5 * time.Minute,

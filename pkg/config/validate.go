@@ -233,6 +233,7 @@ func (v *validation) behaviour() {
 	notNegative("l4-idle-timeout", c.L4IdleTimeout)
 	notNegative("l4-fin-timeout", c.L4FINTimeout)
 	notNegative("l4-user-timeout", c.L4UserTimeout)
+	notNegative("l7-fin-timeout", c.L7FINTimeout)
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("consul-keep", c.ConsulKeep)
