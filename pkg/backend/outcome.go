@@ -97,7 +97,9 @@ func (b *Backend) Observe(latency time.Duration, ok bool) {
 
 // Pulse is what live traffic has done with a backend until some moment.
 type Pulse struct {
-	active           int64
+	// Active is how many slots are taken.
+	Active int64
+
 	out              uint64
 	errors, distrust uint64
 }
@@ -107,11 +109,11 @@ func (b *Backend) Pulse() Pulse {
 	return Pulse{b.Active(), b.Counters.BytesOut.Load(), b.outcomes.errors.word.Load(), b.outcomes.distrust.word.Load()}
 }
 
-// Stalled reports whether, from p to next, more was asked of the backend and
-// nothing came of it: no byte, and no failure. That a connection was made is
-// nothing, because the kernel makes it.
-func (p Pulse) Stalled(next Pulse) bool {
-	return next.active > p.active && next.out == p.out && next.errors == p.errors && next.distrust == p.distrust
+// Silent reports whether nothing came of what the backend was asked from p to
+// next: no byte, and no failure. That a connection was made is nothing, because
+// the kernel makes it.
+func (p Pulse) Silent(next Pulse) bool {
+	return next.out == p.out && next.errors == p.errors && next.distrust == p.distrust
 }
 
 // peak moves an average towards sample. It is Finagle's peak EWMA: a sample

@@ -187,17 +187,18 @@ func TestPulse(t *testing.T) {
 			before := b.Pulse()
 			time.Sleep(time.Millisecond)
 			do()
-			if got := before.Stalled(b.Pulse()); got != want {
-				t.Fatalf("unexpected stall: %v", got)
+			if got := before.Silent(b.Pulse()); got != want {
+				t.Fatalf("unexpected silence: %v", got)
 			}
 		}
-		f(false, func() {})
+		f(true, func() {})
 		f(true, b.Acquire)
-		f(false, func() {}) // nothing more was asked
-		f(false, b.Release)
-		f(true, func() { b.Acquire(); b.Observe(time.Millisecond, true) }) // connected
-		f(false, func() { b.Acquire(); b.Counters.BytesOut.Add(1) })
-		f(false, func() { b.Acquire(); b.Observe(0, false) })
-		f(true, b.Acquire)
+		f(true, func() { b.Observe(time.Millisecond, true) }) // connected
+		f(false, func() { b.Counters.BytesOut.Add(1) })
+		f(false, func() { b.Observe(0, false) })
+		f(true, func() {})
+		if p := b.Pulse(); p.Active != 1 {
+			t.Fatalf("unexpected pulse: %+v", p)
+		}
 	})
 }

@@ -150,13 +150,11 @@ func (m *Monitor) Close() {
 // stallPoll is how often backends are looked at for stalls.
 const stallPoll = 250 * time.Millisecond
 
-// watchStalls has backends checked from which nothing comes back although they
-// are asked for more: a process that is stopped still accepts connections, and
-// a request to it fails only after its timeout.
+// watchStalls has backends checked that seem to have stalled.
 func (m *Monitor) watchStalls(done <-chan struct{}) {
 	ticker := time.NewTicker(stallPoll)
 	defer ticker.Stop()
-	pulses := make(map[*backend.Backend]backend.Pulse)
+	stalls := make(map[*backend.Backend]*stall)
 	for {
 		select {
 		case <-done:
@@ -164,18 +162,20 @@ func (m *Monitor) watchStalls(done <-chan struct{}) {
 		case <-ticker.C:
 		}
 		m.mu.Lock()
-		for b := range pulses {
+		for b := range stalls {
 			if m.loops[b] == nil {
-				delete(pulses, b)
+				delete(stalls, b)
 			}
 		}
 		for b := range m.loops {
-			was, known := pulses[b]
-			is := b.Pulse()
-			if known && was.Stalled(is) {
+			s := stalls[b]
+			if s == nil {
+				s = &stall{}
+				stalls[b] = s
+			}
+			if s.look(b.Pulse()) {
 				b.Suspect()
 			}
-			pulses[b] = is
 		}
 		m.mu.Unlock()
 	}
