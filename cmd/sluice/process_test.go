@@ -184,6 +184,10 @@ type shownBackend struct {
 	ID, Address, Status, State, Reason string
 	Eligible                           bool
 	Connections, Active                int
+
+	TransitionsUp   int `json:"transitions_up"`
+	TransitionsDown int `json:"transitions_down"`
+	Ejections       int
 }
 
 // backends returns what /admin/backends shows, by address.

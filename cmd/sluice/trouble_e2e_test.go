@@ -1,0 +1,267 @@
+//go:build linux
+
+package main
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"sluice/pkg/listen"
+	"sluice/pkg/relay"
+)
+
+// forward connects client with the backend at addr until both have ended.
+func forward(client *net.TCPConn, addr string) {
+	defer client.Close()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		_ = client.SetLinger(0)
+		return
+	}
+	defer c.Close()
+	relay.Copy(client, c.(*net.TCPConn), relay.Config{})
+}
+
+// door is an address in front of a backend that opens and shuts. Whoever is
+// inside stays, and whoever waits at the door is let in before it shuts.
+type door struct {
+	t    *testing.T
+	addr string // once it has been open
+	to   string
+	ln   *listen.Listener
+	wg   sync.WaitGroup
+}
+
+func (d *door) open() {
+	d.t.Helper()
+	addr := d.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	ln, err := listen.Listen(listen.Config{Kind: "l4", Name: "door", Address: addr, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.ln, d.addr = ln, ln.Addr().String()
+	d.wg.Go(func() {
+		for {
+			c, err := ln.AcceptConn()
+			if err != nil {
+				return
+			}
+			d.wg.Go(func() {
+				defer c.Close()
+				forward(c.TCPConn, d.to)
+			})
+		}
+	})
+}
+
+// shut takes some 0.2 s, in which nobody gets an answer who comes new; then
+// they are refused.
+func (d *door) shut() { d.ln.Drain() }
+
+// TestFlapUnderLoad opens and shuts one backend of three every 300 ms under
+// load: no client may notice, and it makes at most a handful of transitions.
+// SLUICE_TEST_LONG=1 goes on for a minute.
+func TestFlapUnderLoad(t *testing.T) {
+	t.Parallel()
+	flapping := 6 * time.Second
+	if os.Getenv("SLUICE_TEST_LONG") != "" {
+		flapping = time.Minute
+	}
+	_, addrs := startEchos(t, 3)
+	d := &door{t: t, to: addrs[0]}
+	d.open()
+	addrs[0] = d.addr
+	s := startSluice(t, backendArgs(addrs)...)
+	admin := s.addr("admin")
+	l := startLoad(100, s.addr("l4"), s.addr("l7"))
+	state := func() string { return backends(t, admin)[addrs[0]].State }
+	eventually(t, "all are used", func() bool {
+		used := 0
+		for _, b := range backends(t, admin) {
+			if b.State == "up" && b.Connections > 20 {
+				used++
+			}
+		}
+		return used == 3
+	})
+	before := backends(t, admin)[addrs[0]]
+	shuts := 0
+	for begin := time.Now(); time.Since(begin) < flapping; shuts++ {
+		shut := time.Now()
+		d.shut()
+		time.Sleep(time.Until(shut.Add(300 * time.Millisecond)))
+		d.open()
+		time.Sleep(300 * time.Millisecond)
+	}
+	now := backends(t, admin)[addrs[0]]
+	changes := now.TransitionsUp + now.TransitionsDown - before.TransitionsUp - before.TransitionsDown
+	ejections := now.Ejections - before.Ejections
+	t.Logf("shut %d times: %d transitions, %d ejections", shuts, changes, ejections)
+	if changes > 10 || ejections > 6 {
+		t.Errorf("unexpected transitions of a backend that flapped %d times; got %d and %d ejections; want a handful", shuts, changes, ejections)
+	}
+	t.Logf("back %v after the last flap", eventually(t, "it is used again", func() bool {
+		b := backends(t, admin)[addrs[0]]
+		return state() == "up" && b.Eligible && b.Connections > now.Connections
+	}))
+	l.wantClean(t, 300)
+	d.shut()
+	d.wg.Wait()
+}
+
+// tunnel is an address in front of a backend that can be cut off: then nothing
+// comes through, and new connections get no answer but for the one or two that
+// the kernel takes.
+type tunnel struct {
+	addr string
+	ln   *net.TCPListener
+
+	mu   sync.Mutex
+	open chan struct{} // closed while it is
+}
+
+func startTunnel(t *testing.T, to string) *tunnel {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &tunnel{addr: ln.Addr().String(), ln: ln.(*net.TCPListener), open: make(chan struct{})}
+	close(x.open)
+	go func() {
+		for {
+			c, err := x.ln.AcceptTCP()
+			if err != nil {
+				return
+			}
+			x.wait()
+			go x.carry(c, to)
+		}
+	}()
+	t.Cleanup(func() {
+		ln.Close()
+		_ = x.cut(false)
+	})
+	return x
+}
+
+// carry carries both ways until both directions have ended.
+func (x *tunnel) carry(client *net.TCPConn, to string) {
+	defer client.Close()
+	backend, err := net.Dial("tcp", to)
+	if err != nil {
+		_ = client.SetLinger(0)
+		return
+	}
+	defer backend.Close()
+	var wg sync.WaitGroup
+	carry := func(dst, src net.Conn) {
+		for buf := make([]byte, 4096); ; {
+			n, err := src.Read(buf)
+			x.wait()
+			if _, werr := dst.Write(buf[:n]); err != nil || werr != nil {
+				break
+			}
+		}
+		_ = dst.(*net.TCPConn).CloseWrite()
+	}
+	wg.Go(func() { carry(backend, client) })
+	carry(client, backend)
+	wg.Wait()
+}
+
+// wait waits until it is open.
+func (x *tunnel) wait() {
+	x.mu.Lock()
+	open := x.open
+	x.mu.Unlock()
+	<-open
+}
+
+// cut cuts it off, or opens it again.
+func (x *tunnel) cut(off bool) error {
+	x.mu.Lock()
+	queue := 128
+	if off {
+		x.open, queue = make(chan struct{}), 0
+	} else {
+		select {
+		case <-x.open:
+		default:
+			close(x.open)
+		}
+	}
+	x.mu.Unlock()
+	rc, err := x.ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	if err := rc.Control(func(fd uintptr) { set = syscall.Listen(int(fd), queue) }); err != nil {
+		return err
+	}
+	return set
+}
+
+// TestTroubleUnderLoad kills, stops or cuts off one backend of three under
+// load. No GET may fail and no connect, and it must be out soon.
+func TestTroubleUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := func(name string, begin, end func(t *testing.T, echo *process, x *tunnel, l *load)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			echos, addrs := startEchos(t, 3)
+			x := startTunnel(t, addrs[0])
+			if name == "black hole" {
+				addrs[0] = x.addr
+			}
+			s := startSluice(t, append(backendArgs(addrs), "--service=echo,check=http:/healthz")...)
+			admin := s.addr("admin")
+			l := startLoad(100, s.addr("l4"), s.addr("l7"))
+			eventually(t, "all are used", func() bool {
+				used := 0
+				for _, b := range backends(t, admin) {
+					if b.State == "up" && b.Connections > 20 {
+						used++
+					}
+				}
+				return used == 3
+			})
+			begin(t, echos[0], x, l)
+			t.Logf("%s: out after %v", name, eventually(t, "it is out", func() bool { return !backends(t, admin)[addrs[0]].Eligible }))
+			served := l.count("get")
+			eventually(t, "traffic goes on without it", func() bool { return l.count("get") > served+100 })
+			if end != nil {
+				end(t, echos[0], x, l)
+				t.Logf("%s: back after %v", name, eventually(t, "it is back", func() bool { return backends(t, admin)[addrs[0]].Eligible }))
+			}
+			l.wantClean(t, 100)
+		})
+	}
+	f("kill", func(t *testing.T, echo *process, _ *tunnel, l *load) {
+		l.excuse(time.Now().Add(time.Hour)) // until it is known when it was
+		echo.signal(syscall.SIGKILL)
+		echo.wait()
+		l.excuse(time.Now())
+	}, nil)
+	f("stop", func(t *testing.T, echo *process, _ *tunnel, _ *load) { echo.signal(syscall.SIGSTOP) },
+		func(t *testing.T, echo *process, _ *tunnel, _ *load) { echo.signal(syscall.SIGCONT) })
+	f("black hole", func(t *testing.T, _ *process, x *tunnel, _ *load) {
+		if err := x.cut(true); err != nil {
+			t.Fatal(err)
+		}
+	}, func(t *testing.T, _ *process, x *tunnel, _ *load) {
+		if err := x.cut(false); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
