@@ -150,7 +150,7 @@ func durationBuckets() []float64 {
 
 // newServiceMetrics returns the counters of service in set, the same ones for
 // all listeners of that service.
-func newServiceMetrics(set *metrics.Set, service string, pool *backend.Pool) *serviceMetrics {
+func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 	label := func(name, more string) string { return fmt.Sprintf("%s{service=%q%s}", name, service, more) }
 	m := &serviceMetrics{
 		active:          set.GetOrCreateGauge(label("sluice_l4_connections", ""), nil),
@@ -163,7 +163,6 @@ func newServiceMetrics(set *metrics.Set, service string, pool *backend.Pool) *se
 		connectSeconds:  set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connect_duration_seconds", ""), connectBuckets()),
 		seconds:         set.GetOrCreatePrometheusHistogramExt(label("sluice_l4_connection_duration_seconds", ""), durationBuckets()),
 	}
-	set.GetOrCreateGauge(label("sluice_l4_queued", ""), func() float64 { return float64(pool.Waiting()) })
 	for r := range reasons {
 		m.ended[r] = set.GetOrCreateCounter(label("sluice_l4_connections_total", fmt.Sprintf(",reason=%q", r)))
 	}

@@ -99,7 +99,7 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	for _, r := range cfg.Routes {
 		x := &service{Service: r.Service.withDefaults()}
 		x.name = x.pool().Service()
-		x.metrics = newServiceMetrics(cfg.Metrics, x.name, x.pool())
+		x.metrics = newServiceMetrics(cfg.Metrics, x.name)
 		switch {
 		case x.TLS != nil && cfg.Loops == nil:
 			return nil, fmt.Errorf("l4: the copy driver cannot speak TLS with service %q", x.name)

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -224,10 +223,8 @@ func (s *Server) serviceOf(r *Route) *service {
 			return svc
 		}
 	}
-	pool := r.Balancer.Pool()
-	name := pool.Service()
+	name := r.Balancer.Pool().Service()
 	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(s.cfg.Metrics, name)}
-	s.cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("sluice_l7_queued{service=%q}", name), func() float64 { return float64(pool.Waiting()) })
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}

@@ -72,6 +72,8 @@ func serviceFamilies() []family[*serviceStats] {
 			func(s *serviceStats) uint64 { return s.members }),
 		single("sluice_service_eligible_backends", "gauge", "Members of the service that may take new connections.",
 			func(s *serviceStats) uint64 { return s.eligible }),
+		single("sluice_service_queued", "gauge", "Connections and requests that wait for a backend with a slot free.",
+			func(s *serviceStats) uint64 { return s.queued }),
 		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
 			func(s *serviceStats) uint64 { return s.panics }),
 		{"sluice_service_zone_bytes_total", "counter", "Bytes to backends (in) and back (out) in the own zone, in others, and where a zone is unknown.", bytes},
@@ -133,7 +135,7 @@ func oneIf(b bool) uint64 {
 type serviceStats struct {
 	labels            string
 	members, eligible uint64
-	panics            uint64
+	queued, panics    uint64
 	traffic           [backend.UnknownZone + 1]backend.Traffic
 }
 
@@ -198,7 +200,7 @@ func writeServices(w *bytes.Buffer, services []Service) {
 		snap := svc.Pool.Snapshot()
 		members := snap.All
 		service := label("service", svc.Pool.Service())
-		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), panics: oneIf(snap.Panic)}
+		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), queued: uint64(svc.Pool.Waiting()), panics: oneIf(snap.Panic)}
 		for _, c := range backend.Crossings() {
 			s.traffic[c] = svc.Pool.ZoneTraffic(c)
 		}
