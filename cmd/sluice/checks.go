@@ -14,6 +14,7 @@ import (
 type memberChecks struct {
 	service health.Check // nil: none
 	fixed   bool         // members have no say
+	via     health.Via
 	logger  *slog.Logger
 
 	// mu protects the fields below.
@@ -22,8 +23,8 @@ type memberChecks struct {
 	told      map[string]bool         // what could not be used and was logged
 }
 
-func newMemberChecks(service health.Check, fixed bool, logger *slog.Logger) *memberChecks {
-	return &memberChecks{service: service, fixed: fixed, logger: logger, told: make(map[string]bool)}
+func newMemberChecks(service health.Check, fixed bool, via health.Via, logger *slog.Logger) *memberChecks {
+	return &memberChecks{service: service, fixed: fixed, via: via, logger: logger, told: make(map[string]bool)}
 }
 
 // asCheck returns c as a check for the monitor, nil if nobody is ever checked.
@@ -44,7 +45,7 @@ func (c *memberChecks) set(members []discovery.Member) {
 		if m.Check == "" {
 			continue
 		}
-		check, err := health.ParseCheck(m.Check)
+		check, err := health.ParseCheck(m.Check, c.via)
 		if err != nil {
 			if key := m.ID + " " + m.Check; !c.told[key] {
 				c.told[key] = true

@@ -90,7 +90,12 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 // add makes a service whose members come from what sourceOf makes of it. It
 // starts nothing.
 func (ss *services) add(settings config.Service, sourceOf func(*service, config.Service) (discovery.Source, error)) (*service, error) {
-	check, err := health.ParseCheck(settings.Check)
+	tlsConfig, err := backendTLS(settings)
+	if err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
+	}
+	via := health.Via{ProxyOut: settings.ProxyOut, TLS: tlsConfig}
+	check, err := health.ParseCheck(settings.Check, via)
 	if err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
@@ -103,7 +108,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	health.LogPanic(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
-	s.checks = newMemberChecks(check, fixed, s.logger)
+	s.checks = newMemberChecks(check, fixed, via, s.logger)
 	s.monitor = health.NewMonitor(health.Config{
 		Check:        s.checks.asCheck(),
 		Interval:     c.HealthInterval,

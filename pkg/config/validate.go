@@ -156,6 +156,14 @@ func (v *validation) services() {
 	}
 	names := make(map[string]bool)
 	for _, s := range c.Services {
+		for _, x := range []struct {
+			key string
+			set bool
+		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}, {"close-on-unhealthy", s.CloseOnUnhealthy}} {
+			if x.set && routed[s.Name] != "" {
+				v.add("service", "%q has %s=, which is for TCP alone, but --route leads to it", s.Name, x.key)
+			}
+		}
 		if names[s.Name] {
 			v.add("service", "%q is set twice", s.Name)
 		}
@@ -355,6 +363,6 @@ func checkStrategy(name string) error {
 }
 
 func checkCheck(spec string) error {
-	_, err := health.ParseCheck(spec)
+	_, err := health.ParseCheck(spec, health.Via{})
 	return err
 }

@@ -2,14 +2,17 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"syscall"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/proxyproto"
 )
 
 // Layer is how much of a backend a check tests.
@@ -40,6 +43,37 @@ type Check interface {
 	String() string
 }
 
+// Via is how backends are reached. The zero value is a bare connection.
+type Via struct {
+	// ProxyOut is the version of the PROXY header, 1 or 2, with which their
+	// connections begin; 0 for none. A check stands for nobody (LOCAL).
+	ProxyOut int
+	// TLS, if not nil, is spoken with them.
+	TLS *tls.Config
+}
+
+// dial connects and sends the header.
+func (v Via) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil || v.ProxyOut == 0 {
+		return c, err
+	}
+	header := proxyproto.Append(nil, v.ProxyOut, proxyproto.Local, addrPort(c.LocalAddr()), addrPort(c.RemoteAddr()))
+	if _, err := c.Write(header); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
 // TCPCheck passes if a TCP connection can be made.
 type TCPCheck struct{}
 
@@ -60,24 +94,32 @@ func (TCPCheck) String() string { return "tcp check" }
 // HTTPCheck passes if a GET answers with a status from 200 to 399, or with 503
 // and the word "drain" in WordHeader: who asks to be drained is not broken.
 type HTTPCheck struct {
+	scheme string
 	path   string
 	client *http.Client
 }
 
 // NewHTTPCheck returns a check that asks for path, which begins with a slash.
 // Every probe uses a connection of its own, because that is what it checks.
-func NewHTTPCheck(path string) *HTTPCheck {
-	return &HTTPCheck{path: path, client: &http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10},
+func NewHTTPCheck(path string, via Via) *HTTPCheck {
+	h := &HTTPCheck{scheme: "http", path: path, client: &http.Client{
+		Transport: &http.Transport{
+			DialContext: via.dial, TLSClientConfig: via.TLS.Clone(), // Transport adds ALPN to it
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect is an answer
 		},
 	}}
+	if via.TLS != nil {
+		h.scheme = "https"
+	}
+	return h
 }
 
 // Probe asks once.
 func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+h.path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.scheme+"://"+addr+h.path, nil)
 	if err != nil {
 		return Result{}, fmt.Errorf("cannot make a request for %q: %w", addr+h.path, err)
 	}
@@ -109,15 +151,16 @@ func ownFault(err error) bool {
 }
 
 // ParseCheck returns the check that spec names: "tcp", "http:/path", or nil
-// for "none".
-func ParseCheck(spec string) (Check, error) {
+// for "none". An HTTP check goes the way of via; for a TCP check, a connection
+// is enough.
+func ParseCheck(spec string, via Via) (Check, error) {
 	switch {
 	case spec == "tcp":
 		return TCPCheck{}, nil
 	case spec == "none":
 		return nil, nil
 	case strings.HasPrefix(spec, "http:/"):
-		return NewHTTPCheck(strings.TrimPrefix(spec, "http:")), nil
+		return NewHTTPCheck(strings.TrimPrefix(spec, "http:"), via), nil
 	}
 	return nil, fmt.Errorf("unknown check %q; known are tcp, http:/PATH and none", spec)
 }

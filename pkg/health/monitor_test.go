@@ -592,7 +592,7 @@ func TestProbe(t *testing.T) {
 
 	f := func(spec, addr, want string) {
 		t.Helper()
-		check, err := ParseCheck(spec)
+		check, err := ParseCheck(spec, Via{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -618,7 +618,7 @@ func TestProbe(t *testing.T) {
 	f("http:/drain-broken", live, "status 500")
 	word := func(path string, want backend.Word) {
 		t.Helper()
-		if r, err := NewHTTPCheck(path).Probe(t.Context(), live); err != nil || r != (Result{Tested: Answer, Word: want}) {
+		if r, err := NewHTTPCheck(path, Via{}).Probe(t.Context(), live); err != nil || r != (Result{Tested: Answer, Word: want}) {
 			t.Fatalf("unexpected result of %s; got %+v, %v; want %+v", path, r, err, want)
 		}
 	}
@@ -627,11 +627,11 @@ func TestProbe(t *testing.T) {
 	word("/half", backend.Word{Weight: 50})
 	f("http:/", dead, "refused")
 	for _, spec := range []string{"", "ping", "http", "http:", "http:x"} {
-		if _, err := ParseCheck(spec); err == nil {
+		if _, err := ParseCheck(spec, Via{}); err == nil {
 			t.Fatalf("unexpected success of %q", spec)
 		}
 	}
-	if c, err := ParseCheck("none"); c != nil || err != nil {
+	if c, err := ParseCheck("none", Via{}); c != nil || err != nil {
 		t.Fatalf("unexpected: %v, %v", c, err)
 	}
 }
