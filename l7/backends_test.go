@@ -302,3 +302,37 @@ func TestRandomCloses(t *testing.T) {
 	}
 	t.Logf("%d of %d POST requests failed, %v retries", failed.Load(), len(ran), f.gauge("sluice_l7_retries_total"))
 }
+
+// TestLateBodies has a backend that sends a body where there is none, a little
+// later: the request right behind does not get it.
+func TestLateBodies(t *testing.T) {
+	t.Parallel()
+	addr := newRawBackend(t, func(_ int, c *rawConn) {
+		for {
+			req, _, err := c.request()
+			if err != nil {
+				return
+			}
+			switch {
+			case req.Method == "GET":
+				_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+			default:
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+				time.Sleep(time.Millisecond)
+				_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	f := newFront(t, nil, addr)
+	c := f.raw()
+	for range 4 {
+		c.write("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		c.response("HEAD")
+		if _, body := c.response("GET"); body != "good" {
+			t.Errorf("unexpected body; got %q; want good", body)
+		}
+	}
+}

@@ -259,7 +259,7 @@ func (x *exchange) finish() {
 	if up := x.up; up != nil {
 		x.up = nil
 		if x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength {
-			x.sh.put(up)
+			x.sh.put(up, x.bodiless())
 		} else {
 			up.close(!x.inDone)
 		}
@@ -270,6 +270,12 @@ func (x *exchange) finish() {
 	} else {
 		c.finish(more)
 	}
+}
+
+// bodiless reports whether the response has no body only for what it is: an
+// answer to HEAD, or a 204 or 304 that announces one.
+func (x *exchange) bodiless() bool {
+	return x.out.length == 0 && (x.resp.length > 0 || x.resp.length == chunked || string(x.req.method) == "HEAD")
 }
 
 // dropUpstream closes the backend's connection.

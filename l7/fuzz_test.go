@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -179,13 +181,18 @@ func mutate(rnd *rand.Rand, text string) string {
 }
 
 // TestMutants is FuzzFraming over texts that are nearly requests, as many as a
-// test may take.
+// test may take, or as SLUICE_TEST_MUTANTS says.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	vs := vectors()
 	n := 100_000
-	if testing.Short() {
-		n = 1000
+	if s := os.Getenv("SLUICE_TEST_MUTANTS"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	} else if testing.Short() || raceEnabled {
+		n = 10_000
 	}
 	rnd := rand.New(rand.NewPCG(7, 7))
 	for i := range n {

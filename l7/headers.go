@@ -82,12 +82,20 @@ func kindOf(name []byte) kind {
 	case 11:
 		return kindIf(name, "traceparent", kindTraceparent)
 	case 12:
-		return kindIf(name, "x-request-id", kindRequestID)
+		if equalFold(name, "x-request-id") {
+			return kindRequestID
+		}
 	case 14:
 		if equalFold(name, "http2-settings") {
 			return kindHop
 		}
-		return kindIf(name, "content-length", kindContentLength)
+		if equalFold(name, "content-length") {
+			return kindContentLength
+		}
+	case 15:
+		if equalFold(name, "x-forwarded-for") {
+			return kindForwardedFor
+		}
 	case 16:
 		if equalFold(name, "proxy-connection") {
 			return kindHop
@@ -105,8 +113,6 @@ func kindOf(name []byte) kind {
 		if equalFold(name, "transfer-encoding") {
 			return kindTransferEncoding
 		}
-	case 15:
-		return kindIf(name, "x-forwarded-for", kindForwardedFor)
 	case 18:
 		if equalFold(name, "proxy-authenticate") {
 			return kindHop
@@ -116,7 +122,7 @@ func kindOf(name []byte) kind {
 			return kindHop
 		}
 	}
-	if len(name) > len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
+	if len(name) >= len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
 		return kindForwardedOther
 	}
 	return kindPlain
@@ -395,7 +401,7 @@ func (f *field) mayTrail() bool {
 		}
 	}
 	for _, prefix := range [...]string{"content-", "if-"} {
-		if len(f.name) > len(prefix) && equalFold(f.name[:len(prefix)], prefix) {
+		if len(f.name) >= len(prefix) && equalFold(f.name[:len(prefix)], prefix) {
 			return false
 		}
 	}

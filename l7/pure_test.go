@@ -160,11 +160,11 @@ func TestAppendRequest(t *testing.T) {
 		"Trailer: x\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\nUpgrade: websocket\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false,
 		"POST / HTTP/1.1\r\nHost: a:1\r\n"+ours+"Content-Length: 3\r\n\r\n")
 	// Where it comes from is not for a stranger to say, however it is spelt.
-	claims := "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
+	claims := "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Ssl: on\r\nx-forwarded-by: me\r\n" +
 		"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-Request-ID: theirs\r\nX_Forwarded_For: 1.1.1.1\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n"
 	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", false, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
 	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", true,
-		"GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nForwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"+
+		"GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Ssl: on\r\nx-forwarded-by: me\r\nForwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"+
 			"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.1\r\nX-Request-ID: theirs\r\n\r\n")
 	f("GET / HTTP/1.1\r\nHost: a:1\r\nX-Request-ID: a b\r\n\r\n", true, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
 	// A wish to switch protocols is passed on, but for h2c.

@@ -20,6 +20,9 @@ const (
 	// after which Node, Apache and others close theirs; those that close even
 	// earlier are noticed when they do.
 	idleTime = 4 * time.Second
+	// restTime is for how long a connection is not used again whose backend
+	// might have more to say than it should.
+	restTime = 50 * time.Millisecond
 )
 
 // upstream is a connection to a backend, and the handler of its socket. It
@@ -40,6 +43,7 @@ type upstream struct {
 	pool       *idlePool
 	prev, next *upstream
 	since      int64 // in the loop's time
+	rests      int64 // until when it is not to be taken
 }
 
 // Ready is told that the backend's socket may be read or written.
@@ -189,7 +193,7 @@ func (sh *shard) take(b *backend.Backend, sure bool) *upstream {
 	if p == nil {
 		return nil
 	}
-	for up := p.first; up != nil; up = p.first {
+	for up := p.first; up != nil && up.rests <= sh.l.Now(); up = p.first {
 		p.remove(up)
 		if (!sure && !up.stream.Readable()) || up.quiet() {
 			up.reused = true
@@ -200,25 +204,42 @@ func (sh *shard) take(b *backend.Backend, sure bool) *upstream {
 	return nil
 }
 
-// put gives a connection back that has served a request whole.
-func (sh *shard) put(up *upstream) {
+// put gives a connection back that has served a request whole. doubtful says
+// that its response had no body where another one would have had: should the
+// backend send one all the same, a little later, it must not meet the next
+// request; so such a connection rests, and is the last to be taken.
+func (sh *shard) put(up *upstream, doubtful bool) {
 	up.x = nil
 	p := sh.pools[up.b]
 	if p == nil || p.n >= maxIdle || up.stream.Readable() && !up.quiet() {
 		up.stream.Close()
 		return
 	}
-	up.pool, up.since = p, sh.l.Now()
-	if up.next = p.first; up.next != nil {
-		up.next.prev = up
-	} else {
-		p.last = up
-	}
-	p.first = up
-	p.n++
+	p.add(up, doubtful)
 	if !p.timer.Set() {
 		sh.l.After(&p.timer, idleTime, p)
 	}
+}
+
+// add puts up first, or behind all others.
+func (p *idlePool) add(up *upstream, last bool) {
+	up.pool, up.since, up.rests = p, p.sh.l.Now(), 0
+	if last {
+		up.rests = up.since + int64(restTime)
+	}
+	if last && p.last != nil {
+		up.since = p.last.since // the order is that of the sweep
+		up.prev, p.last.next = p.last, up
+		p.last = up
+	} else {
+		if up.next = p.first; up.next != nil {
+			up.next.prev = up
+		} else {
+			p.last = up
+		}
+		p.first = up
+	}
+	p.n++
 }
 
 func (p *idlePool) remove(up *upstream) {
