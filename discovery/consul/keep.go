@@ -18,8 +18,8 @@ import (
 // goes and contact was never broken, for then somebody has deregistered it.
 // Those of the lost that Consul
 // called passing or warning, and whose own check passes, are kept as
-// [backend.Absent], each until it is listed again, by ID or address; its own
-// check does not pass; limit is over; or enough others are there: half as many
+// [backend.Absent], each until it is listed again, by ID or address, be it
+// without the service's tag; its own check does not pass; limit is over; or enough others are there: half as many
 // as before the loss, listed and passing their own check. What Consul says of
 // one it lists acts at once, and so does the loss of few.
 type keeper struct {
@@ -36,13 +36,14 @@ type keptMember struct {
 }
 
 // next returns the members in use after a step from the list last to the list
-// listed, ordered by ID, and how many of them are kept. broken says that
+// listed, ordered by ID, and how many of them are kept. leftOut are the IDs of
+// those that are listed but no members any more. broken says that
 // contact was lost in between, or that Consul was restored or replaced.
-func (k *keeper) next(now time.Time, last, listed []discovery.Member, broken bool) (members []discovery.Member, kept int) {
+func (k *keeper) next(now time.Time, last, listed []discovery.Member, leftOut []string, broken bool) (members []discovery.Member, kept int) {
 	if k.limit > 0 && len(last) > 0 && doubtful(last, listed) && (broken || missing(last, listed) > 1) {
 		k.lose(now, last, listed)
 	}
-	k.release(now, listed)
+	k.release(now, listed, leftOut)
 	if len(k.kept) == 0 {
 		k.before, k.kept = 0, nil
 		return listed, 0
@@ -74,11 +75,14 @@ func (k *keeper) lose(now time.Time, last, listed []discovery.Member) {
 }
 
 // release lets go of those that are no longer to be kept.
-func (k *keeper) release(now time.Time, listed []discovery.Member) {
+func (k *keeper) release(now time.Time, listed []discovery.Member, leftOut []string) {
 	if len(k.kept) == 0 {
 		return
 	}
 	back, good := make(map[string]bool, 2*len(listed)), 0
+	for _, id := range leftOut {
+		back[id] = true
+	}
 	for _, m := range listed {
 		back[m.ID], back[m.Address] = true, true
 		if (m.Status == backend.Passing || m.Status == backend.Warning) && k.up(m.Address) {

@@ -39,7 +39,7 @@ func TestKeeper(t *testing.T) {
 					listed[j].Status = backend.Critical
 				}
 			}
-			got, kept := k.next(now, last, listed, broken)
+			got, kept := k.next(now, last, listed, nil, broken)
 			last = listed
 			var text string
 			n := 0
@@ -80,7 +80,7 @@ func TestKeeper(t *testing.T) {
 	f("one of two by an outage", step{0, "ab", "ab", "ab"}, step{0, "!b", "ab", "b"})
 
 	off := keeper{up: func(string) bool { return true }}
-	if got, kept := off.next(time.Now(), members("ab"), nil, true); len(got) != 0 || kept != 0 {
+	if got, kept := off.next(time.Now(), members("ab"), nil, nil, true); len(got) != 0 || kept != 0 {
 		t.Fatalf("unexpected members with a limit of 0: %+v", got)
 	}
 }
@@ -90,11 +90,22 @@ func TestKeeper(t *testing.T) {
 func TestKeeperSameAddress(t *testing.T) {
 	t.Parallel()
 	k := keeper{limit: time.Minute, up: func(string) bool { return true }}
-	k.next(time.Now(), members("abcd"), nil, false)
+	k.next(time.Now(), members("abcd"), nil, nil, false)
 	again := members("a")
 	again[0].ID = "new"
-	got, kept := k.next(time.Now(), nil, again, false)
+	got, kept := k.next(time.Now(), nil, again, nil, false)
 	if kept != 3 || got[0].ID != "b" || got[3].ID != "new" {
+		t.Fatalf("unexpected members: %+v", got)
+	}
+}
+
+// TestKeeperLeftOut checks that who is listed, but no member any more, is not
+// kept: that is an explicit word.
+func TestKeeperLeftOut(t *testing.T) {
+	t.Parallel()
+	k := keeper{limit: time.Minute, up: func(string) bool { return true }}
+	got, kept := k.next(time.Now(), members("abcd"), nil, []string{"a", "c"}, false)
+	if kept != 2 || got[0].ID != "b" || got[1].ID != "d" {
 		t.Fatalf("unexpected members: %+v", got)
 	}
 }

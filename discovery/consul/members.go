@@ -43,18 +43,19 @@ type badEntry struct {
 
 // membersOf returns the members that entries describe, ordered by ID, and
 // what is wrong with the others. If tag is not empty, entries that do not
-// carry it are neither.
-func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Member, bad []badEntry) {
+// carry it are neither; their IDs are in others.
+func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Member, bad []badEntry, others []string) {
 	for _, e := range entries {
 		if e == nil || e.Service == nil || e.Node == nil {
 			bad = append(bad, badEntry{reason: "it lacks its node or its service"})
 			continue
 		}
-		if tag != "" && !slices.Contains(e.Service.Tags, tag) {
-			continue
-		}
 		// A service ID is unique on its node alone.
 		id := e.Node.Node + "/" + e.Service.ID
+		if tag != "" && !slices.Contains(e.Service.Tags, tag) {
+			others = append(others, id)
+			continue
+		}
 		address, err := addressOf(e)
 		if err != nil {
 			bad = append(bad, badEntry{id: id, reason: err.Error()})
@@ -77,7 +78,7 @@ func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Mem
 		members = append(members, m)
 	}
 	sortMembers(members)
-	return members, bad
+	return members, bad, others
 }
 
 // zoneOf returns the zone of e: by the locality of the service, or else by the

@@ -37,7 +37,7 @@ func target(id, address string) backend.Target {
 
 // targetsOf returns the targets of membersOf.
 func targetsOf(entries []*api.ServiceEntry, tag string) ([]backend.Target, []badEntry) {
-	members, bad := membersOf(entries, tag)
+	members, bad, _ := membersOf(entries, tag)
 	return discovery.Targets(members), bad
 }
 
@@ -183,7 +183,7 @@ func TestApplyMeta(t *testing.T) {
 		t.Helper()
 		e := entry("n1", "x", "10.0.0.1", 80)
 		e.Service.Meta, e.Service.Weights, e.Checks = meta, weights, checks(status)
-		got, bad := membersOf([]*api.ServiceEntry{e}, "")
+		got, bad, _ := membersOf([]*api.ServiceEntry{e}, "")
 		want.ID, want.Address = "n1/x", "10.0.0.1:80"
 		if len(got) != 1 || !got[0].Equal(want) {
 			t.Fatalf("unexpected members with %v; got %+v; want %+v", meta, got, want)
@@ -228,7 +228,7 @@ func TestZoneOf(t *testing.T) {
 		if meta != "" {
 			e.Service.Meta = map[string]string{"sluice-zone": meta}
 		}
-		got, _ := membersOf([]*api.ServiceEntry{e}, "")
+		got, _, _ := membersOf([]*api.ServiceEntry{e}, "")
 		if got[0].Zone != want {
 			t.Fatalf("unexpected zone; got %q; want %q", got[0].Zone, want)
 		}

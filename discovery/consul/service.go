@@ -98,6 +98,18 @@ type keeping struct {
 type answer struct {
 	members []discovery.Member
 	bad     []badEntry
+	others  []string // IDs of instances without the tag
+}
+
+// leftOut returns the IDs of those that are listed but no members.
+func (a answer) leftOut() []string {
+	ids := slices.Clone(a.others)
+	for _, b := range a.bad {
+		if !b.used {
+			ids = append(ids, b.id)
+		}
+	}
+	return ids
 }
 
 // Watch follows the service until ctx ends; see discovery.Source.
@@ -135,8 +147,8 @@ func (w *serviceWatch) ask(options *api.QueryOptions) (answer, *api.QueryMeta, e
 	if err != nil {
 		return answer{}, nil, err
 	}
-	members, bad := membersOf(entries, w.query.Tag)
-	return answer{members, bad}, meta, nil
+	members, bad, others := membersOf(entries, w.query.Tag)
+	return answer{members, bad, others}, meta, nil
 }
 
 // accept adds who is kept to those that are listed, and reports the list if
@@ -148,7 +160,7 @@ func (w *serviceWatch) accept(a answer, meta *api.QueryMeta, broken bool) bool {
 		w.log.Warn("Consul lists no members of the service, and denies by default: if there are some, check the ACL token")
 	}
 	now := time.Now()
-	members, kept := w.keeper.next(now, w.listed, a.members, broken)
+	members, kept := w.keeper.next(now, w.listed, a.members, a.leftOut(), broken)
 	w.listed = a.members
 	w.tellKept(now, kept, len(a.members))
 	if w.reported && slices.EqualFunc(members, w.last, discovery.Member.Equal) {

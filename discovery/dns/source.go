@@ -167,7 +167,7 @@ func (s *Source) Watch(ctx context.Context, update func([]discovery.Member)) err
 		if err != nil {
 			s.failures++
 			s.metrics.errors.Inc()
-			s.tell(err.Error())
+			s.tell(strings.ReplaceAll(err.Error(), "\n", "; "))
 			// Even: not all processes at the same moment.
 			wait = min(maxBackoff, minBackoff<<min(s.failures, 6))
 			wait = wait/2 + rand.N(wait/2)
