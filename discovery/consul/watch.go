@@ -35,7 +35,6 @@ type watch[T any] struct {
 	bucket  bucket
 
 	index  uint64    // for the next query; 0 makes it a read that does not block
-	last   uint64    // of the last answer
 	broken bool      // a query failed since the last answer
 	judged time.Time // when an answer last said how stale it is
 }
@@ -73,6 +72,9 @@ func (w *watch[T]) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Only answers to blocking queries compare: others come from elsewhere in
+	// Consul and may have a lower index.
+	broken := w.broken || meta.LastIndex < sent
 	if w.tooStale(sent, meta) || w.doubt(a) {
 		// In default mode only the leader answers, so there is no one left
 		// to doubt.
@@ -85,8 +87,7 @@ func (w *watch[T]) step(ctx context.Context) error {
 	now := time.Now()
 	w.index = nextIndex(sent, meta.LastIndex)
 	w.contact.succeeded(now)
-	broken := w.broken || meta.LastIndex < w.last
-	w.last, w.broken = meta.LastIndex, false
+	w.broken = false
 	w.metrics.succeeded(now, w.accept(a, meta, broken))
 	return nil
 }

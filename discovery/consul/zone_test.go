@@ -26,12 +26,24 @@ func TestZone(t *testing.T) {
 	}
 	silent := consultest.Start(t)
 	f(silent, "")
-	if _, err := silent.API().Catalog().Register(&api.CatalogRegistration{
-		Node: silent.Node(), Address: "127.0.0.1", SkipNodeUpdate: false, Locality: &api.Locality{Region: "r", Zone: "r-1"},
-	}, nil); err != nil {
-		t.Fatal(err)
+	// The agent registers its node itself now and then, without a locality.
+	for deadline := time.Now().Add(patience); ; {
+		if _, err := silent.API().Catalog().Register(&api.CatalogRegistration{
+			Node: silent.Node(), Address: "127.0.0.1", SkipNodeUpdate: false, Locality: &api.Locality{Region: "r", Zone: "r-1"},
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := newClient(t, Config{Address: silent.Addr()}).Zone(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got == "r-1" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("unexpected zone by locality; got %q; want r-1", got)
+		}
 	}
-	f(silent, "r-1")
 	f(consultest.Start(t, "-node-meta", ZoneMeta+":r-2"), "r-2")
 
 	silent.Stop()
