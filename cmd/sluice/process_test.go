@@ -188,6 +188,7 @@ type shownBackend struct {
 	TransitionsUp   int `json:"transitions_up"`
 	TransitionsDown int `json:"transitions_down"`
 	Ejections       int
+	Word            string
 }
 
 // backends returns what /admin/backends shows, by address.

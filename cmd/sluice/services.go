@@ -104,7 +104,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
 	s.logger = ss.logger.With("service", s.name)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
-	s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection})
+	s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart})
 	health.LogPanic(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })

@@ -5,8 +5,12 @@ package main
 import (
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -264,4 +268,88 @@ func TestTroubleUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestLiveTrafficEjects checks that a backend which answers nothing but 503 is
+// used no more although its checks pass, and that all are used, and it is said,
+// when too few are left.
+func TestLiveTrafficEjects(t *testing.T) {
+	t.Parallel()
+	bad := start(t, "echo", nil, "--listen", "127.0.0.1:0", "--name", "bad", "--fail", "1")
+	echos, addrs := startEchos(t, 2)
+	s := startSluice(t, append(backendArgs(addrs), "--backend=echo="+bad.addr(""), "--strategy=round_robin")...)
+	l7, admin := "http://"+s.addr("l7")+"/", s.addr("admin")
+	eventually(t, "the bad one passes its check", func() bool { return backends(t, admin)[bad.addr("")].State == "up" })
+	eventually(t, "the bad one is ejected", func() bool {
+		_, _ = get(l7)
+		return !backends(t, admin)[bad.addr("")].Eligible
+	})
+	b := backends(t, admin)[bad.addr("")]
+	if b.State != "up" || b.Ejections != 1 || !strings.Contains(b.Reason, "connections and requests failed") {
+		t.Fatalf("unexpected backend: %+v", b)
+	}
+	for range 50 {
+		if status, body := get(l7); status != http.StatusOK {
+			t.Fatalf("unexpected answer after the ejection; got %d: %s", status, body)
+		}
+	}
+	for _, want := range []string{`"msg":"backend ejected"`, `"cause":"connections and requests failed","streak":15`} {
+		if !strings.Contains(s.text(), want) {
+			t.Fatalf("unexpected log, no %s", want)
+		}
+	}
+
+	// One of the two good ones goes, and one of three is less than half.
+	echos[0].signal(syscall.SIGKILL)
+	echos[0].wait()
+	eventually(t, "all are used", func() bool {
+		_, body := get("http://" + admin + "/admin/backends")
+		return strings.Contains(body, `"panic": true`) && strings.Contains(body, `"eligible": 3`)
+	})
+	start(t, "echo", nil, "--listen", addrs[0], "--name", "again")
+	eventually(t, "the panic is over", func() bool {
+		_, body := get("http://" + admin + "/admin/backends")
+		return strings.Contains(body, `"panic": false`) && strings.Contains(body, `"eligible": 2`)
+	})
+	for _, want := range []string{"too few backends are available", "enough backends are available again"} {
+		if !strings.Contains(s.text(), want) {
+			t.Fatalf("unexpected log, no %q", want)
+		}
+	}
+}
+
+// TestOwnWord lets a backend say in its health check that it wants no more, or
+// less.
+func TestOwnWord(t *testing.T) {
+	t.Parallel()
+	var word atomic.Pointer[string]
+	say := func(s string) { word.Store(&s) }
+	say("")
+	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			w.Header().Set("X-Sluice-State", *word.Load())
+			if *word.Load() == "drain" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}
+	}))
+	t.Cleanup(own.Close)
+	addr := own.Listener.Addr().String()
+	_, addrs := startEchos(t, 1)
+	s := startSluice(t, append(backendArgs(addrs), "--backend=echo="+addr, "--service=echo,check=http:/healthz", "--health-interval=200ms")...)
+	admin := s.addr("admin")
+	for _, x := range []struct {
+		say      string
+		eligible bool
+		word     string
+	}{{"ready", true, ""}, {"drain", false, "drain"}, {"50%", true, "50%"}, {"drain", false, "drain"}, {"", true, ""}} {
+		say(x.say)
+		eventually(t, "it does as it is told: "+x.say, func() bool {
+			b := backends(t, admin)[addr]
+			return b.State == "up" && b.Eligible == x.eligible && b.Word == x.word
+		})
+	}
+	if b := backends(t, admin)[addr]; b.TransitionsDown != 0 {
+		t.Fatalf("unexpected: who asks to be drained is taken for dead: %+v", b)
+	}
 }

@@ -271,3 +271,50 @@ func TestWord(t *testing.T) {
 		t.Fatalf("unexpected history; got %q; want %q", got, want)
 	}
 }
+
+// TestSlowStartAfterADrain checks that whoever was drained and is not any more
+// starts slowly, and nobody else.
+func TestSlowStartAfterADrain(t *testing.T) {
+	t.Parallel()
+	p, bs := pool(t, 2, Policy{SlowStart: time.Minute})
+	b := bs[0]
+	f := func(want bool) {
+		t.Helper()
+		if b.Warming() != want || bs[1].Warming() {
+			t.Fatalf("unexpected slow starts; got %v, %v; want %v", b.Warming(), bs[1].Warming(), want)
+		}
+		b.warming.word.Store(0)
+	}
+	set := func(status Status, weight int) {
+		first, second := b.Target(), bs[1].Target()
+		first.Status, first.Weight = status, weight
+		p.Set([]Target{first, second})
+	}
+	f(false)
+	set(Warning, 1)
+	f(false)
+	set(Passing, 1)
+	f(false)
+	for _, status := range []Status{Maintenance, Critical} {
+		set(status, 1)
+		f(false)
+		set(Passing, 1)
+		f(true)
+	}
+	set(Passing, 0)
+	set(Passing, 2)
+	f(true)
+	set(Maintenance, 1)
+	b.SetCondition(Condition{State: Down})
+	set(Passing, 1) // it is not used yet; who finds that it is up lets it start
+	f(false)
+	b.SetCondition(Condition{State: Up})
+	b.Say(Word{Drain: true}, time.Unix(1, 0))
+	f(false)
+	b.Say(Word{}, time.Unix(2, 0))
+	f(true)
+	p.SetPolicy(Policy{})
+	set(Maintenance, 1)
+	set(Passing, 1)
+	f(false)
+}

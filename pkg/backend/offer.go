@@ -1,6 +1,9 @@
 package backend
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Policy says how a pool chooses whom it offers, beyond whether each member is
 // eligible by itself. The zero value offers those that are, and lets none be
@@ -18,6 +21,10 @@ type Policy struct {
 	// Zone is where this process runs; empty if zones make no difference. It
 	// is preferred as far as its members can bear it; see Zonal.
 	Zone string
+	// SlowStart is for how long a member starts slowly that was drained and is
+	// not any more, see Backend.Warm: whoever comes back from maintenance is
+	// as cold as who comes back from the dead. 0 means never.
+	SlowStart time.Duration
 }
 
 // standing is what a member is by itself.

@@ -126,7 +126,11 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 		if b == nil || b.addr != t.Address {
 			b = newBackend(p, t)
 		}
+		was := b.standing()
 		b.target.Store(&t)
+		if was == drained && b.standing() == available {
+			b.Warm(p.policy.SlowStart)
+		}
 		members[t.ID] = b
 	}
 	for id, b := range members {

@@ -43,8 +43,12 @@ func (b *Backend) Say(w Word, now time.Time) {
 	case w.Weight > 0:
 		change.To = "reweighted"
 	}
+	was := b.standing()
 	c.Word = w
 	b.condition.Store(&c)
+	if was == drained && b.standing() == available {
+		b.Warm(b.pool.Policy().SlowStart)
+	}
 	b.history.add(change)
 	b.pool.refresh()
 }

@@ -42,7 +42,8 @@
 //
 // With a slow start (Config.SlowStart), a backend that comes back, or joins a
 // pool that has been there for longer than that, begins with a tenth of its
-// share; not so at the start, when all would be slow. See pkg/balance.
+// share; not so at the start, when all would be slow. One that was drained and
+// is not any more does too; see [backend.Policy] and pkg/balance.
 //
 // A backend can also say itself how it wants to be used, in a header of the
 // response to an HTTP check; see [WordHeader]. That acts at once, without

@@ -141,6 +141,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.policy.Zone = "a"
 	}
 	w.strategy = []string{"p2c", "round_robin", "least_conn", "random", "p2c_ewma", "maglev"}[w.rng.IntN(6)]
+	w.policy.SlowStart = 5 * time.Second
 	w.tested = []health.Layer{health.Answer, health.Connect}[w.rng.IntN(2)]
 	for i := range n {
 		a := &actor{target: backend.Target{ID: fmt.Sprintf("%03d", i), Address: fmt.Sprintf("10.0.0.%d:80", i), Weight: 1, Zone: string(rune('a' + i%3))}}
@@ -219,7 +220,7 @@ func (w *world) run() {
 	w.begin = time.Now()
 	w.pool = backend.NewPool("web")
 	w.pool.SetPolicy(w.policy)
-	w.monitor = health.NewMonitor(health.Config{Check: w, SlowStart: 5 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	w.monitor = health.NewMonitor(health.Config{Check: w, SlowStart: w.policy.SlowStart, Logger: slog.New(slog.DiscardHandler)})
 	defer w.monitor.Close()
 	var err error
 	if w.balancer, err = balance.New(w.pool, w.strategy); err != nil {
