@@ -25,7 +25,8 @@
 //     backend whose circuit breaker allows it, and takes its slot, for which it
 //     may have to wait (queue.go). The rewritten head goes out on an idle or a
 //     new connection (upstream.go), and the body behind it (body.go undoes the
-//     framing). retry.go alone decides what may be tried again after a failure.
+//     framing). retry.go alone decides what may be tried again after a failure,
+//     or when health finds down whoever is waited for (rescue.go).
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
 //     also while the request is still going up. After a 101 that answers a
 //     request for it, bytes are passed on both ways (tunnel.go).

@@ -345,8 +345,7 @@ func faulty(status int) bool { return status >= 500 && status != 501 && status !
 // again makes another attempt after one that failed, if that may be.
 func (x *exchange) again(r Reason, err error) {
 	x.reason, x.err = r, err
-	f := &x.attempt
-	v := retry(*f)
+	v := retry(x.attempt)
 	svc := x.svc
 	if v != giveUp && !svc.budget.Retry(time.Now()) {
 		svc.metrics.retriesDenied.Inc()
@@ -356,6 +355,12 @@ func (x *exchange) again(r Reason, err error) {
 		x.fail(r, err)
 		return
 	}
+	x.elsewhere(v)
+}
+
+// elsewhere makes another attempt.
+func (x *exchange) elsewhere(v verdict) {
+	f := &x.attempt
 	x.dropUpstream(true)
 	x.held.drop(x.sh.l)
 	x.resp.reset()

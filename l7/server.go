@@ -155,8 +155,9 @@ type service struct {
 	budget   *limit.Budget
 	policy   *Policy
 	metrics  *serviceMetrics
-	members  []*backend.Backend // that the shards follow; its pool's calls of follow are in order
-	unfollow func()             // ends those calls
+	members  []*backend.Backend        // that the shards follow; its pool's calls of follow are in order
+	down     map[*backend.Backend]bool // those of them that health has found down
+	unfollow func()                    // ends those calls
 }
 
 // New returns a Server for ln. It starts nothing. The error names every route
@@ -233,8 +234,14 @@ func (s *Server) serviceOf(r *Route) *service {
 }
 
 // follow makes the shards keep connections to the members of a service, and
-// to nobody else. It may be called from any goroutine.
+// to nobody else, and take requests elsewhere that wait for one that is down.
+// It may be called from any goroutine.
 func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
+	for _, b := range svc.newlyDown(snapshot) {
+		for _, sh := range s.shards {
+			sh.l.Post(func() { sh.rescue(b) })
+		}
+	}
 	if svc.members != nil && slices.Equal(svc.members, snapshot.All) {
 		return // some member's state has changed
 	}

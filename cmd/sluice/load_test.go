@@ -23,7 +23,8 @@ type load struct {
 
 	// mu protects the fields below.
 	mu     sync.Mutex
-	done   map[string]int // by kind
+	begun  map[string]int // by kind
+	done   map[string]int
 	errs   []error
 	killed time.Time // see excuse
 }
@@ -32,7 +33,7 @@ type load struct {
 // with one exchange, and GETs to l7 on kept connections. An empty address
 // leaves that kind out.
 func startLoad(perSecond int, l4, l7 string) *load {
-	l := &load{stop: make(chan struct{}), done: make(map[string]int), client: &http.Client{
+	l := &load{stop: make(chan struct{}), begun: make(map[string]int), done: make(map[string]int), client: &http.Client{
 		Timeout:   20 * time.Second,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
@@ -55,6 +56,9 @@ func (l *load) tick(perSecond int, kind string, do func() error) {
 				return
 			case <-ticker.C:
 			}
+			l.mu.Lock()
+			l.begun[kind]++
+			l.mu.Unlock()
 			l.wg.Go(func() {
 				begun := time.Now()
 				err := do()
@@ -121,6 +125,13 @@ func (l *load) count(kind string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.done[kind]
+}
+
+// waiting returns how many of a kind have begun and not ended.
+func (l *load) waiting(kind string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.begun[kind] - l.done[kind]
 }
 
 // end stops the load and returns everything that went wrong.

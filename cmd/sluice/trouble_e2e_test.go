@@ -244,6 +244,7 @@ func TestTroubleUnderLoad(t *testing.T) {
 			t.Logf("%s: out after %v", name, eventually(t, "it is out", func() bool { return !backends(t, admin)[addrs[0]].Eligible }))
 			served := l.count("get")
 			eventually(t, "traffic goes on without it", func() bool { return l.count("get") > served+100 })
+			eventually(t, "no GET waits for it", func() bool { return l.waiting("get") <= 1 })
 			if end != nil {
 				end(t, echos[0], x, l)
 				t.Logf("%s: back after %v", name, eventually(t, "it is back", func() bool { return backends(t, admin)[addrs[0]].Eligible }))
