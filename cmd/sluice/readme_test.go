@@ -113,6 +113,18 @@ func TestReadmeMetrics(t *testing.T) {
 	wantSame(t, "metric", rows(t, "Metrics", regexp.MustCompile("`(sluice_[a-z0-9_]+)`")), real)
 }
 
+// TestReadmeOnce fails if README says anything twice.
+func TestReadmeOnce(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for _, line := range strings.Split(readme(t), "\n") {
+		if seen[line] && len(line) > 30 {
+			t.Errorf("README has this twice: %s", line)
+		}
+		seen[line] = true
+	}
+}
+
 func TestReadmePaths(t *testing.T) {
 	t.Parallel()
 	_, addrs := startEchos(t, 1)
