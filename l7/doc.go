@@ -28,8 +28,9 @@
 //     framing). retry.go alone decides what may be tried again after a failure,
 //     or when health finds down whoever is waited for (rescue.go).
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
-//     also while the request is still going up. After a 101 that answers a
-//     request for it, bytes are passed on both ways (tunnel.go).
+//     also while the request is still going up; what a side does not take yet
+//     waits (backlog.go). After a 101 that answers a request for it, bytes are
+//     passed on both ways (tunnel.go).
 //  7. record (record.go): the one place where counters move, exactly once per
 //     request, with at most one [Reason] (reason.go).
 //
@@ -46,12 +47,14 @@
 //     taken apart and put together again, lengths are written from the number
 //     that was understood.
 //   - Each direction of an exchange holds at most what one read has brought and
-//     the other side does not take; until that is gone nothing more is read. Of
-//     a client that is ahead with its requests at most 16 KiB are kept.
+//     the other side does not take, in memory or, of a body that comes in bulk
+//     and needs no framing, in a pipe; until that is gone nothing more is read.
+//     Of a client that is ahead with its requests at most 16 KiB are kept.
 //   - A connection to a backend is used again only if the message before ended
 //     exactly where it said and nothing was left over. While it is idle its
 //     handler drops it as soon as the backend closes it or says something, and
 //     before a request that cannot be sent twice it is looked at once more.
+//     After a response that had no body for what it was it rests for 50 ms.
 //   - No byte of a response is followed by another attempt.
 //   - Functions of an exchange that may end it say so by their result; the
 //     exchange is somebody else's after that.

@@ -349,7 +349,10 @@ func TestTLS(t *testing.T) {
 // towards it come back short, and then take the rest: nothing gets stuck.
 func TestBulkAfterPause(t *testing.T) {
 	t.Parallel()
-	const size = 48 << 20
+	size := int64(48 << 20)
+	if raceEnabled {
+		size = 12 << 20
+	}
 	want, _, _ := sum(pattern(size))
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(size))
