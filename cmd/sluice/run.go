@@ -187,12 +187,11 @@ func openAccessLog(c *config.Config, set *metrics.Set, w io.Writer) *accesslog.L
 	if !c.AccessLog {
 		return nil
 	}
-	return accesslog.New(accesslog.Config{
-		Out:     w,
-		Handler: func(w io.Writer) slog.Handler { return newHandler(c, w) },
-		Sample:  c.AccessLogSample,
-		Metrics: set,
-	})
+	cfg := accesslog.Config{Out: w, Sample: c.AccessLogSample, Metrics: set}
+	if c.LogFormat != "json" {
+		cfg.Handler = func(w io.Writer) slog.Handler { return newHandler(c, w) }
+	}
+	return accesslog.New(cfg)
 }
 
 // closeAccessLog writes what the log still has.

@@ -29,7 +29,8 @@ type Config struct {
 	// Write that blocks makes records be dropped, nothing else.
 	Out io.Writer
 	// Handler makes the handler that formats records, onto the writer that it
-	// is given. Nil means slog's JSON handler.
+	// is given. Nil means JSON as slog's handler writes it, with durations as
+	// text.
 	Handler func(io.Writer) slog.Handler
 	// Sample lets one in so many records pass, beside all that failed. 0 and 1
 	// let all pass.
@@ -61,9 +62,6 @@ type Log struct {
 
 // New returns a Log whose writer runs until Close.
 func New(cfg Config) *Log {
-	if cfg.Handler == nil {
-		cfg.Handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }
-	}
 	if cfg.Queue <= 0 {
 		cfg.Queue = defaultQueue
 	}
@@ -134,7 +132,11 @@ func (l *Log) Close(ctx context.Context) error {
 func (l *Log) write() {
 	defer close(l.done)
 	var out bytes.Buffer
-	handler := l.cfg.Handler(&out)
+	format := func(s *slot) { out.Write(s.appendJSON(out.AvailableBuffer())) }
+	if l.cfg.Handler != nil {
+		h := l.cfg.Handler(&out)
+		format = func(s *slot) { _ = h.Handle(context.Background(), s.record()) } // writing to memory does not fail
+	}
 	timer := time.NewTimer(flushDelay)
 	defer timer.Stop()
 	var batch []slot
@@ -150,8 +152,8 @@ func (l *Log) write() {
 		closed := l.closed
 		l.mu.Unlock()
 		for i := range batch {
-			_ = handler.Handle(context.Background(), batch[i].record()) // writing to memory does not fail
-			batch[i].r = Record{}                                       // lets go of what it refers to
+			format(&batch[i])
+			batch[i].r = Record{} // lets go of what it refers to
 			if out.Len() >= maxWrite || i == len(batch)-1 {
 				_, _ = l.cfg.Out.Write(out.Bytes()) // there is nowhere to complain
 				out.Reset()

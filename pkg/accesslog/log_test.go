@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -80,15 +81,63 @@ func TestLines(t *testing.T) {
 		{
 			"time": "1970-01-01T00:16:40Z", "level": "WARN", "msg": "request", "listener": "l7", "client": "192.0.2.1:4711", "for": "2001:db8::1",
 			"method": "GET", "host": "a.test", "path": "/a/b", "status": 502.0, "request_id": "id-1", "trace_id": "abc",
-			"in": 1.0, "out": 2.0, "duration": 5.0, "wait": 1.0, "connect": 2.0, "response": 3.0,
+			"in": 1.0, "out": 2.0, "duration": "5ns", "wait": "1ns", "connect": "2ns", "response": "3ns",
 			"service": "web", "backend": "192.0.2.9:80", "strategy": "p2c", "retries": 2.0, "reason": "backend_reset", "err": "broken",
 		},
-		{"level": "INFO", "msg": "connection ended", "listener": "l4", "in": 3.0, "out": 0.0, "duration": 7.0, "reason": "client_eof"},
-		{"level": "INFO", "msg": "", "method": "GET", "path": strings.Repeat("x", maxText), "status": 0.0, "in": 0.0, "out": 0.0, "duration": 0.0},
+		{"time": "0001-01-01T00:00:00Z", "level": "INFO", "msg": "connection ended", "listener": "l4", "in": 3.0, "out": 0.0, "duration": "7ns", "reason": "client_eof"},
+		{"time": "0001-01-01T00:00:00Z", "level": "INFO", "msg": "", "method": "GET", "path": strings.Repeat("x", maxText), "status": 0.0, "in": 0.0, "out": 0.0, "duration": "0s"},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("unexpected lines\ngot  %v\nwant %v", got, want)
 	}
+}
+
+// FuzzJSON holds the lines against those of slog's handler.
+func FuzzJSON(f *testing.F) {
+	f.Add("request", "GET", "a.test", "/x", "id", 200, int64(5), int64(1_500_000), "192.0.2.1:80", "broken", true)
+	f.Add("", "", "", "", "", 0, int64(0), int64(0), "", "", false)
+	f.Add("q\"\\", "G\x00\n\t", "\xff\xfe", "/ä€\u2028😀", "\x7f<&>", -1, int64(-5), int64(-1), "[fe80::1%x\"]:1", "\b\f", true)
+	f.Fuzz(func(t *testing.T, msg, method, host, path, id string, status int, n, d int64, client, cause string, failed bool) {
+		r := Record{
+			Message: msg, Listener: "l7", Time: time.Unix(n%1e9, d%1e9).UTC(), Method: []byte(method), Host: []byte(host), Path: []byte(path),
+			Status: status, RequestID: []byte(id), TraceID: []byte(id), In: n, Out: -n, Duration: time.Duration(d), Wait: time.Duration(d / 2), Connect: 1,
+			Service: msg, Backend: host, Strategy: path, Retries: status, Reason: id, Failed: failed,
+		}
+		r.Client, _ = netip.ParseAddrPort(client)
+		r.For = r.Client.Addr()
+		if cause != "" {
+			r.Err = errors.New(cause)
+		}
+		var s slot
+		s.set(&r)
+		var theirs bytes.Buffer
+		h := slog.NewJSONHandler(&theirs, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			}
+			return a
+		}})
+		if err := h.Handle(t.Context(), s.record()); err != nil {
+			t.Fatal(err)
+		}
+		ours := s.appendJSON(nil)
+		if bytes.Count(ours, []byte("\n")) != 1 {
+			t.Fatalf("not one line: %q", ours)
+		}
+		var got, want map[string]any
+		if err := json.Unmarshal(ours, &got); err != nil {
+			t.Fatalf("%q: %v", ours, err)
+		}
+		if err := json.Unmarshal(theirs.Bytes(), &want); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("unexpected line; got %s; want %s", ours, theirs.Bytes())
+		}
+		if plain := msg + method + host + path + id + cause; !strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("<>&", r) }) && !bytes.Equal(ours, theirs.Bytes()) {
+			t.Fatalf("unexpected line; got %s; want %s", ours, theirs.Bytes())
+		}
+	})
 }
 
 func TestSample(t *testing.T) {

@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"io"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -30,12 +31,20 @@ func BenchmarkAdd(b *testing.B) {
 
 // BenchmarkWrite is what the writer pays.
 func BenchmarkWrite(b *testing.B) {
-	l := New(Config{Out: io.Discard, Metrics: metrics.NewSet()})
-	h := l.cfg.Handler(io.Discard)
 	var s slot
 	s.set(typical())
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = h.Handle(b.Context(), s.record())
-	}
+	b.Run("json", func(b *testing.B) {
+		var buf []byte
+		b.ReportAllocs()
+		for b.Loop() {
+			buf = s.appendJSON(buf[:0])
+		}
+	})
+	b.Run("slog", func(b *testing.B) {
+		h := slog.NewJSONHandler(io.Discard, nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = h.Handle(b.Context(), s.record())
+		}
+	})
 }

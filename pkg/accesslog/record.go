@@ -74,11 +74,7 @@ func (s *slot) set(r *Record) {
 // record returns what s holds as slog's handlers take it.
 func (s *slot) record() slog.Record {
 	r := &s.r
-	level := slog.LevelInfo
-	if r.failed() {
-		level = slog.LevelWarn
-	}
-	line := slog.NewRecord(r.Time, level, r.Message, 0)
+	line := slog.NewRecord(r.Time, r.level(), r.Message, 0)
 	attrs := make([]slog.Attr, 0, 24)
 	text := func(key, value string) {
 		if value != "" {
