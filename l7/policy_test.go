@@ -194,6 +194,9 @@ func TestRateLimit(t *testing.T) {
 	ask("X-Forwarded-For: 192.0.2.9\r\nX-Key: joe\r\n", 429)
 	ask("X-Forwarded-For: 192.0.2.1\r\nX-Key: jim\r\n", 200)
 	f.wantMetric(`sluice_l7_rejected_total{reason="rate_limited"}`, 6)
+	if n := strings.Count(f.log.String(), `reason=rate_limited setting="rate= of --l7" client=127.0.0.1`); n != 1 {
+		t.Errorf("unexpected number of lines about refusals; got %d; want 1: %s", n, f.log.String())
+	}
 }
 
 // gated is a backend whose requests wait for gate to be read from, and count
@@ -237,6 +240,9 @@ func TestMaxRequests(t *testing.T) {
 	}
 	f.wantMetric(`sluice_l7_failed_total{service="web",reason="overloaded"}`, 5)
 	f.wantMetric(`sluice_l7_requests_limit{service="web"}`, 3)
+	if n := strings.Count(f.log.String(), `setting="max-requests= and concurrency= of --service"`); n != 1 {
+		t.Errorf("unexpected number of lines about refusals; got %d; want 1: %s", n, f.log.String())
+	}
 	close(gate)
 	for range 3 {
 		if status := <-statuses; status != 200 {

@@ -139,6 +139,23 @@ func (r Reason) status() int {
 	return 502
 }
 
+// setting returns the key that a refusal obeys, or nothing.
+func (r Reason) setting() string {
+	switch r {
+	case RateLimited:
+		return "rate= of --l7"
+	case BodyTooLarge:
+		return "max-body= of --l7"
+	case NoSlot:
+		return "max-conns=, queue= and queue-timeout= of --service"
+	case Overloaded:
+		return "max-requests= and concurrency= of --service"
+	case BreakerOpen:
+		return "breaker= of --service"
+	}
+	return ""
+}
+
 // closes reports whether a request that is refused so ends its connection,
 // because the client is not to be trusted with another one. What is only too
 // much, or not there, is no reason.

@@ -146,6 +146,13 @@ func (s *Server) record(x *exchange) {
 		s.logAccess(x, status, duration)
 		return
 	}
+	if !x.admitted && x.reason.setting() != "" {
+		if ok, more := s.refusals.Allow(time.Now()); ok {
+			s.cfg.Logger.Warn("refusing requests beyond a limit", "listener", "l7", "name", s.ln.Name(), "reason", x.reason.String(),
+				"setting", x.reason.setting(), "client", x.from.client, "more", more)
+		}
+		return
+	}
 	// A failure is ours to tell of if the client was not the one who failed.
 	if !x.admitted || !x.reason.ours() {
 		return
@@ -193,6 +200,9 @@ func (s *Server) logFailure(x *exchange, status int, duration time.Duration, mor
 	}
 	if x.err != nil {
 		attrs = append(attrs, "err", x.err)
+	}
+	if setting := x.reason.setting(); setting != "" {
+		attrs = append(attrs, "setting", setting)
 	}
 	if more > 0 {
 		attrs = append(attrs, "more", more)

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"sluice/pkg/limit"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
+	"sluice/pkg/throttle"
 )
 
 // Config describes an HTTP listener.
@@ -133,7 +135,8 @@ type Server struct {
 	redirects *metrics.Counter
 	hsts      string                    // the line that asks clients for HTTPS, or empty
 	rejected  [reasons]*metrics.Counter // of requests without a service
-	shards    []*shard                  // one a loop
+	refusals  throttle.Throttle
+	shards    []*shard // one a loop
 
 	draining atomic.Bool
 	stopped  atomic.Int32
@@ -167,6 +170,9 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s.rejected = newRejected(cfg.Metrics)
 	s.redirects = cfg.Metrics.GetOrCreateCounter("sluice_l7_redirects_total")
 	s.hsts = hstsLine(cfg.HSTS)
+	if cfg.Rate != nil {
+		cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("sluice_l7_rate_untracked_total{addr=%q}", ln.Addr()), func() float64 { return float64(cfg.Rate.Overflow()) })
+	}
 	s.closing, s.cut = context.WithCancel(context.Background())
 	for _, l := range cfg.Loops.Loops() {
 		s.shards = append(s.shards, newShard(s, l))
