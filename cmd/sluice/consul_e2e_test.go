@@ -274,3 +274,47 @@ func TestConsulChurn(t *testing.T) {
 	})
 	l.wantClean(t, 100)
 }
+
+// TestConsulGone takes Consul away under load for a while, 3 s or
+// SLUICE_TEST_OUTAGE: nobody notices, a backend that dies meanwhile is out, and
+// what Consul says when it is back counts.
+func TestConsulGone(t *testing.T) {
+	t.Parallel()
+	length := 3 * time.Second
+	if d, err := time.ParseDuration(os.Getenv("SLUICE_TEST_OUTAGE")); err == nil {
+		length = d
+	}
+	agent := consultest.Start(t)
+	echos, addrs := startEchos(t, 5)
+	for i, addr := range addrs {
+		register(t, agent, fmt.Sprint("echo-", i), "echo", addr)
+	}
+	s := startSluice(t, "--consul="+agent.Addr())
+	admin := s.addr("admin")
+	up(t, admin, 5)
+	l := startLoad(100, s.addr("l4"), s.addr("l7"))
+	agent.Stop()
+	time.Sleep(length / 2) // an outage takes its time
+	l.excuse(time.Now().Add(time.Hour))
+	echos[0].signal(syscall.SIGKILL)
+	echos[0].wait()
+	l.excuse(time.Now())
+	t.Logf("a dead backend is out after %v", eventually(t, "a dead backend is out", func() bool { return !backends(t, admin)[addrs[0]].Eligible }))
+	time.Sleep(length / 2)
+	agent.Restart()
+	for i, addr := range addrs[1:3] {
+		register(t, agent, fmt.Sprint("echo-", i+1), "echo", addr)
+	}
+	agent.Maintenance(t, "echo-2", true)
+	t.Logf("followed again after %v", eventually(t, "what Consul says counts again", func() bool {
+		all := backends(t, admin)
+		_, dead := all[addrs[0]]
+		return all[addrs[1]].Status == "passing" && all[addrs[2]].Status == "maintenance" && !dead
+	}))
+	for _, addr := range addrs[3:] { // not registered again yet, and working
+		if b := backends(t, admin)[addr]; !b.Eligible || b.Status != "absent" {
+			t.Errorf("unexpected backend that works and is not registered again: %+v", b)
+		}
+	}
+	l.wantClean(t, 200)
+}
