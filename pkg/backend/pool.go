@@ -51,11 +51,13 @@ type Pool struct {
 	service  string
 	epoch    time.Time // when moments begin
 	snapshot atomic.Pointer[Snapshot]
+	changes  atomic.Uint64 // of conditions, so far
 	slots    slots
 
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
 	policy    Policy
+	published uint64 // changes that the snapshot knows
 	traffic   zoneTraffic
 	version   uint64
 	members   map[string]*Backend // by ID
@@ -156,15 +158,21 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	return added, removed
 }
 
-// refresh publishes a new snapshot after a change of a member's condition.
+// refresh publishes a new snapshot after a change of a member's condition,
+// unless somebody has done so since: when many change at once, as when a zone
+// fails, a snapshot and a plan of the balancer for each would take seconds.
 func (p *Pool) refresh() {
+	change := p.changes.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.publish()
+	if p.published < change {
+		p.publish()
+	}
 }
 
 // publish builds and stores a snapshot; p.mu is held.
 func (p *Pool) publish() {
+	p.published = p.changes.Load() // all of which the lines below see
 	s := &Snapshot{Version: p.version, All: p.sorted}
 	s.Eligible, s.Panic = p.policy.offer(p.sorted)
 	s.Weights = weights(s.Eligible)

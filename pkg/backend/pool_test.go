@@ -219,6 +219,44 @@ func TestReleaseTwicePanics(t *testing.T) {
 	added[0].Release()
 }
 
+// TestChangesAtOnce checks that members which change together make no snapshot
+// each, and that none is forgotten.
+func TestChangesAtOnce(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	var targets []Target
+	for i := range 100 {
+		targets = append(targets, target(fmt.Sprintf("b%03d", i), 1))
+	}
+	p.Set(targets)
+	snapshots, release := 0, make(chan struct{})
+	p.OnChange(func(*Snapshot) {
+		if snapshots++; snapshots == 2 { // the first change; the others come meanwhile
+			<-release
+		}
+	})
+	var wg sync.WaitGroup
+	for _, b := range p.Snapshot().All {
+		wg.Go(func() {
+			b.SetCondition(Condition{State: Down})
+			if p.Snapshot().Offers(b) {
+				t.Errorf("%s is offered after it went down", b.ID())
+			}
+		})
+	}
+	for p.changes.Load() < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	wg.Wait()
+	if snapshots != 3 {
+		t.Fatalf("unexpected snapshots of 100 changes at once; got %d; want 3: at once, of the first, of all others", snapshots)
+	}
+	if n := len(p.Snapshot().Eligible); n != 0 {
+		t.Fatalf("unexpected members on offer: %d", n)
+	}
+}
+
 // TestPoolConcurrently runs every writer and reader at once; the race
 // detector and the final state judge.
 func TestPoolConcurrently(t *testing.T) {
