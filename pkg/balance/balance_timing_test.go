@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"sluice/pkg/backend"
 )
 
 // TestPickDoesNotAllocate holds the promise of Balancer.Pick, with and
@@ -27,6 +29,39 @@ func TestPickDoesNotAllocate(t *testing.T) {
 					x.Release()
 				}
 			}
+		}); n != 0 {
+			t.Fatalf("unexpected allocations of %s; got %v; want 0", strategy, n)
+		}
+	}
+}
+
+// TestPickInTroubleDoesNotAllocate holds it while backends are in several
+// zones, one starts slowly, and outcomes are reported.
+func TestPickInTroubleDoesNotAllocate(t *testing.T) {
+	for _, strategy := range Names() {
+		b := newBalancer(t, strategy, 3, 2, 1, 1)
+		var targets []backend.Target
+		for i, x := range b.Pool().Snapshot().All {
+			target := x.Target()
+			target.Zone = []string{"a", "b"}[i%2]
+			targets = append(targets, target)
+		}
+		b.Pool().Set(targets)
+		b.Pool().SetZone("b")
+		if b.Pool().Snapshot().Zonal == nil {
+			t.Fatal("unexpected: zones make no difference")
+		}
+		b.Pool().Snapshot().All[1].Warm(time.Hour)
+		key := uint64(0)
+		if n := testing.AllocsPerRun(1000, func() {
+			key += golden
+			x := b.Pick(Request{Key: key, HasKey: true})
+			if key%4 == 0 {
+				x.ReportFault(key)
+			} else {
+				x.ReportServed()
+			}
+			x.Release()
 		}); n != 0 {
 			t.Fatalf("unexpected allocations of %s; got %v; want 0", strategy, n)
 		}
