@@ -281,6 +281,9 @@ func TestReplays(t *testing.T) {
 // requests that cannot be sent twice.
 func TestIdleConnectionsThatDied(t *testing.T) {
 	t.Parallel()
+	if !atOnce {
+		t.Skip("a POST may meet a connection that died a moment ago")
+	}
 	closed := make(chan struct{}, 1)
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		if _, _, err := c.request(); err == nil {

@@ -1,0 +1,5 @@
+//go:build !linux || portable
+
+package l7
+
+const atOnce = false
