@@ -12,7 +12,7 @@ func parseText(h *head, text string) (Reason, string) {
 	if !ok {
 		return BadRequest, "a line does not end in CRLF"
 	}
-	if n != len(text) {
+	if n == 0 || n != len(text) {
 		return BadRequest, "that is not one head"
 	}
 	return h.parse([]byte(text))

@@ -1,8 +1,10 @@
 package l7
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -15,7 +17,10 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/certificate"
+	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/limit"
+	"sluice/pkg/listen"
 )
 
 // named starts a backend that answers with its name and what it was asked.
@@ -161,6 +166,107 @@ func TestHTTPSOptions(t *testing.T) {
 	if resp.StatusCode != 400 {
 		t.Errorf("unexpected answer to a request without a host: %d", resp.StatusCode)
 	}
+}
+
+// TestHTTPSItself has HTTPS end here: what depends on it needs no proxy's word.
+func TestHTTPSItself(t *testing.T) {
+	t.Parallel()
+	cert, key := certificatetest.NewAuthority(t).Write(t, "a.example")
+	store, err := certificate.Open(slog.New(slog.DiscardHandler), certificate.Source{Cert: cert, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFrontOn(t, listen.Config{TLS: store.Server()}, func(c *Config) {
+		c.RequireHTTPS, c.HSTS, c.Forwarded = true, time.Hour, true
+		withPolicy(t, c, PolicyConfig{Sticky: Sticky{By: StickyCookie, Name: "sid"}})
+	}, newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("Forwarded"), " ", r.Header.Get("X-Forwarded-Port"))
+	}))
+	c := f.client()
+	c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"}
+	req, err := http.NewRequest("GET", "https://"+f.addr+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "a.example"
+	req.Header.Set("X-Forwarded-Proto", "http") // of no account
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || string(body) != "for=127.0.0.1;host=a.example;proto=https 443" {
+		t.Errorf("unexpected body: %q, %v", body, err)
+	}
+	if cookies := resp.Cookies(); resp.StatusCode != 200 || resp.Header.Get("Strict-Transport-Security") != "max-age=3600" || len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("unexpected answer over HTTPS: %d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// FuzzJudge gives what is decided about requests any head that passes for good:
+// nothing may break, and what is made of it must be good as well.
+func FuzzJudge(f *testing.F) {
+	f.Add("GET", "/api/x?y", "www.a.test:80", "10.0.0.2, [2001:db8::1]:80", "sid=a; b=c", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b,c@d=e", uint64(1))
+	f.Add("POST", "/old//x", "a.TEST.", "1.2.3.4:5,unknown", "", "x", "", uint64(2))
+	f.Add("OPTIONS", "*", "[::1]", "", ";;sid", "", "=", uint64(3))
+	bal := testBalancer(f, "web")
+	r, err := newRouter([]Route{
+		{Path: "/", Balancer: bal},
+		{Host: "*.a.test", Path: "/api/", Strip: "/api", Prepend: "/v2", ForwardHost: "b.test", Balancer: bal, Canary: Canary{Balancer: testBalancer(f, "next"), Percent: 50}},
+		{Host: "a.test", Path: "/old", Strip: "/old", Redirect: Redirect{Code: 301, To: "https://$host/new$path"}},
+		{Path: "/m", Methods: []string{"POST"}, Headers: []HeaderMatch{{"X-User", ""}}, Prepend: "/p", ForwardHost: "dst", Balancer: bal},
+	}, func(rt *Route) *service { return &service{name: rt.Balancer.Pool().Service()} })
+	if err != nil {
+		f.Fatal(err)
+	}
+	trusted := prefixes("10.0.0.0/8")
+	sticky := Sticky{By: StickyHeader, Name: "x-user"}
+	f.Fuzz(func(t *testing.T, method, target, host, forwardedFor, cookie, parent, state string, random uint64) {
+		var h, again head
+		text := method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-For: " + forwardedFor + "\r\nCookie: " + cookie +
+			"\r\nForwarded: " + forwardedFor + "\r\ntraceparent: " + parent + "\r\ntracestate: " + state + "\r\nX-User: " + cookie + "\r\n\r\n"
+		if r, _ := parseText(&h, text); r != 0 {
+			return
+		}
+		peer := addrOf(random)
+		o := origin{peer: peer, client: clientOf(h.fields, peer, trusted), trusted: random%2 == 0, forwarded: random%3 == 0, trace: traceOf(h.fields)}
+		o.secure = secure(h.fields, o.tls, o.trusted)
+		o.requestID = appendUUID(nil, time.UnixMilli(int64(random>>20)), random, random)
+		if !o.trace.continued {
+			o.trace.begun = appendTraceparent(nil, random, random, random, true)
+		}
+		cookieOf(h.fields, "sid")
+		sticky.key(h.fields, o.client)
+		location := func(b []byte, err error) {
+			if err == nil && (!strings.HasPrefix(string(b), "https://") || strings.ContainsFunc(string(b), func(r rune) bool { return r <= ' ' })) {
+				t.Fatalf("unexpected location %q", b)
+			}
+		}
+		location(appendSecureLocation(nil, &h, int(random%65535)+1))
+		rt := r.match(&h)
+		if rt == nil {
+			t.Fatal("the route of everything does not match")
+		}
+		rt.admits(o.client)
+		if rt.redirect != nil {
+			location(rt.appendLocation(nil, &h))
+			return
+		}
+		if rt.serviceFor(random) == nil {
+			t.Fatal("no service")
+		}
+		if o.host = rt.host; o.host == "dst" {
+			o.host = "10.0.0.1:80"
+		}
+		out := appendRequest(nil, &h, &o, rt.appendTarget(nil, h.target), "10.0.0.1:80")
+		if r, why := parseText(&again, string(out)); r != 0 {
+			t.Fatalf("what is forwarded is refused: %s: %s: %q", r, why, out)
+		}
+		if traceOf(again.fields).id == nil || again.length != h.length {
+			t.Fatalf("what is forwarded lacks a trace, or has another length: %q", out)
+		}
+	})
 }
 
 func TestRateLimit(t *testing.T) {
