@@ -120,6 +120,7 @@ func TestRouteActions(t *testing.T) {
 	f.wantMetric(`sluice_l7_rejected_total{reason="forbidden"}`, 2)
 	f.wantMetric("sluice_l7_redirects_total", 1)
 	f.wantMetric(`sluice_l7_route_requests_total{route="/in",code="4xx"}`, 2)
+	f.wantMetric(`sluice_l7_route_request_duration_seconds_count{route="/in"}`, 3)
 	f.wantMetric(`sluice_l7_route_requests_total{route="/m",code="2xx"}`, 2)
 	f.wantMetric(`sluice_l7_route_requests_total{route="*.test/",code="2xx"}`, 1)
 }
@@ -891,7 +892,7 @@ func TestSetRoutes(t *testing.T) {
 	if pools != 0 || len(f.services) != 0 {
 		t.Errorf("connections to %d backends of %d services are kept without routes", pools, len(f.services))
 	}
-	if n := f.gauge("sluice_l7_route_requests_total"); n != 0 {
-		t.Errorf("counters of routes that are gone are left; they add up to %v", n)
+	if n := f.gauge("sluice_l7_route_"); n != 0 {
+		t.Errorf("metrics of routes that are gone are left; they add up to %v", n)
 	}
 }

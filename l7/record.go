@@ -57,7 +57,12 @@ func routeCounter(name string, class int) string {
 	return fmt.Sprintf("sluice_l7_route_requests_total{route=%q,code=\"%dxx\"}", name, class)
 }
 
-// countRoutes gives the routes of r their counters, the same ones to routes of
+// routeSeconds returns the name of the histogram of a route's requests.
+func routeSeconds(name string) string {
+	return fmt.Sprintf("sluice_l7_route_request_duration_seconds{route=%q}", name)
+}
+
+// countRoutes gives the routes of r their metrics, the same ones to routes of
 // the same host and path and to those of all listeners, and drops those of old,
 // which may be nil, that are in r no more.
 func countRoutes(set *metrics.Set, r, old *router) {
@@ -67,14 +72,19 @@ func countRoutes(set *metrics.Set, r, old *router) {
 		for i := 1; i < len(rt.requests); i++ {
 			rt.requests[i] = set.GetOrCreateCounter(routeCounter(rt.name, i))
 		}
+		rt.seconds = set.GetOrCreatePrometheusHistogram(routeSeconds(rt.name))
 	})
 	if old == nil {
 		return
 	}
 	old.each(func(rt *route) {
-		for i := 1; i < len(rt.requests) && !names[rt.name]; i++ {
+		if names[rt.name] {
+			return
+		}
+		for i := 1; i < len(rt.requests); i++ {
 			set.UnregisterMetric(routeCounter(rt.name, i))
 		}
+		set.UnregisterMetric(routeSeconds(rt.name))
 	})
 }
 
@@ -127,6 +137,7 @@ func (s *Server) record(x *exchange) {
 	}
 	if x.route != nil {
 		x.route.requests[min(status/100, len(x.route.requests)-1)].Inc()
+		x.route.seconds.Update(duration.Seconds())
 	}
 	if !x.admitted {
 		if c := s.rejected[x.reason]; c != nil {

@@ -103,6 +103,7 @@ type route struct {
 	name     string // host and path
 	path     string
 	requests [6]*metrics.Counter // by the first digit of the status, from 1
+	seconds  *metrics.PrometheusHistogram
 	methods  []string
 	headers  []HeaderMatch
 	allow    []netip.Prefix
