@@ -165,8 +165,8 @@ func (t *tags) run(ctx context.Context) {
 // gather starts and ends watches as the catalogue says, and returns the
 // members of each service. A service that the catalogue no longer lists is
 // watched until no member of it asks for anything, so that losing them all is
-// judged in one place. It reports false until every service that was listed at first is
-// known: a table without some of them would lead requests astray.
+// judged in one place. It reports false until every service that was listed at
+// first is known: a table without some of them would lead requests astray.
 func (t *tags) gather() (members map[string][]discovery.Member, complete bool) {
 	gone := make(map[string]*tagWatch)
 	defer func() {
@@ -313,7 +313,10 @@ func (t *tags) applyRoutes(routes []fabio.Route) {
 	}
 	all := configuredRoutes(t.config, t.services)
 	for _, r := range routes {
-		all = append(all, *t.l7Route(r))
+		// A service that could not be made takes no other's routes with it.
+		if route := t.l7Route(r); route.Balancer != nil || route.Redirect.Code != 0 {
+			all = append(all, *route)
+		}
 	}
 	if err := t.fronts.setRoutes(all); err != nil {
 		t.logger.Error("cannot use the routes that tags ask for; the old ones stay", "err", err)
