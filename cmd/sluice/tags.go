@@ -32,7 +32,6 @@ type tags struct {
 	services *services
 	fronts   *fronts
 	catalog  *consul.Catalog
-	env      map[string]string // what tags may refer to
 	set      *metrics.Set
 	logger   *slog.Logger
 
@@ -47,6 +46,7 @@ type tags struct {
 	watches map[string]*tagWatch
 
 	// What follows belongs to the deciding goroutine.
+	reader    *fabio.Reader
 	pools     map[string]*service     // by name in the table
 	shown     map[string]fabio.Pool   // as applied, by name in the table
 	routes    []fabio.Route           // as applied
@@ -80,10 +80,14 @@ type tagListener struct {
 
 // newTags makes what follows the tags in c. It starts nothing.
 func newTags(c *config.Config, services *services, fronts *fronts, set *metrics.Set, logger *slog.Logger) *tags {
+	env := make(map[string]string)
+	if c.ConsulDatacenter != "" {
+		env["DC"] = c.ConsulDatacenter
+	}
 	t := &tags{
 		config: c, services: services, fronts: fronts, set: set, logger: logger,
 		catalog:   services.registry.Catalog(c.ConsulTags),
-		env:       map[string]string{"DC": c.ConsulDatacenter},
+		reader:    fabio.NewReader(c.ConsulTags, env),
 		changed:   make(chan struct{}, 1),
 		known:     make(chan struct{}),
 		watches:   make(map[string]*tagWatch),
@@ -154,7 +158,7 @@ func (t *tags) run(ctx context.Context) {
 			}
 		}
 		if members, complete := t.gather(); complete {
-			t.apply(fabio.Build(members, t.config.ConsulTags, t.env))
+			t.apply(t.reader.Build(members))
 			if !t.isKnown() {
 				close(t.known)
 			}
@@ -233,15 +237,19 @@ func (w *tagWatch) up(address string) bool {
 // them, and takes away last what nothing leads to.
 func (t *tags) apply(table fabio.Table) {
 	t.tell(&table)
+	routed := make(map[string]bool) // pools to which routes lead
+	for _, r := range table.Routes {
+		routed[r.Pool] = true
+	}
 	for _, p := range table.Pools {
-		if t.usedByRoutes(&table, p.Name) {
+		if routed[p.Name] {
 			t.applyPool(p)
 		}
 	}
 	t.applyRoutes(table.Routes)
 	t.applyListeners(&table)
 	for name, s := range t.pools {
-		if !t.usedByRoutes(&table, name) {
+		if !routed[name] {
 			delete(t.pools, name)
 			delete(t.shown, name)
 			t.services.remove(s)
@@ -250,10 +258,6 @@ func (t *tags) apply(table fabio.Table) {
 	}
 	t.linkWatches(&table)
 	t.skipped.Set(float64(len(t.problems) + len(t.refused)))
-}
-
-func (t *tags) usedByRoutes(table *fabio.Table, pool string) bool {
-	return slices.ContainsFunc(table.Routes, func(r fabio.Route) bool { return r.Pool == pool })
 }
 
 // applyPool makes a service for p, or changes its members.
@@ -407,17 +411,20 @@ func (t *tags) open(what fabio.Listener, p fabio.Pool) (*tagListener, error) {
 
 // linkWatches tells each watch which services hold its members.
 func (t *tags) linkWatches(table *fabio.Table) {
-	users := make(map[string][]*service)
+	holders := make(map[string][]*service) // by pool
+	for _, l := range table.Listeners {
+		if open := t.listeners[l.Addr]; open != nil {
+			holders[l.Pool] = append(holders[l.Pool], open.service)
+		}
+	}
+	users := make(map[string][]*service) // by service in Consul
 	for _, p := range table.Pools {
+		all := holders[p.Name]
+		if s := t.pools[p.Name]; s != nil {
+			all = append(all, s)
+		}
 		for _, name := range p.Services {
-			if s := t.pools[p.Name]; s != nil {
-				users[name] = append(users[name], s)
-			}
-			for _, l := range table.Listeners {
-				if open := t.listeners[l.Addr]; l.Pool == p.Name && open != nil {
-					users[name] = append(users[name], open.service)
-				}
-			}
+			users[name] = append(users[name], all...)
 		}
 	}
 	t.mu.Lock()

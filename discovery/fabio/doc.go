@@ -3,7 +3,7 @@
 // pure: tags and members in, a table of routes, listeners and pools out.
 //
 //	tag.go     one tag → Tag, or why it cannot be used
-//	table.go   the members of many services → Table
+//	table.go   Reader: the members of many services → Table
 //	weight.go  Fabio's fixed shares → weights
 //
 // The grammar is that of Fabio's documentation:

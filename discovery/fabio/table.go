@@ -68,24 +68,64 @@ func (r Route) Equal(s Route) bool {
 type claim struct {
 	service string
 	member  discovery.Member
-	tag     Tag
 	text    string
+	*reading
 }
 
-// what is everything of a tag that all claims of one route must agree on.
-func (t Tag) what() string { return fmt.Sprint(t.Rewrite, t.Allow, t.Deny, t.ProxyProto) }
+// reading is what a tag was read as.
+type reading struct {
+	tag     Tag
+	ignored []string
+	err     error
+	route   string // the route or listener that the tag asks for
+	what    string // everything that all claims of a route must agree on
+}
+
+// Reader makes tables. It reads each tag once, as long as somebody has it. It
+// is for one goroutine at a time.
+type Reader struct {
+	prefix string
+	env    map[string]string
+	known  map[string]*reading // by tag
+}
+
+// NewReader returns a Reader of the tags that begin with prefix. In them, $NAME
+// stands for env's value.
+func NewReader(prefix string, env map[string]string) *Reader {
+	return &Reader{prefix: prefix, env: env}
+}
+
+// read returns what text means, and notes it in next.
+func (r *Reader) read(text string, next map[string]*reading) *reading {
+	if rd := next[text]; rd != nil {
+		return rd
+	}
+	rd := r.known[text]
+	if rd == nil {
+		rd = &reading{}
+		rd.tag, rd.ignored, rd.err = Parse(text, r.prefix, r.env)
+		if rd.route = rd.tag.Listen; rd.route == "" {
+			rd.route = rd.tag.Host + rd.tag.Path
+		}
+		rd.what = fmt.Sprint(rd.tag.Rewrite, rd.tag.Allow, rd.tag.Deny, rd.tag.ProxyProto)
+	}
+	next[text] = rd
+	return rd
+}
 
 // Build makes the table of the members of services, by their names in Consul.
 // Members of one route whose tags disagree about more than weights cannot all
 // have their way: the majority has.
-func Build(services map[string][]discovery.Member, prefix string, env map[string]string) Table {
+func (r *Reader) Build(services map[string][]discovery.Member) Table {
 	var t Table
 	claims := make(map[string][]claim) // by route
+	next := make(map[string]*reading, len(r.known))
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		for _, m := range services[service] {
-			t.read(claims, service, m, prefix, env)
+			t.claim(claims, service, m, r, next)
 		}
 	}
+	r.known = next
 	pools := make(map[string]Pool)
 	for _, key := range slices.Sorted(maps.Keys(claims)) {
 		agreed := t.agree(claims[key])
@@ -111,38 +151,34 @@ func Build(services map[string][]discovery.Member, prefix string, env map[string
 	return t
 }
 
-// read adds what the tags of m ask for to claims.
-func (t *Table) read(claims map[string][]claim, service string, m discovery.Member, prefix string, env map[string]string) {
+// claim adds what the tags of m ask for to claims.
+func (t *Table) claim(claims map[string][]claim, service string, m discovery.Member, r *Reader, next map[string]*reading) {
 	seen := make(map[string]bool)
 	for _, text := range m.Tags {
-		if !strings.HasPrefix(strings.TrimSpace(text), prefix) {
+		if !strings.HasPrefix(strings.TrimSpace(text), r.prefix) {
 			continue
 		}
 		problem := func(reason string, used bool) {
 			t.Problems = append(t.Problems, Problem{Service: service, ID: m.ID, Tag: text, Reason: reason, Used: used})
 		}
-		tag, ignored, err := Parse(text, prefix, env)
-		if err != nil {
-			problem(err.Error(), false)
+		rd := r.read(text, next)
+		if rd.err != nil {
+			problem(rd.err.Error(), false)
 			continue
 		}
-		for _, option := range ignored {
+		for _, option := range rd.ignored {
 			problem(fmt.Sprintf("option %q has no effect", option), true)
 		}
-		key := tag.Listen
-		if key == "" {
-			key = tag.Host + tag.Path
-		}
-		if m.Protocol == "tcp" && tag.Listen == "" {
+		if m.Protocol == "tcp" && rd.tag.Listen == "" {
 			problem("the instance says that it speaks tcp, not http", false)
 			continue
 		}
-		if seen[key] {
+		if seen[rd.route] {
 			problem("the instance has another tag for the same route", false)
 			continue
 		}
-		seen[key] = true
-		claims[key] = append(claims[key], claim{service, m, tag, text})
+		seen[rd.route] = true
+		claims[rd.route] = append(claims[rd.route], claim{service, m, text, rd})
 	}
 }
 
@@ -151,20 +187,20 @@ func (t *Table) read(claims map[string][]claim, service string, m discovery.Memb
 func (t *Table) agree(claims []claim) []claim {
 	votes := make(map[string]int)
 	for _, c := range claims {
-		votes[c.tag.what()]++
+		votes[c.what]++
 	}
 	if len(votes) == 1 {
 		return claims
 	}
-	winner := claims[0].tag.what()
+	winner := claims[0].what
 	for _, c := range claims {
-		if w := c.tag.what(); votes[w] > votes[winner] {
+		if w := c.what; votes[w] > votes[winner] {
 			winner = w
 		}
 	}
 	var agreed []claim
 	for _, c := range claims {
-		if c.tag.what() == winner {
+		if c.what == winner {
 			agreed = append(agreed, c)
 			continue
 		}

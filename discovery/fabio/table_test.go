@@ -48,7 +48,7 @@ func TestBuild(t *testing.T) {
 	t.Parallel()
 	f := func(services map[string][]discovery.Member, want ...string) {
 		t.Helper()
-		if got := Build(services, prefix, dc()).text(); got != strings.Join(want, "\n") {
+		if got := NewReader(prefix, dc()).Build(services).text(); got != strings.Join(want, "\n") {
 			t.Fatalf("unexpected table; got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 		}
 	}
@@ -132,12 +132,16 @@ func TestTableIsStable(t *testing.T) {
 		name := fmt.Sprintf("s%d", i)
 		services[name] = []discovery.Member{member("a", "urlprefix-/"+name, "urlprefix-/", "urlprefix-bad"), member("b", "urlprefix-/"+name)}
 	}
-	first := Build(services, prefix, nil)
+	r := NewReader(prefix, nil)
+	first := r.Build(services)
 	for range 10 {
-		next := Build(services, prefix, nil)
+		next := r.Build(services)
 		if !slices.EqualFunc(first.Pools, next.Pools, Pool.Equal) || !slices.EqualFunc(first.Routes, next.Routes, Route.Equal) ||
 			!slices.Equal(first.Problems, next.Problems) || len(first.Pools) == 0 {
 			t.Fatalf("unexpected difference between equal tables:\n%s\n---\n%s", first.text(), next.text())
 		}
+	}
+	if r.Build(nil); len(r.known) != 0 {
+		t.Fatalf("unexpected tags that nobody has any more: %d", len(r.known))
 	}
 }
