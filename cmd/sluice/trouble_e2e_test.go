@@ -36,7 +36,7 @@ func forward(client *net.TCPConn, addr string) {
 // inside stays, and whoever waits at the door is let in before it shuts.
 type door struct {
 	t    *testing.T
-	addr string // once it has been open
+	addr string // which nobody else may get while it is shut
 	to   string
 	ln   *listen.Listener
 	wg   sync.WaitGroup
@@ -44,15 +44,11 @@ type door struct {
 
 func (d *door) open() {
 	d.t.Helper()
-	addr := d.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	ln, err := listen.Listen(listen.Config{Kind: "l4", Name: "door", Address: addr, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
+	ln, err := listen.Listen(listen.Config{Kind: "l4", Name: "door", Address: d.addr, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.ln, d.addr = ln, ln.Addr().String()
+	d.ln = ln
 	d.wg.Go(func() {
 		for {
 			c, err := ln.AcceptConn()
@@ -81,7 +77,7 @@ func TestFlapUnderLoad(t *testing.T) {
 		flapping = time.Minute
 	}
 	_, addrs := startEchos(t, 3)
-	d := &door{t: t, to: addrs[0]}
+	d := &door{t: t, to: addrs[0], addr: freeAddr(t)}
 	d.open()
 	addrs[0] = d.addr
 	s := startSluice(t, backendArgs(addrs)...)
