@@ -3,18 +3,38 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 )
 
 // detached is a listening socket in the hands of event loops.
 type detached struct {
-	fd   int
 	stop func()
+
+	// mu protects the field below: once it is closed, its number is soon
+	// somebody else's.
+	mu sync.Mutex
+	fd int // -1 once closed
 }
 
 func (d *detached) close() error {
 	d.stop()
-	return syscall.Close(d.fd)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fd := d.fd
+	d.fd = -1
+	return syscall.Close(fd)
+}
+
+// holdOff keeps new connections from being established, unless the socket is
+// closed.
+func (d *detached) holdOff() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd < 0 {
+		return nil
+	}
+	return holdOff(d.fd)
 }
 
 // detach gives the listening socket, which is non-blocking, to somebody who

@@ -382,7 +382,7 @@ func (l *Listener) holdOff() error {
 	d := l.detached
 	l.mu.Unlock()
 	if d != nil {
-		return holdOff(d.fd)
+		return d.holdOff()
 	}
 	rc, err := l.ln.SyscallConn()
 	if err != nil {
