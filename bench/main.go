@@ -41,6 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: %v\nSee bench --help.\n", usage.error)
 		return 2
 	}
+	if ctx.Err() != nil {
+		err = errStopped // whatever it is that this made fail
+	}
 	fmt.Fprintf(stderr, "bench: %v\n", err)
 	return 1
 }
