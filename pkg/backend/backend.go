@@ -184,9 +184,11 @@ func (b *Backend) Condition() Condition { return *b.condition.Load() }
 func (b *Backend) State() State { return b.condition.Load().State }
 
 // SetCondition publishes a new condition and, if the state changed, counts and
-// remembers the transition and makes the pool offer or withhold the backend before it
-// returns. Failures from before b went Up are forgotten. It is for pkg/health
-// alone.
+// remembers the transition, and makes the pool offer or withhold the backend
+// before it returns. A change that makes no difference to the pool, such as the
+// first check that passes, makes no new snapshot: a thousand backends pass
+// theirs within seconds of a start. Failures from before b went Up are
+// forgotten. It is for pkg/health alone.
 func (b *Backend) SetCondition(c Condition) {
 	old := b.condition.Load()
 	c.Ejection, c.Word = old.Ejection, old.Word
@@ -202,7 +204,11 @@ func (b *Backend) SetCondition(c Condition) {
 	case Down:
 		b.Counters.WentDown.Add(1)
 	}
-	b.pool.refresh()
+	// The target is looked at after the condition was stored: if it changes
+	// later, whoever changes it sees the condition.
+	if t := b.target.Load(); standingOf(t, old) != standingOf(t, &c) {
+		b.pool.refresh()
+	}
 }
 
 // Eligible reports whether the backend may take new connections by itself,

@@ -37,8 +37,9 @@ const (
 	drained            // someone said explicitly not to use it, or nobody vouches for it
 )
 
-func (b *Backend) standing() standing {
-	t, c := b.target.Load(), b.condition.Load()
+func (b *Backend) standing() standing { return standingOf(b.target.Load(), b.condition.Load()) }
+
+func standingOf(t *Target, c *Condition) standing {
 	verdict := Decide(t.Status, c.State)
 	switch {
 	case verdict == Drain, verdict == Remove, c.Word.Drain, t.Weight <= 0:

@@ -158,8 +158,8 @@ func TestSetConditionCountsTransitions(t *testing.T) {
 	if up, down := b.Counters.WentUp.Load(), b.Counters.WentDown.Load(); up != 2 || down != 1 {
 		t.Fatalf("unexpected transitions; got %d up, %d down; want 2, 1", up, down)
 	}
-	if snapshots != 1+1+3 {
-		t.Fatalf("unexpected number of snapshots; got %d; want 5: at once, for Set, and for each transition", snapshots)
+	if snapshots != 1+1+2 {
+		t.Fatalf("unexpected number of snapshots; got %d; want 4: at once, for Set, and for each transition that changes what is offered", snapshots)
 	}
 }
 
@@ -217,6 +217,25 @@ func TestReleaseTwicePanics(t *testing.T) {
 		}
 	}()
 	added[0].Release()
+}
+
+// TestNoSnapshotForNothing checks that a backend's first passed check, which
+// changes nothing for the pool, makes no snapshot, and that a failed one does.
+func TestNoSnapshotForNothing(t *testing.T) {
+	t.Parallel()
+	p := NewPool("web")
+	p.Set([]Target{target("a", 1), target("b", 1)})
+	snapshots := 0
+	p.OnChange(func(*Snapshot) { snapshots++ })
+	b := p.Snapshot().All[0]
+	for _, c := range []struct {
+		state State
+		want  int
+	}{{Up, 1}, {Down, 2}, {Up, 3}, {Up, 3}} {
+		if b.SetCondition(Condition{State: c.state}); snapshots != c.want {
+			t.Fatalf("unexpected snapshots after %v; got %d; want %d", c.state, snapshots, c.want)
+		}
+	}
 }
 
 // TestChangesAtOnce checks that members which change together make no snapshot

@@ -80,7 +80,7 @@ type TCPCheck struct{}
 // Probe connects and closes the connection with a reset, as HAProxy does: the
 // backend then has nothing to keep, and no port of ours waits in TIME_WAIT.
 func (TCPCheck) Probe(ctx context.Context, addr string) (Result, error) {
-	var d net.Dialer
+	d := net.Dialer{KeepAlive: -1} // which would be four calls for nothing
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return Result{}, err
