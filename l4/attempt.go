@@ -3,7 +3,6 @@ package l4
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -11,15 +10,6 @@ import (
 	"sluice/pkg/balance"
 	"sluice/pkg/reactor"
 )
-
-var errConnectTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: errTimeout{}}
-
-// errTimeout is what a connect that took too long failed of.
-type errTimeout struct{}
-
-func (errTimeout) Error() string   { return "i/o timeout" }
-func (errTimeout) Timeout() bool   { return true }
-func (errTimeout) Temporary() bool { return true }
 
 // dialing is what a session needs until it has a backend. It is used again, so
 // that an established session holds nothing of it.
@@ -139,7 +129,7 @@ func (x *session) attempt() bool {
 // Expired is told that the attempt took too long.
 func (a *attempt) Expired(*reactor.Timer) {
 	x := a.x
-	a.failed(errConnectTimeout)
+	a.failed(reactor.ErrConnectTimeout)
 	x.dial()
 }
 
@@ -166,7 +156,7 @@ func (a *attempt) goElsewhere() {
 	if x.svc.TLS == nil {
 		go func() {
 			defer cancel()
-			addr, err := resolve(ctx, b.Addr())
+			addr, err := b.Resolve(ctx)
 			x.l.Post(func() {
 				if a.isBack(err) {
 					if err := a.connect(addr); err != nil {
@@ -255,7 +245,7 @@ func (a *attempt) failed(err error) {
 func (x *session) deadlineOver() {
 	for i := range x.dialing.attempts[:x.dialing.begun] {
 		if a := &x.dialing.attempts[i]; a.b != nil {
-			a.failed(errConnectTimeout)
+			a.failed(reactor.ErrConnectTimeout)
 		}
 	}
 	x.end(x.rec.unserved(), nil)

@@ -3,11 +3,8 @@ package l4
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"syscall"
 	"time"
 
 	"sluice/pkg/backend"
@@ -105,17 +102,6 @@ func (s *Server) abandon(svc *service, outcomes <-chan dialed, n int) {
 	}
 }
 
-// ownFault reports whether err is this machine's: it has run out of ports,
-// descriptors or memory, which no backend is to be blamed for.
-func ownFault(err error) bool {
-	for _, e := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // attempt makes one connection to b.
 func (s *Server) attempt(ctx context.Context, b *backend.Backend) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
@@ -149,20 +135,6 @@ func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, 
 		return nil, fmt.Errorf("cannot speak TLS with the backend: %w", err)
 	}
 	return tc, nil
-}
-
-// resolve returns the first address of host:port, of which host is a name.
-func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", hostOf(addr))
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	_, name, _ := net.SplitHostPort(addr)
-	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", name)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
 }
 
 func hostOf(addr string) string { host, _, _ := net.SplitHostPort(addr); return host }

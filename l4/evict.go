@@ -35,26 +35,29 @@ func (s *Server) follow(svc *service) {
 	svc.pool().OnChange(func(now *backend.Snapshot) {
 		mu.Lock()
 		defer mu.Unlock()
-		member, staying, failed := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+		type seen struct{ staying, failed bool }
+		members := make(map[string]seen, len(now.All)) // by address
 		for _, b := range now.All {
 			if all[b.Addr()] == nil {
 				all[b.Addr()] = &known{}
 			}
-			member[b.Addr()] = true
 			status := b.Target().Status
-			staying[b.Addr()] = staying[b.Addr()] || status != backend.Maintenance
-			failed[b.Addr()] = b.Condition().State == backend.Down || status == backend.Critical
+			members[b.Addr()] = seen{
+				staying: members[b.Addr()].staying || status != backend.Maintenance,
+				failed:  b.Condition().State == backend.Down || status == backend.Critical,
+			}
 		}
 		for addr, k := range all {
-			if svc.CloseOnUnhealthy && failed[addr] && !k.unhealthy {
+			m, member := members[addr]
+			if svc.CloseOnUnhealthy && m.failed && !k.unhealthy {
 				s.evict(svc, addr, BackendUnhealthy, 0)
 			}
-			k.unhealthy = failed[addr]
+			k.unhealthy = m.failed
 			switch {
-			case staying[addr] && k.drain != nil:
+			case m.staying && k.drain != nil:
 				k.drain.Stop()
 				k.drain = nil
-			case !staying[addr] && k.drain == nil && svc.DrainTimeout > 0:
+			case !m.staying && k.drain == nil && svc.DrainTimeout > 0:
 				k.drain = time.AfterFunc(svc.DrainTimeout, func() {
 					s.evict(svc, addr, BackendDrained, svc.DrainTimeout/10)
 					mu.Lock()
@@ -63,10 +66,10 @@ func (s *Server) follow(svc *service) {
 						delete(all, addr)
 					}
 				})
-			case !member[addr] && svc.DrainTimeout <= 0:
+			case !member && svc.DrainTimeout <= 0:
 				delete(all, addr)
 			}
-			k.gone = !member[addr]
+			k.gone = !member
 		}
 	})
 }

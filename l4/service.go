@@ -97,7 +97,7 @@ func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
 func (s *service) dialFailed(rec *record, b *backend.Backend, err error) {
 	s.metrics.connectFailures.Inc()
 	rec.tries.err, rec.tries.failed = err, b
-	if !ownFault(err) {
+	if !backend.OwnFault(err) {
 		b.ReportConnectFailure()
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 	"time"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/limit"
 	"sluice/pkg/reactor"
 )
@@ -285,7 +285,7 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 	if up != nil {
 		x.dropUpstream(false)
 	}
-	if !ownFault(err) {
+	if !backend.OwnFault(err) {
 		x.backend.ReportConnectFailure()
 		x.settle(limit.Failure)
 	}
@@ -296,17 +296,6 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 	}
 	x.attempt.connects++
 	x.again(r, fmt.Errorf("cannot connect to backend %q: %w", x.backend.Addr(), err))
-}
-
-// ownFault reports whether err is this machine's: it has run out of ports,
-// descriptors or memory, which no backend is to be blamed for.
-func ownFault(err error) bool {
-	for _, e := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // attemptFailed goes on after an attempt that had a connection brought no

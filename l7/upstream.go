@@ -3,7 +3,6 @@ package l7
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -118,26 +117,18 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 
 // resolve looks a backend's name up, outside the loop, and then connects.
 func (up *upstream) resolve() {
-	sh, addr := up.sh, up.b.Addr()
+	sh, b := up.sh, up.b
 	ctx, cancel := context.WithTimeout(sh.s.closing, sh.s.cfg.ConnectTimeout)
 	go func() {
 		defer cancel()
-		host, port, err := net.SplitHostPort(addr)
-		var ips []netip.Addr
-		var number int
-		if err == nil {
-			ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-		if err == nil {
-			number, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
-		}
+		addr, err := b.Resolve(ctx)
 		sh.l.Post(func() {
 			if up.x == nil {
 				return // it is over
 			}
 			defer up.x.c.guard()
 			if err == nil {
-				err = up.connect(netip.AddrPortFrom(ips[0].Unmap(), uint16(number)))
+				err = up.connect(addr)
 			}
 			if err != nil {
 				up.x.connectFailed(up, err)
@@ -158,20 +149,11 @@ func (up *upstream) connectReady() {
 	}
 }
 
-// errConnectTimeout is what a connect that took too long failed of.
-var errConnectTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: errTimeout{}}
-
-type errTimeout struct{}
-
-func (errTimeout) Error() string   { return "i/o timeout" }
-func (errTimeout) Timeout() bool   { return true }
-func (errTimeout) Temporary() bool { return true }
-
 // Expired is told that the connect took too long.
 func (up *upstream) Expired(*reactor.Timer) {
 	if x := up.x; x != nil {
 		defer x.c.guard()
-		x.connectFailed(up, errConnectTimeout)
+		x.connectFailed(up, reactor.ErrConnectTimeout)
 	}
 }
 

@@ -3,13 +3,11 @@ package health
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"syscall"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/proxyproto"
@@ -138,17 +136,6 @@ func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 }
 
 func (h *HTTPCheck) String() string { return "http check" }
-
-// ownFault reports whether err is this machine's: it has run out of ports,
-// descriptors or memory, which says nothing about a backend.
-func ownFault(err error) bool {
-	for _, e := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
 
 // ParseCheck returns the check that spec names: "tcp", "http:/path", or nil
 // for "none". An HTTP check goes the way of via; for a TCP check, a connection

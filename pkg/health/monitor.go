@@ -306,7 +306,7 @@ func (w *watch) begin(ctx context.Context) {
 // could not be made, for want of descriptors, is none.
 func (w *watch) end(r probed) {
 	w.running--
-	if ownFault(r.err) {
+	if backend.OwnFault(r.err) {
 		w.endRound() // which leaves everything as it was
 		return
 	}

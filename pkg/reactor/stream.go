@@ -1,10 +1,23 @@
 package reactor
 
-import "errors"
+import (
+	"errors"
+	"net"
+)
 
 // ErrAgain says that an operation would have to wait. The stream's handler is
 // called when it need not any more.
 var ErrAgain = errors.New("reactor: operation would block")
+
+// ErrConnectTimeout is what a connect failed of that its maker gave up after a
+// while. It is a net.Error, and says so.
+var ErrConnectTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: errTimeout{}}
+
+type errTimeout struct{}
+
+func (errTimeout) Error() string   { return "i/o timeout" }
+func (errTimeout) Timeout() bool   { return true }
+func (errTimeout) Temporary() bool { return true }
 
 // Handler gets the events of a stream, in its loop.
 type Handler interface {
