@@ -116,15 +116,15 @@ func newReader(c config.Config) *reader {
 func (r *reader) define() {
 	c, f := r.config, r.flags
 	f.BoolVar(&c.Demo, "demo", c.Demo, "balance over three echo backends in the process: HTTP on 127.0.0.1:8080, TCP on 127.0.0.1:8081; needs nothing else")
-	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Keys: sni, the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one without sni for all others; tls-cert and tls-key, PEM files (or a directory of them) with which TLS ends here; proxy-in, the versions of the PROXY protocol (v1, v2, v1v2) with which connections begin; proxy-from, a network whose connections alone do so, repeatable; max-conns, connections open at once (default half of the open files limit); max-conns-per-client, the same for one client address; max-rate-per-client, new connections a second for one client address. Connections beyond are closed as they come")
-	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route. Keys: all of --l4 but sni; rate, requests of one client, such as 100 a second or 30/m, beyond which it gets 429; rate-burst, how many of them at once (default a second's worth); rate-key, what tells clients apart, client (its address, the default) or header:NAME; max-body, size of a request's body, such as 10m, beyond which it gets 413; https-redirect, true or the port of HTTPS, to which clients that do not use it are sent; hsts, for how long those that do are told to, such as 8760h; forwarded, true says Forwarded (RFC 7239) to backends beside X-Forwarded-*; trace-sample, percentage of requests without a traceparent whose new trace is sampled (default: none is begun)")
-	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,key=value...]", "HTTP route: the requests that lead to a service, by host (exact, then *.example.com, then any) and longest path; repeatable. /=web is the default route. Keys: method and header (NAME or NAME:VALUE), that a request must have too, repeatable; allow and deny, networks of clients, repeatable; strip, prefix taken off the path before forwarding; prepend, put in front of it then; rewrite-host, the Host that backends see, or dst for their address; canary, SERVICE:PERCENT, another service for a part of the clients, always the same ones; redirect, CODE:URL with $path and $host for the request's, for a route without a service: /old=,redirect=308:https://example.com$path")
-	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable. weight: share relative to others, 0 to 65535, 0 means no new connections (default 1)")
-	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Keys: strategy; consul, its name in Consul if that differs; dc, its datacenter there; tag, only instances with this tag; dns, a name that is resolved, HOST:PORT or _SERVICE._PROTO.NAME for SRV records; file, a file with a list of members, which is followed (members come from every source that is named); check, tcp, http:/PATH or none (default what sluice-check in an instance's metadata says, or tcp); max-conns, TCP connections or HTTP requests at once for each backend; queue, how many more may wait for one of them (default 1024); queue-timeout, for how long (default 5s); proxy-out, v1 or v2, the PROXY header that TCP backends get; tls, verify or skip-verify, spoken with TCP backends; tls-ca, a PEM file with the authorities to believe; tls-server-name, the name that backends must prove (default the host of their address); close-on-unhealthy, true closes TCP connections to a backend whose checks fail; max-ejection, panic-threshold and slow-start, as the flags; sticky, what keeps the requests of a client on one backend: cookie or cookie:NAME, or client (its address) or header:NAME with a strategy that hashes (default consistent_hash then); max-requests, HTTP requests in flight, beyond which they get 503; concurrency, adaptive for a limit that follows what the service can take, up to max-requests; breaker, PERCENT of the requests to a backend that must fail within 10s for a circuit breaker to keep others from it, or PERCENT:DURATION with the time it stays open at first (default 5s); sticky, what keeps the requests of a client on one backend: cookie or cookie:NAME, or client (its address) or header:NAME with a strategy that hashes (default consistent_hash then); max-requests, HTTP requests in flight, beyond which they get 503; concurrency, adaptive for a limit that follows what the service can take, up to max-requests; breaker, PERCENT of the requests to a backend that must fail within 10s for a circuit breaker to keep others from it, or PERCENT:DURATION with the time it stays open at first (default 5s)")
+	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Connections beyond a limit are closed as they come")
+	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route")
+	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,key=value...]", "HTTP route: the requests that lead to a service, by host (exact, then *.example.com, then any) and longest path; repeatable. /=web is the default route")
+	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable")
+	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Its members come from every source that is named")
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 	f.StringVar(&c.ConsulDatacenter, "consul-datacenter", c.ConsulDatacenter, "Consul datacenter in which services are looked up that do not say; empty means the agent's own")
-	list(f, &c.Registers, config.ParseRegister, "register", "SERVICE[,key=value...]", "register this process as a service in Consul, whose agent is at --consul, once it is ready, and deregister it first thing on SIGTERM; repeatable. Keys: addr, where clients find it (default the listener's own address, or this machine's as the agent sees it); port (default that of the only listener); id (default made of service, host name and port); tag, repeatable; check, ttl (it tells Consul that it is ready; the default) or http (Consul asks --health-addr)")
+	list(f, &c.Registers, config.ParseRegister, "register", "SERVICE[,key=value...]", "register this process as a service in Consul, whose agent is at --consul, once it is ready, and deregister it first thing on SIGTERM; repeatable")
 	list(f, &c.DNSServers, config.ParseDNSServer, "dns-server", "IP[:PORT]", "DNS server for dns= of --service; repeatable, asked in order. None means those of /etc/resolv.conf")
 	f.DurationVar(&c.DNSMinTTL, "dns-min-ttl", c.DNSMinTTL, "time for which a resolved name holds at least, whatever its records say")
 	f.DurationVar(&c.DNSMaxTTL, "dns-max-ttl", c.DNSMaxTTL, "and at most")
@@ -383,6 +383,7 @@ Every flag is also an environment variable, --l4-idle-timeout as
 a semicolon or a new line.
 
 `)
+	told := make(map[key]bool)
 	r.flags.VisitAll(func(f *pflag.Flag) {
 		head := "  --" + f.Name
 		if f.Shorthand != "" {
@@ -399,6 +400,18 @@ a semicolon or a new line.
 			}
 		}
 		fmt.Fprintf(w, "%s\n%s\n", head, wrap(f.Usage, 8, 92))
+		var again []string
+		for _, k := range keysOf(f.Name) {
+			if told[k] {
+				again = append(again, k.form)
+				continue
+			}
+			told[k] = true
+			fmt.Fprintln(w, wrap(k.form+": "+k.usage, 10, 92))
+		}
+		if len(again) > 0 {
+			fmt.Fprintln(w, wrap("and, as above, "+strings.Join(again, ", "), 10, 92))
+		}
 	})
 	fmt.Fprint(w, `
 Exit codes: 0 stopped as asked, 1 failed while running, 2 bad configuration.

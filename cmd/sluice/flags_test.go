@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +187,41 @@ func TestEveryFlagIsASetting(t *testing.T) {
 	})
 	if want := len(settings) + len(own); n != want {
 		t.Errorf("unexpected number of flags; got %d; want %d: a setting has no flag", n, want)
+	}
+}
+
+// TestHelpHasEveryKey checks that --help says what each key of a repeatable
+// flag means, once, and nothing of keys that there are not.
+func TestHelpHasEveryKey(t *testing.T) {
+	t.Parallel()
+	form := regexp.MustCompile(`([a-z0-9-]+)=`)
+	heads := map[string][]string{
+		"l4": {"addr", "service"}, "l7": {"addr"}, "route": {"host", "path", "service"}, "backend": {"service", "addr"},
+		"service": {"service"}, "register": {"service"},
+	}
+	newReader(config.Default()).flags.VisitAll(func(f *pflag.Flag) {
+		var told []string
+		for _, k := range keysOf(f.Name) {
+			for _, m := range form.FindAllStringSubmatch(k.form, -1) {
+				told = append(told, m[1])
+			}
+		}
+		real := slices.DeleteFunc(config.Keys(f.Name), func(k string) bool { return slices.Contains(heads[f.Name], k) })
+		slices.Sort(told)
+		slices.Sort(real)
+		if !slices.Equal(told, real) {
+			t.Errorf("unexpected keys of --%s in the help; got\n%v\nwant\n%v", f.Name, told, real)
+		}
+	})
+	_, help, _ := try(t, nil, "--help")
+	seen := make(map[string]bool)
+	for _, line := range strings.Split(help, "\n") {
+		if line = strings.TrimSpace(line); !strings.Contains(line, "=") || len(line) < 40 {
+			continue // neither a key, nor long enough to be no accident
+		}
+		if seen[line] {
+			t.Errorf("the help says twice: %s", line)
+		}
+		seen[line] = true
 	}
 }

@@ -191,3 +191,23 @@ func listenAddr(s string) error {
 	}
 	return nil
 }
+
+// Keys returns the keys that the items of a repeatable setting may have, those
+// included that are the parts of the line's head; nil if it has none.
+func Keys(setting string) []string {
+	switch setting {
+	case "l4":
+		return (&L4{}).keys()
+	case "l7":
+		return (&L7{}).keys()
+	case "route":
+		return (&Route{}).keys()
+	case "backend":
+		return (&Backend{}).keys()
+	case "service":
+		return (&Service{}).keys()
+	case "register":
+		return (&Register{}).keys()
+	}
+	return nil
+}

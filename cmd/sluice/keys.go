@@ -1,0 +1,113 @@
+package main
+
+import "slices"
+
+// key is what --help says of one key of a repeatable flag. A form names one
+// key or several, as they are typed.
+type key struct{ form, usage string }
+
+// keysOf returns the keys of a flag, in the order in which help shows them.
+func keysOf(flag string) []key {
+	switch flag {
+	case "l4":
+		return slices.Concat([]key{
+			{"sni=NAME", "the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one of them without sni for all others"},
+		}, listenerKeys())
+	case "l7":
+		return slices.Concat([]key{}, listenerKeys(), httpKeys())
+	case "route":
+		return routeKeys()
+	case "backend":
+		return []key{
+			{"weight=N", "share relative to others, 0 to 65535; 0 means no new connections (default 1)"},
+			{"zone=Z", "availability zone that it is in"},
+		}
+	case "service":
+		return slices.Concat(memberKeys(), backendKeys(), requestKeys())
+	case "register":
+		return []key{
+			{"addr=HOST", "where clients find it (default the listener's own address, or this machine's as the agent sees it)"},
+			{"port=N", "its port (default that of the only listener)"},
+			{"id=ID", "of the instance (default made of service, host name and port)"},
+			{"tag=T", "of the instance; repeatable"},
+			{"check=ttl|http", "ttl: it tells Consul that it is ready (the default); http: Consul asks --health-addr"},
+		}
+	}
+	return nil
+}
+
+// listenerKeys are those of --l4 and --l7.
+func listenerKeys() []key {
+	return []key{
+		{"tls-cert=PATH, tls-key=PATH", "PEM files, or a directory of them, with which TLS ends here"},
+		{"proxy-in=v1|v2|v1v2", "the versions of the PROXY protocol with which every connection must begin"},
+		{"proxy-from=CIDR", "network whose connections alone do so; repeatable"},
+		{"max-conns=N", "connections open at once (default half of the open files limit)"},
+		{"max-conns-per-client=N", "the same for one client address"},
+		{"max-rate-per-client=N", "new connections a second for one client address"},
+	}
+}
+
+// httpKeys are those of --l7 alone.
+func httpKeys() []key {
+	return []key{
+		{"rate=R", "requests of one client, such as 100 a second or 30/m, beyond which it gets 429"},
+		{"rate-burst=N", "how many of them at once (default a second's worth)"},
+		{"rate-key=client|header:NAME", "what tells clients apart (default client, their address)"},
+		{"max-body=SIZE", "size of a request's body, such as 10m, beyond which it gets 413"},
+		{"https-redirect=true|PORT", "clients that do not use HTTPS are sent there"},
+		{"hsts=TIME", "for how long those that do are told to, such as 8760h"},
+		{"forwarded=true", "say Forwarded (RFC 7239) to backends, beside X-Forwarded-*"},
+		{"trace-sample=PERCENT", "of the requests without a traceparent, how many begin a trace that is sampled (default: none is begun)"},
+	}
+}
+
+// routeKeys are those of --route.
+func routeKeys() []key {
+	return []key{
+		{"method=M, header=NAME[:VALUE]", "what a request must have too; both repeatable"},
+		{"allow=CIDR, deny=CIDR", "networks of clients; both repeatable"},
+		{"strip=PATH", "prefix taken off the path before forwarding"},
+		{"prepend=PATH", "put in front of the path then"},
+		{"rewrite-host=NAME|dst", "the Host that backends see; dst is their own address"},
+		{"canary=SERVICE:PERCENT", "another service for a part of the clients, always the same ones"},
+		{"redirect=CODE:URL", "with $path and $host for the request's, for a route without a service: /old=,redirect=308:https://example.com$path"},
+	}
+}
+
+// memberKeys are those of --service that say where its members come from and
+// how they are chosen and checked.
+func memberKeys() []key {
+	return []key{
+		{"strategy=S", "instead of --strategy"},
+		{"consul=NAME, dc=DC, tag=T", "its name in Consul if that differs; its datacenter there; only instances with this tag"},
+		{"dns=HOST:PORT|_SERVICE._PROTO.NAME", "a name that is resolved, or its SRV records"},
+		{"file=PATH", "a file with a list of members, which is followed"},
+		{"check=tcp|http:/PATH|none", "how members are checked (default what sluice-check in an instance's metadata says, or tcp)"},
+		{"max-ejection=PERCENT, panic-threshold=PERCENT, slow-start=TIME", "as the flags"},
+	}
+}
+
+// backendKeys are those of --service about the connections to its backends.
+func backendKeys() []key {
+	return []key{
+		{"max-conns=N", "TCP connections or HTTP requests at once for each backend"},
+		{"queue=N", "how many more may wait for one of them (default 1024)"},
+		{"queue-timeout=TIME", "for how long (default 5s)"},
+		{"proxy-out=v1|v2", "the PROXY header that TCP backends get"},
+		{"tls=verify|skip-verify", "speak TLS with TCP backends"},
+		{"tls-ca=PATH", "a PEM file with the authorities to believe (default the system's)"},
+		{"tls-server-name=NAME", "the name that backends must prove (default the host of their address)"},
+		{"close-on-unhealthy=true", "close TCP connections to a backend whose checks fail"},
+	}
+}
+
+// requestKeys are those of --service about HTTP requests.
+func requestKeys() []key {
+	return []key{
+		{"sticky=cookie[:NAME]|client|header:NAME", "what keeps the requests of a client on one backend; the latter two with a strategy that hashes (default consistent_hash then)"},
+		{"max-requests=N", "requests in flight, beyond which they get 503"},
+		{"concurrency=adaptive", "a limit that follows what the service can take, up to max-requests"},
+		{"breaker=PERCENT[:TIME]", "of the requests to a backend within 10s, how many must fail for a circuit breaker to keep others from it, and for how long at first (default 5s)"},
+	}
+}
