@@ -48,13 +48,19 @@ func parseCommand(args, environ []string) (*command, error) {
 	}
 	base := config.Default()
 	var fileErr error
+	var inFile []string
 	if probe.file != "" {
-		fileErr = base.Load(probe.file)
+		inFile, fileErr = base.Load(probe.file)
 	}
 
 	r := newReader(base)
 	unknown := r.environment(env)
 	r.arguments(args)
+	for _, name := range inFile {
+		if f := r.flags.Lookup(name); f != nil {
+			f.Changed = true // it was set, wherever
+		}
+	}
 	cmd := &command{config: *r.config, flags: r.flags, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown}
 	if cmd.version {
 		return cmd, nil
@@ -142,11 +148,11 @@ func (r *reader) define() {
 	f.DurationVar(&c.HealthFastInterval, "health-fast-interval", c.HealthFastInterval, "time between checks while results contradict the backend's state, and after a failed connect")
 	f.DurationVar(&c.HealthDownInterval, "health-down-interval", c.HealthDownInterval, "time between checks of a backend that is down")
 	f.DurationVar(&c.HealthTimeout, "health-timeout", c.HealthTimeout, "time that one check may take")
-	f.IntVar(&c.HealthRise, "health-rise", c.HealthRise, "checks in a row that must pass before a backend that is down is used again")
-	f.IntVar(&c.HealthFall, "health-fall", c.HealthFall, "checks in a row that must fail before a backend that is up is no longer used")
-	f.IntVar(&c.MaxEjection, "max-ejection", c.MaxEjection, "how many of a service's backends, in percent, may be out at a time because live traffic failed on them 5 times in a row; one may always be, unless it is the last. 0 means none")
+	decimalVar(f, &c.HealthRise, "health-rise", c.HealthRise, "checks in a row that must pass before a backend that is down is used again")
+	decimalVar(f, &c.HealthFall, "health-fall", c.HealthFall, "checks in a row that must fail before a backend that is up is no longer used")
+	percentVar(f, &c.MaxEjection, "max-ejection", c.MaxEjection, "how many of a service's backends, in percent, may be out at a time because live traffic failed on them 5 times in a row; one may always be, unless it is the last. 0 means none")
 	f.DurationVar(&c.EjectionTime, "ejection-time", c.EjectionTime, "time for which such a backend is out the first time; twice that the second time, and so on, up to 5m. Checks that pass end it sooner, if they test what failed")
-	f.IntVar(&c.PanicThreshold, "panic-threshold", c.PanicThreshold, "part of a service's backends, in percent, below which all of them are used, good or bad, but those that the registry takes out; 0 means never")
+	percentVar(f, &c.PanicThreshold, "panic-threshold", c.PanicThreshold, "part of a service's backends, in percent, below which all of them are used, good or bad, but those that the registry takes out; 0 means never")
 	f.DurationVar(&c.SlowStart, "slow-start", c.SlowStart, "time in which a backend that comes back, or joins others, goes from a tenth of its share of new connections to all of it; 0 means that it gets all at once")
 
 	f.StringVar(&c.L4Driver, "l4-driver", c.L4Driver, "what moves the bytes of TCP connections: epoll (event loops, Linux), copy (two goroutines a connection) or auto, epoll where there is one")
@@ -157,7 +163,7 @@ func (r *reader) define() {
 
 	f.DurationVar(&c.L4UserTimeout, "l4-user-timeout", c.L4UserTimeout, "end a TCP connection whose peer acknowledged nothing, or kept its window shut, for so long (TCP_USER_TIMEOUT); 0 means the system's limits")
 	f.DurationVar(&c.L4FINTimeout, "l4-fin-timeout", c.L4FINTimeout, "the same once one side has closed its direction; 0 means as --l4-idle-timeout")
-	f.IntVar(&c.RetryBudget, "retry-budget", c.RetryBudget, "retries and hedged connects that a service may make, in percent of first attempts; 10 a second are always allowed")
+	percentVar(f, &c.RetryBudget, "retry-budget", c.RetryBudget, "retries and hedged connects that a service may make, in percent of first attempts; 10 a second are always allowed")
 
 	f.DurationVar(&c.L7ConnectTimeout, "l7-connect-timeout", c.L7ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
 	f.DurationVar(&c.L7HeadTimeout, "l7-head-timeout", c.L7HeadTimeout, "time in which the whole head of a request must arrive, else 408")
@@ -178,7 +184,7 @@ func (r *reader) define() {
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.BoolVar(&c.AccessLog, "access-log", c.AccessLog, "log every HTTP request and every TCP connection when it has ended. Nobody waits for it: what the output does not take in time is dropped and counted")
-	f.IntVar(&c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
+	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
 	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")
@@ -192,12 +198,14 @@ func envName(flag string) string {
 }
 
 // environment sets the flags that env has, and returns the variables with our
-// prefix that are no flag's.
+// prefix that are no flag's, each with the one that it may have been meant for.
 func (r *reader) environment(env map[string]string) (unknown []string) {
 	known := make(map[string]bool)
+	var own []string // the same without the prefix, in order
 	r.flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		known[name] = true
+		own = append(own, strings.TrimPrefix(name, envPrefix))
 		value, ok := env[name]
 		if !ok || f.Name == "help" || f.Name == "version" {
 			return
@@ -214,6 +222,9 @@ func (r *reader) environment(env map[string]string) (unknown []string) {
 	})
 	for name := range env {
 		if strings.HasPrefix(name, envPrefix) && !known[name] {
+			if near := nearest(strings.TrimPrefix(name, envPrefix), own); near != "" {
+				name += " (" + envPrefix + near + "?)"
+			}
 			unknown = append(unknown, name)
 		}
 	}
@@ -274,17 +285,26 @@ func flagText(a string) string {
 	return text
 }
 
-// suggest returns a hint at the flag that name begins or that begins name.
-func (r *reader) suggest(name string) (hint string) {
+// suggest returns a hint at the flag that may have been meant.
+func (r *reader) suggest(name string) string {
 	if len(name) < 3 {
 		return ""
 	}
+	var names, begun []string
 	r.flags.VisitAll(func(f *pflag.Flag) {
-		if hint == "" && (strings.HasPrefix(f.Name, name[:3]) || strings.HasPrefix(name, f.Name)) {
-			hint = fmt.Sprintf("; did you mean --%s?", f.Name)
+		names = append(names, f.Name)
+		if strings.HasPrefix(f.Name, name) {
+			begun = append(begun, f.Name)
 		}
 	})
-	return hint
+	near := nearest(name, names)
+	if near == "" && len(begun) > 0 {
+		near = begun[0]
+	}
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean --%s?", near)
 }
 
 func (r *reader) add(format string, args ...any) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/pflag"
 
 	"sluice/pkg/config"
@@ -64,6 +67,18 @@ func TestWrongStart(t *testing.T) {
 	f("--l4 :0=db --backend db=h:1 --health-rise x", `--health-rise: "x":`)
 	f("--demo --l4 :0=db", "--l4: contradicts --demo")
 	f("--l4 :0=db --backend db=h:1 --admin 0.0.0.0:0", `--admin: "0.0.0.0:0" can be reached from elsewhere; set --admin-token`)
+	// Numbers are decimal, whatever they look like.
+	f("--demo --health-rise 0x10", `--health-rise: "0x10": want a whole number`)
+	f("--demo --panic-threshold 1_0", `--panic-threshold: "1_0": want a whole number, such as 50 or 50%`)
+	f("--demo --panic-threshold 500%", "--panic-threshold: 500 is not a number from 0 to 100")
+	f("--demo --health-rise 99999999999999999999", `--health-rise: "99999999999999999999": value out of range`)
+	// One port of this machine, however it is written.
+	for _, both := range [][2]string{{":7001", "0.0.0.0:7001"}, {":7001", "127.0.0.1:7001"}, {"[::]:7001", "127.0.0.1:07001"}, {"localhost:7001", "127.0.0.1:7001"}, {"[::ffff:127.0.0.1]:7001", "127.0.0.1:7001"}} {
+		f("--l4 "+both[0]+"=db --l7 "+both[1]+" --route /=db --backend db=h:1", `--l7: address "`+both[1]+`" is taken by "`+both[0]+`" of --l4 already`)
+	}
+	f("--l4 :7001=db --backend db=h:1 --admin 127.0.0.1:7001", `--admin: address "127.0.0.1:7001" is taken by ":7001" of --l4 already`)
+	f("--demo --health-fal 3", "unknown flag --health-fal; did you mean --health-fall?")
+	f("--l4 :0=db --consul http://me:hunter22@127.0.0.1:8500", "--consul: an address has no user and password in it; give them as CONSUL_HTTP_AUTH")
 	// Several at once, each on its line.
 	f("--bogus --l4 x --drain-delay soon --health-fall 0 --nope=1",
 		"unknown flag --bogus", "unknown flag --nope", `--l4: "x"`, `--drain-delay: "soon"`, "--health-fall: 0 is below 1")
@@ -105,6 +120,9 @@ func TestPrecedence(t *testing.T) {
 	if len(c.L4) != 3 || !reflect.DeepEqual(c.L4[2], config.L4{Addr: ":3", Service: "env"}) {
 		t.Fatalf("unexpected listeners from the environment: %v", c.L4)
 	}
+	if c = read([]string{"SLUICE_HEALTH_FALL=010", "SLUICE_PANIC_THRESHOLD=050%"}, "--demo"); c.HealthFall != 10 || c.PanicThreshold != 50 {
+		t.Fatalf("unexpected numbers from 010 and 050%%: %d, %d", c.HealthFall, c.PanicThreshold)
+	}
 	c = read([]string{"SLUICE_CONFIG=" + file, "SLUICE_L4=:1=env"}, "--l4=:1=arg", "--l4=:2=arg")
 	if len(c.L4) != 2 || c.L4[0].Service != "arg" || len(c.Backends) != 3 {
 		t.Fatalf("unexpected lists: %v, %v", c.L4, c.Backends)
@@ -115,6 +133,43 @@ func TestPrecedence(t *testing.T) {
 	cmd, err := parseCommand([]string{"--demo"}, []string{"SLUICE_NOPE=x", "CONSUL_HTTP_ADDR=c:1", "PATH=/"})
 	if err != nil || len(cmd.unknown) != 1 || cmd.unknown[0] != "SLUICE_NOPE" || cmd.config.Consul != "c:1" {
 		t.Fatalf("unexpected: %v, %+v", err, cmd)
+	}
+	cmd, err = parseCommand([]string{"--demo"}, []string{"SLUICE_HEALTH_FAL=7", "SLUICE_PORT=tcp://10.0.0.1:80"})
+	if want := []string{"SLUICE_HEALTH_FAL (SLUICE_HEALTH_FALL?)", "SLUICE_PORT"}; err != nil || !slices.Equal(cmd.unknown, want) {
+		t.Fatalf("unexpected hints at variables: %v, %q; want %q", err, cmd.unknown, want)
+	}
+}
+
+// TestSettingsAreShown checks that what a file sets counts as set, and that a
+// long list of backends fills neither a line of the log nor a label.
+func TestSettingsAreShown(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	var b strings.Builder
+	b.WriteString("l4: ['127.0.0.1:0=db']\nhealth-fall: 7\nadmin: 127.0.0.1:0\nbackend:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "  - db=127.0.0.1:%d\n", 10000+i)
+	}
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := parseCommand([]string{"--config", file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := metrics.NewSet()
+	exposeFlags(cmd, set)
+	var out bytes.Buffer
+	set.WritePrometheus(&out)
+	for _, want := range []string{`name="health-fall",value="7",is_set="true"`, `name="health-rise",value="2",is_set="false"`, `;... and 990 more",is_set="true"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("unexpected metrics; want %s; got\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	logStart(cmd, slog.New(slog.NewJSONHandler(&out, nil)))
+	if log := out.String(); !strings.Contains(log, `"--health-fall":"7"`) || len(log) > 2000 {
+		t.Errorf("unexpected line of %d bytes: %s", len(log), log)
 	}
 }
 

@@ -48,6 +48,9 @@ func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Sig
 		fmt.Fprintln(stderr, "sluice: see sluice --help")
 		return exitUsage
 	case cmd.dryRun:
+		if len(cmd.unknown) > 0 {
+			fmt.Fprintf(stderr, "sluice: environment variables that name no flag are ignored: %s\n", strings.Join(cmd.unknown, ", "))
+		}
 		fmt.Fprintln(stdout, "the configuration is good")
 		return exitOK
 	}
@@ -238,7 +241,11 @@ func (s *sharedWriter) Write(p []byte) (int, error) {
 // logStart says what runs, with which settings that are not the defaults.
 func logStart(cmd *command, logger *slog.Logger) {
 	attrs := []any{"version", version, "go", runtime.Version(), "gomaxprocs", runtime.GOMAXPROCS(0), "open_files", openFilesLimit()}
-	cmd.flags.Visit(func(f *pflag.Flag) { attrs = append(attrs, "--"+f.Name, flagValue(f)) })
+	cmd.flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			attrs = append(attrs, "--"+f.Name, flagValue(f))
+		}
+	})
 	logger.Info("starting", attrs...)
 	if len(cmd.unknown) > 0 {
 		logger.Warn("environment variables that name no flag are ignored", "names", cmd.unknown)
@@ -257,10 +264,11 @@ func exposeFlags(cmd *command, set *metrics.Set) {
 	set.NewGauge(fmt.Sprintf("sluice_build_info{version=%q,go=%q}", version, runtime.Version()), one)
 }
 
-// flagValue returns the value of f, masked if it is a secret.
+// flagValue returns the value of f as it may be shown: masked if it is a
+// secret, and only so much of it.
 func flagValue(f *pflag.Flag) string {
 	if isSecret(f.Name) {
 		return config.Secret(f.Value.String()).String()
 	}
-	return f.Value.String()
+	return bounded(f.Value.String())
 }

@@ -208,7 +208,7 @@ trusted-proxy: [10.0.0.0/8, 192.168.1.1]
 admin-token: s3cret
 `)
 	got := Default()
-	if err := got.Load(path); err != nil {
+	if _, err := got.Load(path); err != nil {
 		t.Fatal(err)
 	}
 	want := Default()
@@ -250,7 +250,7 @@ func TestLoadFailure(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "sluice.yaml")
 		write(t, path, content)
 		c := Default()
-		err := c.Load(path)
+		_, err := c.Load(path)
 		if err == nil {
 			t.Fatalf("unexpected success for %q", content)
 		}
@@ -267,9 +267,14 @@ func TestLoadFailure(t *testing.T) {
 	f("l7: [{addr: ':80', foo: 1}]", `unknown key "foo"`)
 	f("l7: [{addr: ':80', max-conns: [1]}]", "wants a single value")
 	f("l7: [[1]]", "want a string or a mapping")
+	f("health-fall: 3\nhealth-rise: 010\npanic-threshold: 0x10\nmax-ejection: 1_0\n", "line 2: health-rise: 010 is not a plain decimal number",
+		"line 3: panic-threshold: 0x10 is not", "line 4: max-ejection: 1_0 is not")
+	f("l7: [{addr: ':80', rate: 0x10}]", `rate="0x10" is not a rate`)
+	f("route: [{path: /, service: web, canary: 'b:0x5'}]", "0x5")
+	f("service: [{service: web, max-conns: 0x10}]", `max-conns="0x10" is not a number`)
 
 	c := Default()
-	if err := c.Load("/nonexistent/x.yaml"); err == nil || !strings.Contains(err.Error(), `--config: cannot read "/nonexistent/x.yaml": no such file`) {
+	if _, err := c.Load("/nonexistent/x.yaml"); err == nil || !strings.Contains(err.Error(), `--config: cannot read "/nonexistent/x.yaml": no such file`) {
 		t.Fatalf("unexpected error for a missing file: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -51,9 +52,9 @@ func (s ServiceHealth) withDefaults(c *Config) ServiceHealth {
 	return s
 }
 
-// percent reads a number from 0 to 100.
+// percent reads a number from 0 to 100, maybe with a percent sign.
 func percent(key, value string) (*int, error) {
-	n, err := strconv.Atoi(value)
+	n, err := strconv.Atoi(strings.TrimSuffix(value, "%"))
 	if err != nil || n < 0 || n > 100 {
 		return nil, fmt.Errorf("%s=%q is not a number from 0 to 100", key, value)
 	}

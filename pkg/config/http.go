@@ -333,7 +333,7 @@ func hashing() []string { return []string{"consistent_hash", "ip_hash", "maglev"
 // rate reads a number of events a second, or with /s, /m or /h of that time.
 func rate(key, value string) (float64, error) {
 	digits, unit, _ := strings.Cut(value, "/")
-	n, err := strconv.ParseFloat(digits, 64)
+	n, err := decimal(digits)
 	per := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600}[unit]
 	if err != nil || per == 0 || !(n > 0) || n > 1e9 || n/per < 1e-4 {
 		return 0, fmt.Errorf("%s=%q is not a rate such as 100, 30/m or 500/h", key, value)
@@ -341,9 +341,18 @@ func rate(key, value string) (float64, error) {
 	return n / per, nil
 }
 
+// decimal reads a number in decimal digits, with a point or without: no
+// hexadecimal one, no infinity.
+func decimal(s string) (float64, error) {
+	if strings.Trim(s, "0123456789.") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(s, 64)
+}
+
 // percentage reads a number from 0 to 100, maybe with a percent sign.
 func percentage(key, value string) (float64, error) {
-	n, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
+	n, err := decimal(strings.TrimSuffix(value, "%"))
 	if err != nil || !(n >= 0 && n <= 100) {
 		return 0, fmt.Errorf("%s=%q is not a percentage from 0 to 100", key, value)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,16 +53,24 @@ func (v *validation) add(setting, format string, args ...any) {
 // listeners checks addresses, routes and what they need of each other.
 func (v *validation) listeners() {
 	c := v.c
-	taken := make(map[string]string) // address -> setting
+	type claimed struct{ setting, addr string }
+	var taken []claimed
 	claim := func(setting, addr string) {
-		if _, port, _ := net.SplitHostPort(addr); addr == "" || addr == Off || port == "0" {
+		if addr == "" || addr == Off {
 			return
 		}
-		if other, ok := taken[addr]; ok {
-			v.add(setting, "address %q is taken by --%s already", addr, other)
+		for _, t := range taken {
+			switch {
+			case !overlap(t.addr, addr):
+				continue
+			case t.addr == addr:
+				v.add(setting, "address %q is taken by --%s already", addr, t.setting)
+			default:
+				v.add(setting, "address %q is taken by %q of --%s already", addr, t.addr, t.setting)
+			}
 			return
 		}
-		taken[addr] = setting
+		taken = append(taken, claimed{setting, addr})
 	}
 	for _, parts := range c.Listeners() {
 		claim("l4", parts[0].Addr)
@@ -135,6 +144,9 @@ func (v *validation) services() {
 		if c.InConsul(name) && c.Consul == "" && !c.asksConsul(name) {
 			v.add(setting[name], "service %q is not known; add --backend %s=HOST:PORT, or --consul ADDR to look it up", name, name)
 		}
+	}
+	if strings.Contains(c.Consul, "@") {
+		v.add("consul", "an address has no user and password in it; give them as CONSUL_HTTP_AUTH=USER:PASSWORD in the environment")
 	}
 	if c.ConsulTags != "" && c.Consul == "" {
 		v.add("consul-tags", "%q are tags in Consul, but there is no --consul", c.ConsulTags)
@@ -332,6 +344,37 @@ func (v *validation) demo() {
 			v.add(x.setting, "contradicts --demo, which sets its own")
 		}
 	}
+}
+
+// overlap reports whether only one of two addresses, host:port, can be
+// listened on at a time: their ports are the same, and so are their hosts, or
+// one of them stands for all. (Go listens on 0.0.0.0 as on ::.)
+func overlap(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	p, errA := strconv.Atoi(portA)
+	q, errB := strconv.Atoi(portB)
+	if errA != nil || errB != nil || p != q || p == 0 {
+		return false
+	}
+	x, y := listenHost(hostA), listenHost(hostB)
+	return x == y || x == "" || y == ""
+}
+
+// listenHost returns host in one spelling, and nothing for any address of this
+// machine.
+func listenHost(host string) string {
+	if host == "localhost" {
+		return "127.0.0.1" // which Go prefers where a name has several addresses
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return strings.ToLower(host)
+	case addr.Unmap().IsUnspecified():
+		return ""
+	}
+	return addr.Unmap().String()
 }
 
 // Level returns LogLevel as slog knows it.
