@@ -117,7 +117,7 @@ func (x *session) attempt() bool {
 	d.begun++
 	d.running++
 	a.b, a.begun = b, x.l.Now()
-	x.l.After(&a.timer, x.s.cfg.ConnectTimeout, a)
+	x.l.After(&a.timer, x.svc.ConnectTimeout, a)
 	if x.svc.TLS != nil || !b.AddrPort().IsValid() {
 		a.goElsewhere()
 	} else if err := a.connect(b.AddrPort()); err != nil {
@@ -151,7 +151,7 @@ func (a *attempt) connect(addr netip.AddrPort) error {
 func (a *attempt) goElsewhere() {
 	x, b := a.x, a.b
 	a.elsewhere = true
-	ctx, cancel := context.WithTimeout(x.s.closing, x.s.cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(x.s.closing, x.svc.ConnectTimeout)
 	a.cancel = cancel
 	if x.svc.TLS == nil {
 		go func() {

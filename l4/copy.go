@@ -85,8 +85,8 @@ func (s *Server) lead(svc *service, client *listen.Conn, rec *record, g *listen.
 		svc.count(b, int64(len(read)), 0)
 	}
 	res := relay.Copy(client.TCPConn, server, relay.Config{
-		Idle:     s.cfg.IdleTimeout,
-		FIN:      s.cfg.FINTimeout,
+		Idle:     svc.IdleTimeout,
+		FIN:      svc.FINTimeout,
 		Progress: func(in, out int64) { svc.count(b, in, out) },
 	})
 	rec.in, rec.out, rec.reason = res.In+int64(len(read)), res.Out, reasonOf(res.End)

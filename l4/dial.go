@@ -46,7 +46,7 @@ func (s *Server) dialOnce(svc *service, rec *record) (*net.TCPConn, *backend.Bac
 		running++
 		go func() {
 			start := time.Now()
-			conn, err := s.attempt(ctx, b)
+			conn, err := s.attempt(ctx, svc, b)
 			outcomes <- dialed{b, conn, time.Since(start), err}
 		}()
 		return true
@@ -103,8 +103,8 @@ func (s *Server) abandon(svc *service, outcomes <-chan dialed, n int) {
 }
 
 // attempt makes one connection to b.
-func (s *Server) attempt(ctx context.Context, b *backend.Backend) (*net.TCPConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+func (s *Server) attempt(ctx context.Context, svc *service, b *backend.Backend) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, svc.ConnectTimeout)
 	defer cancel()
 	c, err := s.dialer.DialContext(ctx, "tcp", b.Addr())
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Server) attempt(ctx context.Context, b *backend.Backend) (*net.TCPConn,
 
 // dialTLS makes one connection to b, sends header and shakes hands.
 func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, header []byte) (net.Conn, error) {
-	c, err := s.attempt(ctx, b)
+	c, err := s.attempt(ctx, svc, b)
 	if err != nil {
 		return nil, err
 	}

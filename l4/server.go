@@ -97,7 +97,7 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.withDefaults(), ln: ln, log: cfg.Logger, relayed: make(map[*relayed]struct{})}
 	s.routes.named = make(map[string]*service)
 	for _, r := range cfg.Routes {
-		x := &service{Service: r.Service.withDefaults()}
+		x := &service{Service: r.Service.withDefaults(&s.cfg)}
 		x.name = x.pool().Service()
 		x.metrics = newServiceMetrics(cfg.Metrics, x.name)
 		switch {

@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"cmp"
 	"crypto/tls"
 	"time"
 
@@ -19,6 +20,12 @@ type Service struct {
 	// QueueTimeout is how long a connection may wait for a backend with a slot
 	// free, see backend.Pool.Limit. 0 means 5 s.
 	QueueTimeout time.Duration
+	// ConnectTimeout, IdleTimeout and FINTimeout take the place of the
+	// listener's. 0 means that; negative means never to the latter two.
+	ConnectTimeout, IdleTimeout, FINTimeout time.Duration
+	// Retries is how many other backends may be tried after the first one, or
+	// beside it. 0 means balance.MaxTries less the first, negative none.
+	Retries int
 	// ProxyOut is the version of the PROXY header, 1 or 2, that tells backends
 	// who the client is; 0 for none.
 	ProxyOut int
@@ -34,7 +41,14 @@ type Service struct {
 	CloseOnUnhealthy bool
 }
 
-func (c Service) withDefaults() Service {
+func (c Service) withDefaults(cfg *Config) Service {
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, cfg.ConnectTimeout)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, cfg.IdleTimeout)
+	c.FINTimeout = cmp.Or(c.FINTimeout, cfg.FINTimeout)
+	if c.Retries == 0 || c.Retries >= balance.MaxTries {
+		c.Retries = balance.MaxTries - 1
+	}
+	c.Retries = max(c.Retries, 0)
 	if c.RetryBudget == nil {
 		c.RetryBudget = limit.NewBudget(0.2, 10, time.Now())
 	}
@@ -65,7 +79,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 	t.full = false
 	retry := t.tried.Len() > 0
 	switch {
-	case t.tried.Len() == balance.MaxTries:
+	case t.tried.Len() > s.Retries:
 		return nil
 	case retry && !s.RetryBudget.Retry(time.Now()):
 		s.metrics.retriesDenied.Inc()

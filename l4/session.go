@@ -174,7 +174,7 @@ func (x *session) checkIdle() {
 
 // idleTimeout returns how long no byte may move now; 0 means for ever.
 func (x *session) idleTimeout() time.Duration {
-	idle, fin := max(x.s.cfg.IdleTimeout, 0), x.s.cfg.FINTimeout
+	idle, fin := max(x.svc.IdleTimeout, 0), x.svc.FINTimeout
 	if (x.up.done || x.down.done) && fin > 0 && (fin < idle || idle == 0) {
 		return fin
 	}

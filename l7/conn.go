@@ -246,7 +246,7 @@ func (c *conn) feed(p []byte, own bool) {
 
 // keepHead keeps p, the beginning of a head, until the rest comes.
 func (c *conn) keepHead(p []byte, own bool) {
-	if r, why := judgeStart(p); r != 0 {
+	if r, why := judgeStart(p, c.sh.s.cfg.MaxTargetBytes); r != 0 {
 		c.refuse(r, why)
 		return
 	}

@@ -26,6 +26,7 @@ type exchange struct {
 	raw       []byte // its head, and its body after it if that is small
 	req       head
 	route     *route
+	waits     waits    // the listener's, and once it is judged its route's
 	svc       *service // of the route, or its canary's
 	key       uint64   // of the client, for strategies that hash
 	admitted  bool     // it has a service and is counted there
@@ -84,8 +85,7 @@ type exchange struct {
 
 // arm gives whoever is waited for the time that is theirs, from now on.
 func (x *exchange) arm() {
-	cfg := &x.sh.s.cfg
-	d := cfg.BodyTimeout
+	d := x.waits.body
 	switch {
 	case x.tunnel != nil:
 		d = x.tunnel.idle()
@@ -94,10 +94,10 @@ func (x *exchange) arm() {
 	case x.up != nil && x.up.connecting:
 		d = time.Duration(x.connectBy - x.sh.l.Now())
 	case x.up != nil && x.inDone && x.held.empty() && !x.answered:
-		d = cfg.ResponseTimeout
+		d = x.waits.response
 	}
 	if x.c.eof && x.tunnel == nil {
-		d = min(d, cfg.FINTimeout)
+		d = min(d, x.sh.s.cfg.FINTimeout)
 	}
 	x.c.arm(d)
 }

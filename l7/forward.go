@@ -259,7 +259,7 @@ func (x *exchange) try() {
 		}
 	}
 	if x.connectBy == 0 {
-		x.connectBy = x.sh.l.Now() + int64(x.sh.s.cfg.ConnectDeadline)
+		x.connectBy = x.sh.l.Now() + int64(x.waits.deadline)
 	}
 	up, err := x.sh.dial(x, b)
 	if err != nil {
@@ -334,6 +334,7 @@ func faulty(status int) bool { return status >= 500 && status != 501 && status !
 // again makes another attempt after one that failed, if that may be.
 func (x *exchange) again(r Reason, err error) {
 	x.reason, x.err = r, err
+	x.attempt.spent = x.retries >= x.waits.retries
 	v := retry(x.attempt)
 	svc := x.svc
 	if v != giveUp && !svc.budget.Retry(time.Now()) {

@@ -31,7 +31,7 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 				return out, whole, true
 			}
 			if n == 0 {
-				if r, _ := judgeStart(in); r != 0 {
+				if r, _ := judgeStart(in, maxTarget); r != 0 {
 					return out, whole, true
 				}
 				searched = len(in)

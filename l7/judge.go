@@ -41,6 +41,7 @@ func (x *exchange) judge() bool {
 		return false
 	}
 	x.svc = x.route.serviceFor(x.key)
+	x.waits = x.sh.s.waits.with(x.svc.policy.ownWaits()).with(&x.route.waits)
 	return true
 }
 

@@ -33,12 +33,13 @@ type head struct {
 	close  bool   // the client wants no second request on its connection
 	expect bool   // the client waits for 100 Continue before it sends the body
 	upgr   []byte // the protocols it asks to switch to, nil if none
+	limits limits // that parse keeps to; whoever parses sets them
 }
 
 // reset empties h but keeps its memory.
 func (h *head) reset() {
 	clear(h.fields)
-	*h = head{fields: h.fields[:0]}
+	*h = head{fields: h.fields[:0], limits: h.limits}
 }
 
 // scanHead looks for the end of the request head that p begins with; the
@@ -64,24 +65,24 @@ func scanHead(p []byte, from int) (n int, ok bool) {
 
 // judgeStart judges what there is of a head that is not complete, so that
 // what cannot become a request is not waited for.
-func judgeStart(p []byte) (Reason, string) {
+func judgeStart(p []byte, maxTarget int) (Reason, string) {
 	line, _, whole := bytes.Cut(p, []byte("\r\n"))
 	if whole {
-		_, _, r, why := splitRequestLine(line)
+		_, _, r, why := splitRequestLine(line, maxTarget)
 		return r, why
 	}
 	method, _, _ := bytes.Cut(line, []byte(" "))
 	if method = bytes.TrimSuffix(method, []byte("\r")); len(method) > 0 && !isToken(method) {
 		return BadRequest, "the method is not a token"
 	}
-	if len(line) > maxTarget+maxTarget/8 {
+	if len(line) > len(method)+1+maxTarget+len(" HTTP/1.1\r") {
 		return TargetTooLong, "the request target is too long"
 	}
 	return 0, ""
 }
 
 // splitRequestLine takes the first line of a request apart.
-func splitRequestLine(line []byte) (method, target []byte, r Reason, why string) {
+func splitRequestLine(line []byte, maxTarget int) (method, target []byte, r Reason, why string) {
 	i, j := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
 	if i < 0 || i == j {
 		return nil, nil, BadRequest, "the request line has not three parts"
@@ -111,7 +112,7 @@ func (h *head) parse(raw []byte) (Reason, string) {
 	h.reset()
 	n := bytes.IndexByte(raw, '\n') // there is one, after a CR: scanHead saw to it
 	line := raw[:n-1]
-	method, target, r, why := splitRequestLine(line)
+	method, target, r, why := splitRequestLine(line, h.limits.maxTarget())
 	if r != 0 {
 		return r, why
 	}
@@ -157,7 +158,7 @@ func (h *head) parseFields(raw []byte) (Reason, string) {
 		if !ok {
 			return BadRequest, "a header line is malformed"
 		}
-		if len(h.fields) == maxFields {
+		if len(h.fields) >= h.limits.maxFields() {
 			return HeadTooLarge, "there are too many header lines"
 		}
 		h.fields = append(h.fields, f)

@@ -33,6 +33,8 @@ type PolicyConfig struct {
 	// QueueTimeout is how long a request may wait for a backend with a slot
 	// free, see backend.Pool.Limit. 0 means 5 s.
 	QueueTimeout time.Duration
+	// Waits are what the service sets of the listener's limits.
+	Waits Waits
 	// Breaker describes a circuit breaker that each backend gets. Nil means
 	// that it gets none.
 	Breaker *limit.BreakerConfig
@@ -50,6 +52,7 @@ type Policy struct {
 	concurrency *limit.Concurrency // nil without a bound
 	breakers    *breakers          // nil without any
 	queue       time.Duration
+	waits       Waits
 }
 
 const (
@@ -67,7 +70,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
 		return nil, errors.New("a bound on requests is below 0")
 	}
-	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout}, cfg.Pool.Service()
+	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits}, cfg.Pool.Service()
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}
@@ -104,6 +107,14 @@ func (p *Policy) Close() {
 	if p.breakers != nil {
 		p.breakers.closed.Store(true)
 	}
+}
+
+// ownWaits returns what the service sets of the listener's limits.
+func (p *Policy) ownWaits() *Waits {
+	if p == nil {
+		return &Waits{}
+	}
+	return &p.waits
 }
 
 // breakers are the circuit breakers of a service's backends. They follow the

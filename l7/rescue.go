@@ -46,6 +46,7 @@ func (sh *shard) rescue(b *backend.Backend) {
 // is nobody else, it goes on waiting: the backend may answer yet.
 func (x *exchange) rescue() {
 	f := x.attempt
+	f.spent = x.retries >= x.waits.retries
 	switch {
 	case x.answered || x.tunnel != nil:
 		return

@@ -15,11 +15,12 @@ type response struct {
 	length int64 // of the body, if there is one: its length, chunked, or noLength
 	close  bool  // the backend closes its connection afterwards
 	upgr   []byte
+	limits limits // that parse keeps to; whoever parses sets them
 }
 
 func (r *response) reset() {
 	clear(r.fields)
-	*r = response{fields: r.fields[:0]}
+	*r = response{fields: r.fields[:0], limits: r.limits}
 }
 
 // hasBody reports whether a body follows the head of a response to method.
@@ -68,7 +69,7 @@ func (r *response) parse(raw []byte) error {
 		if !ok {
 			return fmt.Errorf("malformed header line %.80q", line)
 		}
-		if len(r.fields) == maxFields {
+		if len(r.fields) >= r.limits.maxFields() {
 			return errors.New("too many header lines")
 		}
 		r.fields = append(r.fields, f)

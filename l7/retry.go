@@ -12,6 +12,7 @@ type failure struct {
 
 	replayable bool // the request has no body, or all of it is still at hand
 	idempotent bool // the method may be carried out twice
+	spent      bool // there were as many attempts as there may be
 
 	connects int // connection attempts of this request that failed, this one included
 	replays  int // times that this request was sent again already
@@ -29,7 +30,8 @@ const (
 // retry decides whether a request may be tried again. In this order:
 //
 //   - nothing is repeated once the client could have seen a byte of a
-//     response, or a backend was given the time it has;
+//     response, or a backend was given the time it has, or there were as many
+//     attempts as there may be;
 //   - what failed before any byte was sent is safe with every method, as long
 //     as the body is still whole: up to balance.MaxTries connection attempts;
 //   - a request that may have been read by the backend is sent once more if it
@@ -37,7 +39,7 @@ const (
 //     that says little about the backend, which therefore may be tried again.
 func retry(f failure) verdict {
 	switch {
-	case f.answered:
+	case f.answered || f.spent:
 		return giveUp
 	case !f.connected: // in time or not: nothing was sent
 		if f.connects < balance.MaxTries {

@@ -67,6 +67,9 @@ type Route struct {
 	Policy *Policy
 	// Canary leads a part of the requests to another service.
 	Canary Canary
+	// Waits are what the route sets of the limits of its service, and of the
+	// canary's.
+	Waits Waits
 }
 
 // HeaderMatch is a condition on a request: one of its header lines has this
@@ -114,6 +117,7 @@ type route struct {
 	host     string
 	service  *service
 	canary   canary
+	waits    Waits
 }
 
 // newRouter builds a router, with the services that serviceOf makes of the
@@ -197,7 +201,7 @@ func (rt *route) conditions() int { return len(rt.headers) + min(len(rt.methods)
 func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	b := &route{
 		name: rt.Host + rt.Path, path: rt.Path, methods: rt.Methods, headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
-		strip: rt.Strip, prepend: rt.Prepend, host: rt.ForwardHost,
+		strip: rt.Strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits,
 	}
 	for i := range b.headers {
 		b.headers[i].Name = strings.ToLower(b.headers[i].Name)

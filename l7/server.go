@@ -75,6 +75,15 @@ type Config struct {
 	// MaxBodyBytes bounds the body of a request; what is larger is answered
 	// with 413. 0 or less means no bound.
 	MaxBodyBytes int64
+	// MaxFields bounds the header lines of a head, of a request and of a
+	// response. 0 or less means 200.
+	MaxFields int
+	// MaxTargetBytes bounds the target of a request, in bytes. 0 or less means
+	// 16 KiB.
+	MaxTargetBytes int
+	// Retries is how many attempts may follow the first one of a request, where
+	// another is safe. 0 means balance.MaxTries less one, negative none.
+	Retries int
 	// MaxHeadBytes bounds the head of a request, in bytes. 0 or less means
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is
 	// more.
@@ -117,6 +126,12 @@ func (c Config) withDefaults() Config {
 	if c.MaxHeadBytes <= 0 {
 		c.MaxHeadBytes = 32 << 10
 	}
+	if c.MaxFields <= 0 {
+		c.MaxFields = maxFields
+	}
+	if c.MaxTargetBytes <= 0 {
+		c.MaxTargetBytes = maxTarget
+	}
 	return c
 }
 
@@ -130,6 +145,7 @@ const (
 // Server serves the HTTP requests of one listener.
 type Server struct {
 	cfg       Config
+	waits     waits
 	ln        *listen.Listener
 	router    atomic.Pointer[router]
 	redirects *metrics.Counter
@@ -167,6 +183,7 @@ type service struct {
 // that cannot be used.
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.withDefaults(), ln: ln}
+	s.waits = s.cfg.waits()
 	s.rejected = newRejected(cfg.Metrics)
 	s.redirects = cfg.Metrics.GetOrCreateCounter("sluice_l7_redirects_total")
 	s.hsts = hstsLine(cfg.HSTS)

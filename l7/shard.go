@@ -74,6 +74,10 @@ func (sh *shard) newExchange(c *conn, raw []byte) *exchange {
 		x = &exchange{sh: sh}
 	}
 	x.c, x.start = c, sh.l.Now()
+	cfg := &sh.s.cfg
+	x.waits = sh.s.waits
+	x.req.limits = limits{fields: cfg.MaxFields, target: cfg.MaxTargetBytes}
+	x.resp.limits = limits{fields: max(cfg.MaxFields, maxFields)}
 	x.raw = append(x.raw[:0], raw...)
 	return x
 }

@@ -93,7 +93,7 @@ func (up *upstream) close(reset bool) {
 // returned, and the connection is then gone.
 func (sh *shard) dial(x *exchange, b *backend.Backend) (*upstream, error) {
 	up := &upstream{sh: sh, b: b, x: x, connecting: true, begun: sh.l.Now()}
-	sh.l.After(&up.timer, sh.s.cfg.ConnectTimeout, up)
+	sh.l.After(&up.timer, x.waits.connect, up)
 	if !b.AddrPort().IsValid() {
 		up.resolve()
 		return up, nil
@@ -118,7 +118,7 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 // resolve looks a backend's name up, outside the loop, and then connects.
 func (up *upstream) resolve() {
 	sh, b := up.sh, up.b
-	ctx, cancel := context.WithTimeout(sh.s.closing, sh.s.cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(sh.s.closing, up.x.waits.connect)
 	go func() {
 		defer cancel()
 		addr, err := b.Resolve(ctx)

@@ -218,7 +218,12 @@ func l4Config(c *config.Config, parts []config.L4, members []*service, loops *re
 		if err != nil {
 			return l4.Config{}, err
 		}
+		waits, tcp := s.settings.Waits.Over(l.Waits), s.settings.TCPWaits.Over(l.TCPWaits)
 		routes = append(routes, l4.Route{Name: l.SNI, Service: l4.Service{
+			ConnectTimeout:   ownWait(waits.ConnectTimeout),
+			IdleTimeout:      ownWait(tcp.IdleTimeout),
+			FINTimeout:       ownWait(tcp.FINTimeout),
+			Retries:          ownRetries(waits.Retries),
 			Balancer:         s.balancer,
 			RetryBudget:      s.budget,
 			QueueTimeout:     s.settings.QueueTimeout,
@@ -250,6 +255,26 @@ func orNever(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// ownWait returns a time that something sets for itself as servers take it: 0 if
+// it sets none, and negative for never.
+func ownWait(d *time.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return orNever(*d)
+}
+
+// ownRetries is ownWait for a number of retries.
+func ownRetries(n *int) int {
+	switch {
+	case n == nil:
+		return 0
+	case *n == 0:
+		return -1
+	}
+	return *n
 }
 
 // serve starts to accept on every listener. A server that ends although its

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 
@@ -36,6 +37,14 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		Logger:          logger,
 		Metrics:         set,
 	}
+	own := l7Waits(l.Waits, l.HTTPWaits)
+	cfg.ConnectTimeout = cmp.Or(own.ConnectTimeout, cfg.ConnectTimeout)
+	cfg.ResponseTimeout = cmp.Or(own.ResponseTimeout, cfg.ResponseTimeout)
+	cfg.BodyTimeout = cmp.Or(own.BodyTimeout, cfg.BodyTimeout)
+	cfg.HeadTimeout = cmp.Or(ownWait(l.HeadTimeout), cfg.HeadTimeout)
+	cfg.IdleTimeout = cmp.Or(ownWait(l.IdleTimeout), cfg.IdleTimeout)
+	cfg.FINTimeout = cmp.Or(ownWait(l.FINTimeout), cfg.FINTimeout)
+	cfg.Retries, cfg.MaxHeadBytes, cfg.MaxFields, cfg.MaxTargetBytes = own.Retries, l.MaxHead, l.MaxFields, l.MaxTarget
 	if l.Rate > 0 {
 		burst := float64(l.RateBurst)
 		if burst == 0 {
@@ -46,6 +55,14 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 	return cfg
 }
 
+// l7Waits returns limits that something sets for itself as l7 takes them.
+func l7Waits(w config.Waits, h config.HTTPWaits) l7.Waits {
+	return l7.Waits{
+		ConnectTimeout: ownWait(w.ConnectTimeout), ResponseTimeout: ownWait(h.ResponseTimeout), BodyTimeout: ownWait(h.BodyTimeout),
+		Retries: ownRetries(w.Retries),
+	}
+}
+
 // configuredRoutes returns the routes of the configuration.
 func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) {
 	for _, r := range c.Routes {
@@ -54,6 +71,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 			Allow: prefixes(r.Allow), Deny: prefixes(r.Deny),
 			Redirect: l7.Redirect{Code: r.Redirect.Code, To: r.Redirect.To},
 			Strip:    r.Strip, Prepend: r.Prepend, ForwardHost: r.RewriteHost,
+			Waits: l7Waits(r.Waits, r.HTTPWaits),
 		}
 		for _, h := range r.Headers {
 			route.Headers = append(route.Headers, l7.HeaderMatch{Name: h.Name, Value: h.Value})
@@ -72,7 +90,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 // policyConfig says how the requests for a service are kept together and
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
-	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, Logger: logger, Metrics: set}
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, Waits: l7Waits(s.Waits, s.HTTPWaits), Logger: logger, Metrics: set}
 	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret))}
 	switch s.Sticky.By {
 	case "client":

@@ -12,18 +12,18 @@ func keysOf(flag string) []key {
 	case "l4":
 		return slices.Concat([]key{
 			{"sni=NAME", "the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one of them without sni for all others"},
-		}, listenerKeys())
+		}, listenerKeys(), tcpLimitKeys())
 	case "l7":
-		return slices.Concat([]key{}, listenerKeys(), httpKeys())
+		return slices.Concat(listenerKeys(), httpKeys(), headLimitKeys())
 	case "route":
-		return routeKeys()
+		return slices.Concat(routeKeys(), routeLimitKeys())
 	case "backend":
 		return []key{
 			{"weight=N", "share relative to others, 0 to 65535; 0 means no new connections (default 1)"},
 			{"zone=Z", "availability zone that it is in"},
 		}
 	case "service":
-		return slices.Concat(memberKeys(), backendKeys(), requestKeys())
+		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), serviceLimitKeys())
 	case "register":
 		return []key{
 			{"addr=HOST", "where clients find it (default the listener's own address, or this machine's as the agent sees it)"},

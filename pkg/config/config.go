@@ -187,6 +187,8 @@ type L4 struct {
 	Service string
 	SNI     string // name that TLS clients ask for, maybe with "*." in front; empty: any other
 	ConnLimits
+	Waits
+	TCPWaits
 	ProxyIn
 	Certificate
 }
@@ -210,6 +212,9 @@ type L7 struct {
 	ProxyIn
 	Certificate
 	HTTP
+	Heads
+	Waits
+	HTTPWaits
 }
 
 // ConnLimits bounds the connections of a listener. Those beyond are closed as
@@ -227,6 +232,8 @@ type Route struct {
 	Service string // empty with a redirect
 	Strip   string // prefix taken off before forwarding; empty: none
 	RouteOptions
+	Waits
+	HTTPWaits
 }
 
 // Backend is a static member of a service.
@@ -259,6 +266,9 @@ type Service struct {
 
 	ServiceHealth
 	Requests
+	Waits
+	HTTPWaits
+	TCPWaits
 }
 
 // Register is a service in Consul that this process registers itself as.

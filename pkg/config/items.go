@@ -58,7 +58,7 @@ func ParseL4(spec string) (L4, error) {
 }
 
 func (l *L4) keys() []string {
-	return slices.Concat([]string{"addr", "service", "sni"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys())
+	return slices.Concat([]string{"addr", "service", "sni"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.Waits.keys(), l.TCPWaits.keys())
 }
 
 func (l *L4) lists(key string) bool { return l.ProxyIn.lists(key) }
@@ -75,6 +75,10 @@ func (l *L4) set(key, value string) (err error) {
 		err = l.ProxyIn.set(key, value)
 	case slices.Contains(l.Certificate.keys(), key):
 		err = l.Certificate.set(key, value)
+	case slices.Contains(l.Waits.keys(), key):
+		err = l.Waits.set(key, value)
+	case slices.Contains(l.TCPWaits.keys(), key):
+		err = l.TCPWaits.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -158,7 +162,7 @@ func (l *L4) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL4)
 
 // String returns the line that ParseL4 reads.
 func (l L4) String() string {
-	return line(l.Addr+"="+l.Service, slices.Concat([]pair{{"sni", l.SNI}}, l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs())...)
+	return line(l.Addr+"="+l.Service, slices.Concat([]pair{{"sni", l.SNI}}, l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.Waits.pairs(), l.TCPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -179,7 +183,7 @@ func ParseL7(spec string) (L7, error) {
 }
 
 func (l *L7) keys() []string {
-	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys())
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
 }
 
 func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) }
@@ -194,6 +198,12 @@ func (l *L7) set(key, value string) (err error) {
 		err = l.Certificate.set(key, value)
 	case slices.Contains(l.HTTP.keys(), key):
 		err = l.HTTP.set(key, value)
+	case slices.Contains(l.Heads.keys(), key):
+		err = l.Heads.set(key, value)
+	case slices.Contains(l.Waits.keys(), key):
+		err = l.Waits.set(key, value)
+	case slices.Contains(l.HTTPWaits.keys(), key):
+		err = l.HTTPWaits.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -210,6 +220,9 @@ func (l *L7) check() error {
 	if err := l.HTTP.check(); err != nil {
 		return err
 	}
+	if err := l.Heads.check(); err != nil {
+		return err
+	}
 	return l.Certificate.check()
 }
 
@@ -218,7 +231,7 @@ func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7)
 
 // String returns the line that ParseL7 reads.
 func (l L7) String() string {
-	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs())...)
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -244,7 +257,7 @@ func ParseRoute(spec string) (Route, error) {
 }
 
 func (r *Route) keys() []string {
-	return append([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys()...)
+	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.Waits.keys(), r.HTTPWaits.keys())
 }
 
 func (r *Route) set(key, value string) error {
@@ -258,6 +271,12 @@ func (r *Route) set(key, value string) error {
 	case "strip":
 		r.Strip = value
 	default:
+		switch {
+		case slices.Contains(r.Waits.keys(), key):
+			return r.Waits.set(key, value)
+		case slices.Contains(r.HTTPWaits.keys(), key):
+			return r.HTTPWaits.set(key, value)
+		}
 		return r.RouteOptions.set(key, value)
 	}
 	return nil
@@ -288,6 +307,9 @@ func (r *Route) check() error {
 		if r.Service != "" {
 			return fmt.Errorf("a route with redirect= leads to no service; leave it away behind %s%s=", r.Host, r.Path)
 		}
+		if r.Waits != (Waits{}) || r.HTTPWaits != (HTTPWaits{}) {
+			return fmt.Errorf("a route with redirect= forwards nothing; connect-timeout=, response-timeout=, body-timeout= and retries= are of no use")
+		}
 		return nil
 	}
 	return serviceName(r.Service)
@@ -306,7 +328,7 @@ func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, Parse
 
 // String returns the line that ParseRoute reads.
 func (r Route) String() string {
-	return line(r.Host+r.Path+"="+r.Service, append([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs()...)...)
+	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -403,7 +425,7 @@ func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "dns", "file", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}, append(s.ServiceHealth.keys(), s.Requests.keys()...)...)
+	}, slices.Concat(s.ServiceHealth.keys(), s.Requests.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -448,8 +470,15 @@ func (s *Service) set(key, value string) (err error) {
 	case "close-on-unhealthy":
 		s.CloseOnUnhealthy, err = boolean(key, value)
 	default:
-		if slices.Contains(s.Requests.keys(), key) {
+		switch {
+		case slices.Contains(s.Requests.keys(), key):
 			return s.Requests.set(key, value)
+		case slices.Contains(s.Waits.keys(), key):
+			return s.Waits.set(key, value)
+		case slices.Contains(s.HTTPWaits.keys(), key):
+			return s.HTTPWaits.set(key, value)
+		case slices.Contains(s.TCPWaits.keys(), key):
+			return s.TCPWaits.set(key, value)
 		}
 		err = s.ServiceHealth.set(key, value)
 	}
@@ -514,7 +543,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs())...)
+	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs())...)
 }
 
 // MarshalText is String.

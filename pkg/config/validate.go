@@ -116,6 +116,9 @@ func (v *validation) parts(parts []L4) {
 		if (l.Cert == "") != (first.Cert == "") {
 			v.add("l4", "%q has tls-cert= for some names; it must be for all or none", l.Addr)
 		}
+		if d := l.ConnectTimeout; d != nil && *d > c.L4ConnectDeadline {
+			v.add("l4", "%q has connect-timeout=%v, more than --l4-connect-deadline %v for all attempts", l.Addr, *d, c.L4ConnectDeadline)
+		}
 		if c.L4Driver == "copy" && l.Cert != "" {
 			v.add("l4-driver", `"copy" speaks no TLS, which tls-cert=%s asks for`, l.Cert)
 		}
@@ -176,6 +179,7 @@ func (v *validation) services() {
 				v.add("service", "%q has %s=, which is for TCP alone, but --route leads to it", s.Name, x.key)
 			}
 		}
+		v.waits(&s, routed[s.Name] != "", setting[s.Name] == "l4")
 		if names[s.Name] {
 			v.add("service", "%q is set twice", s.Name)
 		}
@@ -188,6 +192,21 @@ func (v *validation) services() {
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
 		}
+	}
+}
+
+// waits checks the limits of time of a service to which routes or TCP listeners
+// lead.
+func (v *validation) waits(s *Service, routed, tcp bool) {
+	c := v.c
+	if s.HTTPWaits != (HTTPWaits{}) && !routed && c.ConsulTags == "" {
+		v.add("service", "%q has response-timeout= or body-timeout=, which are for HTTP requests, but no --route leads to it", s.Name)
+	}
+	if s.TCPWaits != (TCPWaits{}) && !tcp && c.ConsulTags == "" {
+		v.add("service", "%q has idle-timeout= or fin-timeout=, which are for TCP connections, but no --l4 leads to it", s.Name)
+	}
+	if d := s.ConnectTimeout; tcp && d != nil && *d > c.L4ConnectDeadline {
+		v.add("service", "%q has connect-timeout=%v, more than --l4-connect-deadline %v for all attempts", s.Name, *d, c.L4ConnectDeadline)
 	}
 }
 

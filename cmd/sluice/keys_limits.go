@@ -1,0 +1,33 @@
+package main
+
+// tcpLimitKeys are those of --l4 about time and retries.
+func tcpLimitKeys() []key {
+	return []key{
+		{"connect-timeout=TIME, idle-timeout=TIME, fin-timeout=TIME", "instead of --l4-connect-timeout, --l4-idle-timeout, --l4-fin-timeout"},
+		{"retries=N", "how many other backends are tried, 0 to 2; 0 also means no hedged connect"},
+	}
+}
+
+// headLimitKeys are those of --l7 about heads, time and retries.
+func headLimitKeys() []key {
+	return []key{
+		{"max-head=SIZE, max-fields=N, max-target=SIZE", "of the head of a request (default 32k), of its header lines (200), of its target (16k)"},
+		{"head-timeout=TIME, idle-timeout=TIME, fin-timeout=TIME", "instead of --l7-head-timeout, --l7-idle-timeout, --l7-fin-timeout"},
+		{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME", "instead of --l7-connect-timeout, --l7-response-timeout, --l7-body-timeout"},
+		{"retries=N", "attempts after the first one of a request, 0 to 2"},
+	}
+}
+
+// routeLimitKeys are those of --route about time and retries.
+func routeLimitKeys() []key {
+	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}}
+}
+
+// serviceLimitKeys are those of --service about time and retries.
+func serviceLimitKeys() []key {
+	return []key{
+		{"connect-timeout=TIME, retries=N", "instead of those of the listener and of the flags"},
+		{"response-timeout=TIME, body-timeout=TIME", "the same, for HTTP requests"},
+		{"idle-timeout=TIME, fin-timeout=TIME", "the same, for TCP connections"},
+	}
+}

@@ -1,0 +1,72 @@
+package l7
+
+import (
+	"cmp"
+	"time"
+
+	"sluice/pkg/balance"
+)
+
+// Waits are limits that a service and a route may set for themselves: what the
+// route says wins over the service, and that over the listener's Config. 0 is
+// as the next one says, and negative no limit.
+type Waits struct {
+	// ConnectTimeout, ResponseTimeout and BodyTimeout are as in Config.
+	// ConnectDeadline grows with the first, if that is more.
+	ConnectTimeout, ResponseTimeout, BodyTimeout time.Duration
+	// Retries is how many attempts may follow the first one of a request, where
+	// another is safe. 0 at every level means balance.MaxTries less one, negative
+	// none.
+	Retries int
+}
+
+// waits are the limits of one exchange.
+type waits struct {
+	connect, deadline, response, body time.Duration
+	retries                           int
+}
+
+// waits returns the limits of a listener, whose defaults are filled in.
+func (c *Config) waits() waits {
+	w := waits{connect: c.ConnectTimeout, deadline: c.ConnectDeadline, response: c.ResponseTimeout, body: c.BodyTimeout, retries: c.Retries}
+	w.settle()
+	return w
+}
+
+// with returns w with what own says instead.
+func (w waits) with(own *Waits) waits {
+	if *own == (Waits{}) {
+		return w
+	}
+	w.connect = cmp.Or(limited(own.ConnectTimeout), w.connect)
+	w.response = cmp.Or(limited(own.ResponseTimeout), w.response)
+	w.body = cmp.Or(limited(own.BodyTimeout), w.body)
+	w.retries = cmp.Or(own.Retries, w.retries)
+	w.settle()
+	return w
+}
+
+// settle keeps the limits to each other, and to what is possible.
+func (w *waits) settle() {
+	w.deadline = max(w.deadline, w.connect)
+	if w.retries == 0 || w.retries >= balance.MaxTries {
+		w.retries = balance.MaxTries - 1
+	}
+}
+
+// limited returns a limit that may be added to any time.
+func limited(d time.Duration) time.Duration {
+	if d < 0 || d > forever {
+		return forever
+	}
+	return d
+}
+
+// limits bound a head. What is 0 is as Config has it by default.
+type limits struct {
+	fields int // header lines
+	target int // bytes of a request target
+}
+
+func (l limits) maxFields() int { return cmp.Or(l.fields, maxFields) }
+func (l limits) maxTarget() int { return cmp.Or(l.target, maxTarget) }
