@@ -31,6 +31,7 @@ type exchange struct {
 	key       uint64   // of the client, for strategies that hash
 	admitted  bool     // it has a service and is counted there
 	entered   bool     // and among those that it has in flight
+	joins     bool     // it shall be once its body has gone up
 	from      origin
 	rewritten []byte                         // memory for the target as it is forwarded
 	ids       [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
@@ -43,23 +44,24 @@ type exchange struct {
 	deaf      bool                           // the backend takes no more of the request
 
 	// The attempt.
-	attempt   failure
-	tried     balance.Tried
-	backend   *backend.Backend // whose slot is held, or nil
-	stale     *backend.Backend // whose idle connection had died
-	up        *upstream        // to backend, in use or being connected
-	connectBy int64            // until when a connection must be there, 0 if none is being made
-	begun     int64            // when the request was admitted
-	picked    int64            // when the first one began
-	queue     *queueing        // the wait for a slot, or nil if there was none
-	sent      int64            // when the head went out
-	connect   time.Duration    // what the last connect took
-	reply     time.Duration    // from sent to the beginning of the response
-	settled   int64            // when the last outcome was known
-	retries   int
-	last      *backend.Backend // the last one that failed
-	permit    limit.Permit     // of backend's breaker, until its outcome is known
-	repin     bool             // the client gets a cookie that means the backend which answers
+	attempt     failure
+	tried       balance.Tried
+	backend     *backend.Backend // whose slot is held, or nil
+	stale       *backend.Backend // whose idle connection had died
+	up          *upstream        // to backend, in use or being connected
+	connectBy   int64            // until when a connection must be there, 0 if none is being made
+	begun       int64            // when the request was admitted, or its body had gone up
+	picked      int64            // when the first one began
+	queue       *queueing        // the wait for a slot, or nil if there was none
+	sent        int64            // when the head went out
+	connect     time.Duration    // what the last connect took
+	reply       time.Duration    // from sent to the beginning of the response
+	settled     int64            // when the last outcome was known
+	retries     int
+	last        *backend.Backend // the last one that failed
+	sinceUpload bool             // begun is when a body that was streamed had gone up
+	permit      limit.Permit     // of backend's breaker, until its outcome is known
+	repin       bool             // the client gets a cookie that means the backend which answers
 
 	// The response, on its way to the client.
 	resp       response
@@ -291,6 +293,9 @@ func (x *exchange) dropUpstream(reset bool) {
 func (x *exchange) end() {
 	x.count()
 	x.leave()
+	if x.tunnel != nil {
+		x.svc.metrics.upgraded.Dec()
+	}
 	if x.queue != nil {
 		x.leaveQueue()
 		x.queue.x = nil

@@ -403,6 +403,7 @@ func (x *exchange) pumpUp() bool {
 			}
 		}
 		if x.inDone || x.deaf {
+			x.uploaded()
 			return x.watch()
 		}
 		if !x.c.stream.Readable() {

@@ -209,26 +209,65 @@ func (x *exchange) enter() bool {
 	if p == nil || p.concurrency == nil {
 		return true
 	}
-	if !p.concurrency.Enter() {
+	if x.begun = x.sh.l.Now(); !p.concurrency.Enter() {
 		x.retryAfter = overloadRetry
 		x.fail(Overloaded, nil)
 		return false
 	}
 	x.entered = true
+	if !x.inDone && p.concurrency.Adaptive() {
+		x.stepOut()
+		x.joins = true
+	}
 	return true
+}
+
+// uploaded is told that the whole request has gone to the backend: from now on
+// the service alone is waited for.
+func (x *exchange) uploaded() {
+	if !x.joins {
+		return
+	}
+	x.joins, x.entered = false, true
+	x.svc.policy.concurrency.Join()
+	x.begun, x.sinceUpload = x.sh.l.Now(), true
+}
+
+// answering is told that the response has begun. A limit that follows the
+// latency counts a request no more then: how long the rest takes is up to the
+// client's line, or to the nature of the thing, as with server-sent events. A
+// fixed one counts it until its end.
+func (x *exchange) answering() {
+	x.joins = false
+	if x.entered && x.svc.policy.concurrency.Adaptive() {
+		x.stepOut()
+	}
+}
+
+// upgraded is told that the request became a connection in its own right, which
+// is none of those that are limited as requests.
+func (x *exchange) upgraded() {
+	x.joins = false
+	if x.entered {
+		x.stepOut()
+	}
 }
 
 // leave gives back what enter and pick have taken.
 func (x *exchange) leave() {
 	x.settle(limit.NoOutcome)
-	if !x.entered {
-		return
+	if x.entered {
+		x.stepOut()
 	}
+}
+
+// stepOut ends the request's count among those in flight.
+func (x *exchange) stepOut() {
 	x.entered = false
 	l := x.sh.l
 	latency := time.Duration(0)
 	switch {
-	case !x.attempt.replayable: // the time that a body took is the client's doing as well
+	case !x.attempt.replayable && !x.sinceUpload: // the time that a body took is the client's doing as well
 	case x.answered && x.status < 500, x.reason == ResponseTimeout:
 		latency = time.Duration(x.settled - x.begun)
 	}

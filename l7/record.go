@@ -17,6 +17,7 @@ type serviceMetrics struct {
 	requests       [6]*metrics.Counter // by the first digit of the status, from 1
 	failed         [reasons]*metrics.Counter
 	active         *metrics.Gauge
+	upgraded       *metrics.Gauge
 	bytesIn        *metrics.Counter
 	bytesOut       *metrics.Counter
 	retries        *metrics.Counter
@@ -33,6 +34,7 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 	label := func(name, more string) string { return fmt.Sprintf("%s{service=%q%s}", name, service, more) }
 	m := &serviceMetrics{
 		active:         set.GetOrCreateGauge(label("sluice_l7_requests", ""), nil),
+		upgraded:       set.GetOrCreateGauge(label("sluice_l7_upgraded_connections", ""), nil),
 		bytesIn:        set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="in"`)),
 		bytesOut:       set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="out"`)),
 		retries:        set.GetOrCreateCounter(label("sluice_l7_retries_total", "")),

@@ -177,6 +177,7 @@ func (x *exchange) respond(rest []byte) bool {
 	}
 	x.closing = x.closing || !x.inDone
 	x.status = x.resp.status
+	x.answering()
 	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
 	b = x.appendOwn(b)
 	clear(x.resp.fields) // they alias what is overwritten next

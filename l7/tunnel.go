@@ -43,6 +43,7 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 	x.answered, x.closing, x.status = true, true, 101
 	x.in += int64(x.data)
 	x.observe(true)
+	x.upgraded()
 	b := appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)
 	b = append(b, rest...)
 	x.outN += int64(len(rest))
@@ -55,6 +56,7 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 		x.c.in = nil
 	}
 	x.tunnel = &tunnel{up: flow{eof: x.c.eof}}
+	x.svc.metrics.upgraded.Inc()
 	x.arm()
 	return true
 }

@@ -44,6 +44,18 @@ func (c *Concurrency) Enter() bool {
 	return true
 }
 
+// Join counts a request that Enter let pass before, and that was not in flight
+// meanwhile, again, whatever the limit has become. Leave must be called for it.
+func (c *Concurrency) Join() { c.inFlight.Add(1) }
+
+// HasRoom reports whether Enter would let one more request pass now.
+func (c *Concurrency) HasRoom() bool { return c.inFlight.Load() < c.limit.Load() }
+
+// Adaptive reports whether the limit follows the service's latency. What is
+// counted must then be what is timed, or whatever stays for other reasons makes
+// the limit its own: see Leave.
+func (c *Concurrency) Adaptive() bool { return c.adaptive != nil }
+
 // Leave notes at now that a request which began at began is no longer in
 // flight. latency is the time that the service took to begin its answer; 0 or
 // less means that it is not known, or says nothing about the service's load,
