@@ -27,7 +27,7 @@ func try(t *testing.T, environ []string, args ...string) (code int, stdout, stde
 	var out, err bytes.Buffer
 	signals := make(chan os.Signal, 2)
 	signals <- os.Interrupt
-	code = run(args, environ, &out, &err, signals)
+	code = run(args, environ, &out, &err, signals, nil)
 	return code, out.String(), err.String()
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -17,6 +16,7 @@ import (
 
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
+	"sluice/pkg/logwriter"
 )
 
 // The exit codes, which scripts depend on.
@@ -30,9 +30,9 @@ const (
 // service's members before it accepts connections that it could not serve.
 const firstListWait = 2 * time.Second
 
-// run is sluice from its arguments to its exit code. The first signal drains
-// it, the second ends it at once.
-func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+// run is sluice from its arguments to its exit code. The first signal of stop
+// drains it, the second ends it at once; those of reload are said to be ignored.
+func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan os.Signal) int {
 	cmd, err := parseCommand(args, environ)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
@@ -41,23 +41,30 @@ func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Sig
 	case cmd != nil && cmd.version:
 		fmt.Fprintf(stdout, "sluice %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
-	case err != nil:
-		for _, line := range strings.Split(err.Error(), "\n") {
-			fmt.Fprintf(stderr, "sluice: %s\n", line)
-		}
-		fmt.Fprintln(stderr, "sluice: see sluice --help")
-		return exitUsage
-	case cmd.dryRun:
+	case err == nil && cmd.dryRun:
 		if len(cmd.unknown) > 0 {
 			fmt.Fprintf(stderr, "sluice: environment variables that name no flag are ignored: %s\n", strings.Join(cmd.unknown, ", "))
 		}
 		fmt.Fprintln(stdout, "the configuration is good")
 		return exitOK
 	}
+	set := metrics.NewSet()
+	if err != nil {
+		standard := config.Default()
+		w := openLog(&standard, stderr, set)
+		defer closeLog(w)
+		for _, line := range strings.Split(err.Error(), "\n") {
+			fmt.Fprintf(w, "sluice: %s\n", line)
+		}
+		fmt.Fprintln(w, "sluice: see sluice --help")
+		return exitUsage
+	}
 
-	stderr = &sharedWriter{w: stderr}
-	logger := slog.New(newHandler(&cmd.config, stderr))
-	if err := serve(cmd, logger, stdout, stderr, signals); err != nil {
+	w := openLog(&cmd.config, stderr, set)
+	defer closeLog(w)
+	logger := slog.New(newHandler(&cmd.config, w))
+	slog.SetDefault(logger) // for what net/http says by package log
+	if err := serve(cmd, set, logger, stdout, w, stop, reload); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			logger.Error("sluice failed", "err", line)
 		}
@@ -68,10 +75,13 @@ func run(args, environ []string, stdout, stderr io.Writer, signals <-chan os.Sig
 
 // serve wires everything in the order in which data walks through it, runs
 // until a signal, and takes it apart in reverse. It returns nil after a drain.
-func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
+func serve(cmd *command, set *metrics.Set, logger *slog.Logger, stdout io.Writer, log *logwriter.Writer, stop, reload <-chan os.Signal) (err error) {
 	c := &cmd.config
 	start := time.Now()
 	logStart(cmd, logger)
+	ended := make(chan struct{})
+	defer close(ended)
+	go ignoreReloads(reload, logger, ended)
 
 	if c.Demo {
 		demo, err := startDemo(c, cmd.flags.Changed)
@@ -81,13 +91,12 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 		defer demo.close()
 	}
 
-	set := metrics.NewSet()
 	exposeFlags(cmd, set)
 	services, err := newServices(c, set, logger)
 	if err != nil {
 		return err
 	}
-	access := openAccessLog(c, set, stderr)
+	access := openAccessLog(c, set, log.Patient())
 	defer closeAccessLog(access, logger)
 	fronts, err := bindFronts(c, services, access, set, logger)
 	if err != nil {
@@ -125,8 +134,8 @@ func serve(cmd *command, logger *slog.Logger, stdout, stderr io.Writer, signals 
 
 	select {
 	case err = <-failed:
-	case sig := <-signals:
-		err = drain(c, sig, life, registrars, fronts, logger, signals)
+	case sig := <-stop:
+		err = drain(c, sig, life, registrars, fronts, logger, stop)
 	}
 	registrars.close()
 	stopFollowing()
@@ -182,8 +191,18 @@ func drain(c *config.Config, sig os.Signal, life *lifecycle, registrars *registr
 	return nil
 }
 
-// accessLogFlush bounds how long a stop waits for the access log to be written.
-const accessLogFlush = 2 * time.Second
+// ignoreReloads says of each signal that asks for a reload that nothing comes of
+// it, until ended is closed.
+func ignoreReloads(reload <-chan os.Signal, logger *slog.Logger, ended <-chan struct{}) {
+	for {
+		select {
+		case sig := <-reload:
+			logger.Warn("ignored a signal: settings change with a restart only; certificates and lists of members are followed without it", "signal", sig.String())
+		case <-ended:
+			return
+		}
+	}
+}
 
 // openAccessLog returns the access log, or nil if there is to be none.
 func openAccessLog(c *config.Config, set *metrics.Set, w io.Writer) *accesslog.Log {
@@ -202,11 +221,33 @@ func closeAccessLog(l *accesslog.Log, logger *slog.Logger) {
 	if l == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), accessLogFlush)
+	ctx, cancel := context.WithTimeout(context.Background(), logFlush)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
-		logger.Warn("the end of the access log could not be written in time", "limit", accessLogFlush)
+		logger.Warn("the end of the access log could not be written in time", "limit", logFlush)
 	}
+}
+
+// logFlush bounds how long a stop waits for each log to be written.
+const logFlush = time.Second
+
+// openLog returns what all lines of the log go through, on their way to out.
+func openLog(c *config.Config, out io.Writer, set *metrics.Set) *logwriter.Writer {
+	return logwriter.New(logwriter.Config{Out: out, Metrics: set, Tell: func(w io.Writer, lines int, err error) {
+		attrs := []any{"lines", lines}
+		if err != nil {
+			attrs = append(attrs, "err", err)
+		}
+		slog.New(newHandler(c, w)).Warn("lines of the log were lost: its output failed or was too slow", attrs...)
+	}})
+}
+
+// closeLog writes what the log still has. It is the end of a run, and there is
+// nowhere left to complain.
+func closeLog(w *logwriter.Writer) {
+	ctx, cancel := context.WithTimeout(context.Background(), logFlush)
+	defer cancel()
+	_ = w.Close(ctx)
 }
 
 // newHandler returns what formats log lines onto w.
@@ -222,20 +263,6 @@ func newHandler(c *config.Config, w io.Writer) slog.Handler {
 		return slog.NewTextHandler(w, options)
 	}
 	return slog.NewJSONHandler(w, options)
-}
-
-// sharedWriter keeps the log and the access log from writing into each other's
-// lines.
-type sharedWriter struct {
-	// mu is held while w is written to.
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *sharedWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
 }
 
 // logStart says what runs, with which settings that are not the defaults.
