@@ -75,7 +75,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 		p.queue = defaultQueueTimeout
 	}
 	if cfg.Sticky.By == StickyCookie {
-		p.pins = newPins(service, cfg.Sticky.Secret)
+		p.pins = newPins(service, cfg.Sticky.Secret, cfg.Sticky.Cookie)
 		cfg.Pool.OnChange(p.pins.follow)
 	}
 	switch least, most := cfg.MinRequests, cfg.MaxRequests; {

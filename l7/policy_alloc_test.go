@@ -26,7 +26,7 @@ func TestPolicyAllocs(t *testing.T) {
 	rt := r.match(h)
 	rd := route{redirect: (&Redirect{Code: 301, To: "https://$host/x$path"}).build()}
 	pool := testPool("a", "b")
-	p := newPins("web", nil)
+	p := newPins("web", nil, Cookie{})
 	pool.OnChange(p.follow)
 	cookie := []byte(p.cookie("a"))
 	sticky := Sticky{By: StickyHeader, Name: "x-user"}

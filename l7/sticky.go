@@ -41,6 +41,8 @@ type Sticky struct {
 	// which backend they mean. All sluices in front of a service need the same.
 	// Without one, whoever can guess a backend's ID can confirm the guess.
 	Secret []byte
+	// Cookie says how the cookie is set.
+	Cookie Cookie
 }
 
 func (s *Sticky) validate() error {
@@ -49,6 +51,8 @@ func (s *Sticky) validate() error {
 		return fmt.Errorf("%q is not the name of a header in lower case", s.Name)
 	case s.By == StickyCookie && !isToken([]byte(s.Name)):
 		return fmt.Errorf("%q is not the name of a cookie", s.Name)
+	case s.By == StickyCookie && strings.ContainsFunc(s.Cookie.Path+s.Cookie.Domain, notInAttribute):
+		return errors.New("the cookie's path or domain has a character that it cannot have")
 	case s.By > StickyCookie:
 		return errors.New("unknown kind of stickiness")
 	}
@@ -72,6 +76,9 @@ func (s *Sticky) key(fields []field, client netip.Addr) (key uint64, ok bool) {
 type pins struct {
 	service string
 	secret  []byte
+	// attributes and overHTTPS are what follows a cookie, with the line end.
+	attributes, overHTTPS string
+
 	current atomic.Pointer[pinned]
 }
 
@@ -83,8 +90,8 @@ type pinned struct {
 	weights  int // of all of them
 }
 
-func newPins(service string, secret []byte) *pins {
-	p := &pins{service: service, secret: secret}
+func newPins(service string, secret []byte, cookie Cookie) *pins {
+	p := &pins{service: service, secret: secret, attributes: cookie.attributes(false), overHTTPS: cookie.attributes(true)}
 	p.follow(&backend.Snapshot{})
 	return p
 }
@@ -159,11 +166,10 @@ func (p *pins) appendSetCookie(dst []byte, name string, b *backend.Backend, secu
 	}
 	dst = append(append(dst, "Set-Cookie: "...), name...)
 	dst = append(append(dst, '='), value...)
-	dst = append(dst, "; Path=/; HttpOnly; SameSite=Lax"...)
 	if secure {
-		dst = append(dst, "; Secure"...)
+		return append(dst, p.overHTTPS...)
 	}
-	return append(dst, "\r\n"...)
+	return append(dst, p.attributes...)
 }
 
 // cookieOf returns the value of the first cookie called name, or nil.

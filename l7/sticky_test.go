@@ -26,7 +26,7 @@ func setMembers(p *backend.Pool, ids ...string) {
 func TestPins(t *testing.T) {
 	t.Parallel()
 	pool := testPool("a", "b", "c")
-	p := newPins("web", []byte("secret"))
+	p := newPins("web", []byte("secret"), Cookie{})
 	pool.OnChange(p.follow)
 	b := pool.Snapshot().All[1]
 	line := string(p.appendSetCookie(nil, "sid", b, false))
@@ -56,9 +56,9 @@ func TestPins(t *testing.T) {
 	f("an address", "192.0.2.1:80", nil, false)
 	f("an ID", "b", nil, false)
 	f("one that failed", value, nil, false, b)
-	f("other service", newPins("other", []byte("secret")).cookie("b"), nil, false)
-	f("other secret", newPins("web", []byte("other")).cookie("b"), nil, false)
-	f("another process", newPins("web", []byte("secret")).cookie("b"), b, true)
+	f("other service", newPins("other", []byte("secret"), Cookie{}).cookie("b"), nil, false)
+	f("other secret", newPins("web", []byte("other"), Cookie{}).cookie("b"), nil, false)
+	f("another process", newPins("web", []byte("secret"), Cookie{}).cookie("b"), b, true)
 
 	setMembers(pool, "b", "x", "y", "z")
 	f("others come and go", value, b, true)
@@ -76,7 +76,7 @@ func TestPins(t *testing.T) {
 func TestPinsBoundLoad(t *testing.T) {
 	t.Parallel()
 	pool := testPool("a", "b", "c", "d")
-	p := newPins("web", nil)
+	p := newPins("web", nil, Cookie{})
 	pool.OnChange(p.follow)
 	all := pool.Snapshot().All
 	cookie := []byte(p.cookie("a"))

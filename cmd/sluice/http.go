@@ -91,7 +91,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
 	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, Waits: l7Waits(s.Waits, s.HTTPWaits), Logger: logger, Metrics: set}
-	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret))}
+	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret)), Cookie: cookieConfig(s.Cookie)}
 	switch s.Sticky.By {
 	case "client":
 		p.Sticky.By = l7.StickyClient
@@ -104,6 +104,15 @@ func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *m
 		p.Breaker = &limit.BreakerConfig{FailureShare: s.Breaker.Percent / 100, OpenTime: s.Breaker.OpenTime}
 	}
 	return p
+}
+
+// cookieConfig says how a sticky cookie is set.
+func cookieConfig(c config.Cookie) l7.Cookie {
+	sameSite := map[string]string{"lax": "Lax", "strict": "Strict", "none": "None", "off": "off"}[c.SameSite]
+	return l7.Cookie{
+		Path: c.Path, Domain: c.Domain, SameSite: sameSite, MaxAge: c.MaxAge, Scripts: c.Scripts,
+		Always: c.Secure == "true" || c.Secure != "false" && sameSite == "None", Never: c.Secure == "false",
+	}
 }
 
 func prefixes(networks []config.CIDR) (all []netip.Prefix) {

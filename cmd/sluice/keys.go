@@ -23,7 +23,7 @@ func keysOf(flag string) []key {
 			{"zone=Z", "availability zone that it is in"},
 		}
 	case "service":
-		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), serviceLimitKeys())
+		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), cookieKeys(), serviceLimitKeys())
 	case "register":
 		return []key{
 			{"addr=HOST", "where clients find it (default the listener's own address, or this machine's as the agent sees it)"},

@@ -23,6 +23,17 @@ func routeLimitKeys() []key {
 	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}}
 }
 
+// cookieKeys are those of --service about the cookie of sticky=cookie.
+func cookieKeys() []key {
+	return []key{
+		{"cookie-path=PATH, cookie-domain=DOMAIN", "of the cookie of sticky=cookie (default /, and the host alone)"},
+		{"cookie-same-site=lax|strict|none|off", "of the same (default lax); none makes it Secure, and off says nothing"},
+		{"cookie-secure=auto|true|false", "whether browsers send it by HTTPS alone (default auto: if it was set so)"},
+		{"cookie-http-only=false", "scripts may read it"},
+		{"cookie-max-age=TIME", "how long browsers keep it (default until they are closed)"},
+	}
+}
+
 // serviceLimitKeys are those of --service about time and retries.
 func serviceLimitKeys() []key {
 	return []key{

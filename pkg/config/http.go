@@ -237,6 +237,7 @@ func (o *RouteOptions) matches() string { return fmt.Sprint(o.Methods, o.Headers
 // bounded.
 type Requests struct {
 	Sticky      Sticky
+	Cookie      Cookie
 	MaxRequests int  // in flight; 0: no limit
 	Adaptive    bool // the limit follows what the service can take
 	Breaker     Breaker
@@ -255,7 +256,7 @@ type Breaker struct {
 }
 
 func (r *Requests) keys() []string {
-	return []string{"sticky", "max-requests", "concurrency", "breaker"}
+	return append([]string{"sticky", "max-requests", "concurrency", "breaker"}, r.Cookie.keys()...)
 }
 
 func (r *Requests) set(key, value string) (err error) {
@@ -286,6 +287,8 @@ func (r *Requests) set(key, value string) (err error) {
 		if err != nil || r.Breaker.Percent == 0 || long && r.Breaker.OpenTime == 0 {
 			return fmt.Errorf("breaker=%q is not PERCENT or PERCENT:DURATION, such as 50:5s", value)
 		}
+	default:
+		err = r.Cookie.set(key, value)
 	}
 	return err
 }
@@ -298,6 +301,7 @@ func (r *Requests) pairs() []pair {
 		}
 		pairs = append(pairs, pair{"sticky", s.By + s.Name})
 	}
+	pairs = append(pairs, r.Cookie.pairs()...)
 	pairs = append(pairs, pair{"max-requests", nonzero(r.MaxRequests)})
 	if r.Adaptive {
 		pairs = append(pairs, pair{"concurrency", "adaptive"})
@@ -310,6 +314,14 @@ func (r *Requests) pairs() []pair {
 		pairs = append(pairs, pair{"breaker", value})
 	}
 	return pairs
+}
+
+// check checks the cookie, and whether there is one to be set.
+func (r *Requests) check() error {
+	if r.Cookie != (Cookie{}) && r.Sticky.By != "cookie" {
+		return fmt.Errorf("cookie-path=, cookie-domain=, cookie-same-site=, cookie-secure=, cookie-http-only= and cookie-max-age= need sticky=cookie")
+	}
+	return r.Cookie.check(r.Sticky.Name)
 }
 
 // any reports whether anything is set.

@@ -505,6 +505,9 @@ func (s *Service) check() error {
 	case s.TLS == "skip-verify" && s.TLSCA != "":
 		return fmt.Errorf("tls-ca=%s is of no use with tls=skip-verify", s.TLSCA)
 	}
+	if err := s.Requests.check(); err != nil {
+		return err
+	}
 	if err := s.Requests.checkStrategy(s.Strategy); err != nil {
 		return err
 	}

@@ -66,3 +66,20 @@ func TestWaits(t *testing.T) {
 		t.Errorf("unexpected sum of limits: %+v", got)
 	}
 }
+
+func TestCookie(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseService, "web,sticky=cookie:sid,cookie-path=/app,cookie-domain=example.com,cookie-same-site=none,cookie-secure=true,cookie-http-only=false,cookie-max-age=1h0m0s")
+	wantTrip(t, ParseService, "web,sticky=cookie:__Host-sid,cookie-path=/,cookie-same-site=strict,cookie-secure=true")
+	wantRefused(t, ParseService, "web,cookie-path=/", "need sticky=cookie")
+	wantRefused(t, ParseService, "web,sticky=client,cookie-secure=true", "need sticky=cookie")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-path=app", "begins with /")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-path=/;x", "begins with /")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-domain=a;b", "is not a domain")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-same-site=maybe", "none of lax")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-secure=maybe", "none of auto")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-max-age=1ms", "less than a second")
+	wantRefused(t, ParseService, "web,sticky=cookie,cookie-same-site=none,cookie-secure=false", "browsers refuse")
+	wantRefused(t, ParseService, "web,sticky=cookie:__Host-a,cookie-secure=true,cookie-domain=a.b", "has no domain")
+	wantRefused(t, ParseService, "web,sticky=cookie:__Secure-a", "needs cookie-secure=true")
+}
