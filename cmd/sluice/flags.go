@@ -214,7 +214,7 @@ func (r *reader) environment(env map[string]string) (unknown []string) {
 		defer func() { r.source = "" }()
 		values := []string{value}
 		if isList(f) {
-			values = strings.FieldsFunc(value, func(c rune) bool { return c == '\n' || c == ';' })
+			values = splitList(value)
 		}
 		for _, v := range values {
 			_ = r.flags.Set(f.Name, strings.TrimSpace(v)) // complaints are collected

@@ -83,7 +83,11 @@ func memberKeys() []key {
 		{"consul=NAME, dc=DC, tag=T", "its name in Consul if that differs; its datacenter there; only instances with this tag"},
 		{"dns=HOST:PORT|_SERVICE._PROTO.NAME", "a name that is resolved, or its SRV records"},
 		{"file=PATH", "a file with a list of members, which is followed"},
-		{"check=tcp|http:/PATH|none", "how members are checked (default what sluice-check in an instance's metadata says, or tcp)"},
+		{"check=tcp|http:/PATH|none", "how members are checked (default what sluice-check in an instance's metadata says, or tcp), with options behind it, as in 'tcp send=\"PING\\r\\n\" expect=+PONG', or as keys:"},
+		{"check-port=N", "of the same host, where the check goes"},
+		{"check-host=NAME, check-header=NAME:VALUE, check-method=M", "of the request of an http check; headers are repeatable"},
+		{"check-status=LIST, check-body=TEXT", "what it expects: 200-399 (the default), 2xx, 200|404; and what the body must contain"},
+		{"check-send=TEXT, check-expect=TEXT", "what a tcp check says and expects, in this order; both repeatable"},
 		{"max-ejection=PERCENT, panic-threshold=PERCENT, slow-start=TIME", "as the flags"},
 	}
 }

@@ -96,3 +96,14 @@ func edits(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// splitList splits the value of a repeatable flag's variable at semicolons and
+// new lines. A semicolon that belongs to a value is written as \;.
+func splitList(value string) (all []string) {
+	const kept = "\x00" // no variable has one
+	value = strings.ReplaceAll(value, `\;`, kept)
+	for _, v := range strings.FieldsFunc(value, func(c rune) bool { return c == '\n' || c == ';' }) {
+		all = append(all, strings.ReplaceAll(v, kept, ";"))
+	}
+	return all
+}

@@ -12,6 +12,7 @@ import (
 
 	"sluice/discovery"
 	"sluice/pkg/backend"
+	"sluice/pkg/health"
 )
 
 // The keys of Service.Meta that sluice reads, after "sluice-". Others with that
@@ -121,9 +122,8 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 			}
 			m.Protocol = value
 		case metaCheck:
-			// A path could be anything; who makes the checks judges it.
-			if value != "tcp" && value != "none" && !strings.HasPrefix(value, "http:/") {
-				bad = append(bad, fmt.Sprintf("%s=%q is not known; known are tcp, http:/PATH and none", key, value))
+			if _, err := health.ParseCheck(value, health.Via{}); err != nil {
+				bad = append(bad, fmt.Sprintf("%s=%q: %v", key, value, err))
 				continue
 			}
 			m.Check = value

@@ -69,6 +69,8 @@ func TestParseFailure(t *testing.T) {
 	f("- {addr: 'h:80', weight: much}", "cannot unmarshal")
 	f("- {addr: 'h:80', status: well}", `status "well"`)
 	f("- {addr: 'h:80', check: ping}", `check "ping"`)
+	f("- {addr: 'h:80', check: 'http:/%zz'}", "cannot be asked for")
+	f("- {addr: 'h:80', check: 'http://:8008/primary'}", "no host and no port")
 	f("- {addr: 'h:80', protocol: gopher}", `protocol "gopher"`)
 	f("-\n", "it is nothing")
 	f("- h:80\n---\n- h:81\n", "more than one list")

@@ -14,6 +14,7 @@ import (
 
 	"sluice/discovery"
 	"sluice/pkg/backend"
+	"sluice/pkg/health"
 )
 
 // entry is one entry of the list, as a mapping.
@@ -119,10 +120,10 @@ func (e *entry) member() (discovery.Member, error) {
 	default:
 		return m, fmt.Errorf("protocol %q is not known; known are tcp and http", e.Protocol)
 	}
-	switch {
-	case e.Check == "", e.Check == "tcp", e.Check == "none", strings.HasPrefix(e.Check, "http:/"):
-	default:
-		return m, fmt.Errorf("check %q is not known; known are tcp, http:/PATH and none", e.Check)
+	if e.Check != "" {
+		if _, err := health.ParseCheck(e.Check, health.Via{}); err != nil {
+			return m, err
+		}
 	}
 	for _, s := range []backend.Status{backend.Passing, backend.Warning, backend.Critical, backend.Maintenance} {
 		if e.Status == s.String() || e.Status == "" {

@@ -253,7 +253,8 @@ type Service struct {
 	Tag        string // only instances with this tag; empty: all
 	DNS        string // what is resolved, HOST:PORT or an SRV name; empty: nothing
 	File       string // path of a list of members; empty: none
-	Check      string // tcp, http:/PATH or none; empty: what a member asks for, or tcp
+	Check      string // as health.ParseCheck reads it; empty: what a member asks for, or tcp
+	checkWay          // of which Check is made
 
 	ProxyOut         int           // version of the PROXY header that backends get; 0: none
 	MaxConns         int           // open at once to each backend; 0: no limit

@@ -423,9 +423,9 @@ func ParseService(spec string) (Service, error) {
 
 func (s *Service) keys() []string {
 	return append([]string{
-		"service", "strategy", "consul", "dc", "tag", "dns", "file", "check", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"service", "strategy", "consul", "dc", "tag", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}, slices.Concat(s.ServiceHealth.keys(), s.Requests.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
+	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -444,8 +444,6 @@ func (s *Service) set(key, value string) (err error) {
 		s.File = value
 	case "tag":
 		s.Tag = value
-	case "check":
-		s.Check = value
 	case "proxy-out":
 		switch value {
 		case "v1":
@@ -471,6 +469,10 @@ func (s *Service) set(key, value string) (err error) {
 		s.CloseOnUnhealthy, err = boolean(key, value)
 	default:
 		switch {
+		case slices.Contains(s.checkWay.keys(), key):
+			s.checkWay.set(key, value)
+			s.Check = s.checkWay.spec()
+			return nil
 		case slices.Contains(s.Requests.keys(), key):
 			return s.Requests.set(key, value)
 		case slices.Contains(s.Waits.keys(), key):
@@ -484,6 +486,8 @@ func (s *Service) set(key, value string) (err error) {
 	}
 	return err
 }
+
+func (s *Service) lists(key string) bool { return s.checkWay.lists(key) }
 
 func (s *Service) check() error {
 	if err := serviceName(s.Name); err != nil {
@@ -520,10 +524,7 @@ func (s *Service) check() error {
 			return fmt.Errorf("port %q of dns=%s is not a number from 1 to 65535", port, s.DNS)
 		}
 	}
-	if s.Check != "" {
-		return checkCheck(s.Check)
-	}
-	return nil
+	return s.checkWay.check(s.Check)
 }
 
 // UnmarshalYAML reads the line of ParseService or a mapping with service and

@@ -83,3 +83,22 @@ func TestCookie(t *testing.T) {
 	wantRefused(t, ParseService, "web,sticky=cookie:__Host-a,cookie-secure=true,cookie-domain=a.b", "has no domain")
 	wantRefused(t, ParseService, "web,sticky=cookie:__Secure-a", "needs cookie-secure=true")
 }
+
+func TestCheckKeys(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseService, `web,check=http:/h?a=1\,2 status=200\,404 host=a.test`)
+	s, err := ParseService(`web,check-status=200|404,check=http:/h,check-host=a.test,check-header=X: a\,b,check-body=all good,check-port=81,check-method=POST`)
+	if want := `http:/h status="200|404" host="a.test" header="X: a,b" body="all good" port="81" method="POST"`; err != nil || s.Check != want {
+		t.Errorf("unexpected check; got %q, %v; want %q", s.Check, err, want)
+	}
+	wantTrip(t, ParseService, strings.ReplaceAll(s.String(), `\\`, `\`))
+	s, err = ParseService(`redis,check=tcp,check-send=PING\r\n,check-expect=+PONG`)
+	if want := `tcp send="PING\r\n" expect="+PONG"`; err != nil || s.Check != want {
+		t.Errorf("unexpected check; got %q, %v; want %q", s.Check, err, want)
+	}
+	wantRefused(t, ParseService, "web,check-host=a", "needs check=")
+	wantRefused(t, ParseService, "web,check=tcp,check-status=200", "unknown option")
+	wantRefused(t, ParseService, "web,check=http:/%zz", "cannot be asked for")
+	wantRefused(t, ParseService, "web,check=http://:8008/primary", "no host and no port")
+	wantRefused(t, ParseService, "web,check=none,check-port=1", "no options")
+}

@@ -17,7 +17,7 @@ import (
 //
 //	HEAD[,key=value...]
 //
-// or as a YAML mapping whose keys are those of the line, with the parts of
+// in which \, is a comma that belongs to a value; or as a YAML mapping whose keys are those of the line, with the parts of
 // the head under names of their own. Both end in the same set methods.
 
 // pair is one key and its value.
@@ -53,12 +53,13 @@ func apply(x settable, pairs []pair) error {
 	return nil
 }
 
-// cutSpec splits a line into its head and its options.
+// cutSpec splits a line into its head and its options. A comma that belongs to a
+// value is written as \,.
 func cutSpec(spec string) (head string, options []pair, err error) {
-	head, rest, more := strings.Cut(spec, ",")
+	head, rest, more := cutComma(spec)
 	for more {
 		var option string
-		option, rest, more = strings.Cut(rest, ",")
+		option, rest, more = cutComma(rest)
 		key, value, ok := strings.Cut(option, "=")
 		if !ok || key == "" {
 			return "", nil, fmt.Errorf("option %q is not key=value", option)
@@ -66,6 +67,22 @@ func cutSpec(spec string) (head string, options []pair, err error) {
 		options = append(options, pair{key, value})
 	}
 	return head, options, nil
+}
+
+// cutComma cuts s at its first comma that has no backslash before it, and takes
+// those backslashes off what comes before.
+func cutComma(s string) (before, after string, found bool) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] == ',':
+			i++
+		case s[i] == ',':
+			return b.String(), s[i+1:], true
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String(), "", false
 }
 
 // mapping returns the pairs of a YAML mapping that is to be set on x.
@@ -125,9 +142,11 @@ func yamlError(n *yaml.Node, err error) error {
 
 // line puts a spec together, leaving out options without a value.
 func line(head string, options ...pair) string {
+	escape := strings.NewReplacer(",", `\,`)
+	head = escape.Replace(head)
 	for _, o := range options {
 		if o.value != "" {
-			head += "," + o.key + "=" + o.value
+			head += "," + o.key + "=" + escape.Replace(o.value)
 		}
 	}
 	return head

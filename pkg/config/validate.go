@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sluice/pkg/balance"
-	"sluice/pkg/health"
 )
 
 // Problem is something wrong with one setting.
@@ -422,9 +421,4 @@ func checkStrategy(name string) error {
 		return fmt.Errorf("unknown strategy %q; known are %s", name, strings.Join(balance.Names(), ", "))
 	}
 	return nil
-}
-
-func checkCheck(spec string) error {
-	_, err := health.ParseCheck(spec, health.Via{})
-	return err
 }

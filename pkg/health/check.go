@@ -3,11 +3,8 @@ package health
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-	"strings"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/proxyproto"
@@ -88,66 +85,3 @@ func (TCPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 }
 
 func (TCPCheck) String() string { return "tcp check" }
-
-// HTTPCheck passes if a GET answers with a status from 200 to 399, or with 503
-// and the word "drain" in WordHeader: who asks to be drained is not broken.
-type HTTPCheck struct {
-	scheme string
-	path   string
-	client *http.Client
-}
-
-// NewHTTPCheck returns a check that asks for path, which begins with a slash.
-// Every probe uses a connection of its own, because that is what it checks.
-func NewHTTPCheck(path string, via Via) *HTTPCheck {
-	h := &HTTPCheck{scheme: "http", path: path, client: &http.Client{
-		Transport: &http.Transport{
-			DialContext: via.dial, TLSClientConfig: via.TLS.Clone(), // Transport adds ALPN to it
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // a redirect is an answer
-		},
-	}}
-	if via.TLS != nil {
-		h.scheme = "https"
-	}
-	return h
-}
-
-// Probe asks once.
-func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.scheme+"://"+addr+h.path, nil)
-	if err != nil {
-		return Result{}, fmt.Errorf("cannot make a request for %q: %w", addr+h.path, err)
-	}
-	req.Header.Set("User-Agent", "sluice-health-check")
-	resp, err := h.client.Do(req)
-	if err != nil {
-		return Result{}, err
-	}
-	resp.Body.Close()
-	r := Result{Tested: Answer}
-	r.Word, r.BadWord = parseWord(strings.Join(resp.Header.Values(WordHeader), ","))
-	if good := resp.StatusCode >= 200 && resp.StatusCode <= 399; !good && !(resp.StatusCode == http.StatusServiceUnavailable && r.Word.Drain) {
-		return Result{}, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return r, nil
-}
-
-func (h *HTTPCheck) String() string { return "http check" }
-
-// ParseCheck returns the check that spec names: "tcp", "http:/path", or nil
-// for "none". An HTTP check goes the way of via; for a TCP check, a connection
-// is enough.
-func ParseCheck(spec string, via Via) (Check, error) {
-	switch {
-	case spec == "tcp":
-		return TCPCheck{}, nil
-	case spec == "none":
-		return nil, nil
-	case strings.HasPrefix(spec, "http:/"):
-		return NewHTTPCheck(strings.TrimPrefix(spec, "http:"), via), nil
-	}
-	return nil, fmt.Errorf("unknown check %q; known are tcp, http:/PATH and none", spec)
-}
