@@ -340,7 +340,7 @@ func (x *exchange) pickAllowed(refused *backend.Backend, req balance.Request) (*
 	s := x.svc.balancer.Pool().Snapshot()
 	var best *backend.Backend
 	for _, b := range s.Eligible {
-		if !x.tried.Has(b) && b.HasRoom() && (best == nil || b.Active()*int64(best.Weight()) < best.Active()*int64(b.Weight())) && x.svc.policy.breakers.isClosed(b) {
+		if !x.tried.Has(b) && b.HasRoom() && (best == nil || balance.LessLoaded(b, b.Weight(), best, best.Weight())) && x.svc.policy.breakers.isClosed(b) {
 			best = b
 		}
 	}

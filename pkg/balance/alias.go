@@ -69,17 +69,19 @@ func (t *aliasTable) draw(r uint64) int {
 	return int(t.alias[i])
 }
 
-// drawTwo draws two different indexes by weight; there are two at least.
-func (t *aliasTable) drawTwo() (i, j int) {
+// drawTwo draws two different backends, the first by weight and the second of
+// the others with equal chances; there are two at least. So a pair is drawn as
+// often as its weights add up to, and if each of a pair is then chosen by its
+// weight, each backend is, by its own: w_i/w × Σ 1/(n-1), over the others. lot
+// is a random number to choose by.
+func (t *aliasTable) drawTwo() (i, j int, lot uint32) {
 	i = t.draw(rand.Uint64())
-	j = i
-	for n := 0; j == i && n < draws; n++ {
-		j = t.draw(rand.Uint64())
+	r := rand.Uint64()
+	j = i + 1 + int((r>>32)*uint64(len(t.backends)-1)>>32)
+	if j >= len(t.backends) {
+		j -= len(t.backends)
 	}
-	if j == i {
-		j = (i + 1) % len(t.backends)
-	}
-	return i, j
+	return i, j, uint32(r)
 }
 
 // drawUntried draws by weight until it meets a backend that is not in tried,

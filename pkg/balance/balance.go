@@ -186,7 +186,7 @@ func (b *Balancer) Pick(req Request) *backend.Backend {
 		chosen = nil
 		weight := 0
 		for i, x := range s.Eligible {
-			if x.HasRoom() && !req.Tried.Has(x) && (chosen == nil || lessLoaded(x, s.Weights[i], chosen, weight)) {
+			if x.HasRoom() && !req.Tried.Has(x) && (chosen == nil || LessLoaded(x, s.Weights[i], chosen, weight)) {
 				chosen, weight = x, s.Weights[i]
 			}
 		}

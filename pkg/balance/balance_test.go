@@ -124,9 +124,6 @@ func TestShares(t *testing.T) {
 		}
 	}
 	for _, s := range Names() { // those that hash pick by p2c without a key
-		if s == "least_conn" { // of idle backends it takes any
-			continue
-		}
 		f(s, 1)
 		f(s, 1, 1)
 		f(s, 1, 1, 1)
@@ -134,7 +131,6 @@ func TestShares(t *testing.T) {
 		f(s, 10, 5, 1)
 		f(s, 1, 2, 3, 4, 5, 6, 7)
 	}
-	f("least_conn", 1, 1, 1)
 }
 
 // TestLoadAware fills slots without giving them back: strategies that look at

@@ -15,12 +15,18 @@
 //     (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 //     1996); the default.
 //   - p2c_ewma: two random choices, the one with the lower product of latency
-//     and active slots per weight (Finagle's peak EWMA).
+//     and active slots per weight, the one to be taken included (Finagle's peak
+//     EWMA); of two that are equally fast, as p2c.
 //   - adaptive: the same, times 1 + 10 × the rate of errors.
 //   - ip_hash (also consistent_hash): a client's address chooses a place on a
 //     ring of hashes (Karger et al., 1997; ketama).
 //   - maglev: or in Maglev's table (Eisenbud et al., 2016).
 //   - random: by weight.
+//
+// With few requests in flight no comparison of loads gives a light backend its
+// part: most of the time that is less than one slot. Those that compare draw
+// the slot by lot, in a way that gives each its part however few there are; see
+// load.go.
 //
 // The two that hash bound the load: whoever has 1.25 times its part of all
 // active slots is passed over to the next place (Mirrokni et al., 2016). So

@@ -149,7 +149,7 @@ func TestEWMAPrefersTheFaster(t *testing.T) {
 			f("the first is faster but busy", b, 0, 0)
 			x.Release()
 			x.Release()
-			time.Sleep(8 * time.Second)
+			time.Sleep(12 * time.Second)
 			x.Observe(10*time.Millisecond, true)
 			f("the other's time has decayed", b, 0, 0)
 			y.Observe(20*time.Millisecond, true)

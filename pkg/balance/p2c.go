@@ -14,16 +14,15 @@ func (p2c) Plan(s *backend.Snapshot) Picker {
 	return &p2cPicker{table: newAliasTable(s.Eligible, s.Weights)}
 }
 
-// Pick draws two backends by weight and keeps the less loaded one; when both
-// are equally loaded the first draw decides, so that an idle pool is used
-// exactly by weight. One that failed lately may be passed over: whoever
-// refuses everything is always the least loaded.
+// Pick draws two backends and chooses between them by the urn of the two, see
+// second: the less busy one, and at low load by weight. One that failed lately
+// may be passed over: whoever refuses everything is always the least loaded.
 func (p *p2cPicker) Pick(req Request) *backend.Backend {
 	t := p.table
 	if len(t.backends) < 2 || req.Tried.Len() > 0 { // a retry is rare, and any other backend will do
 		return t.drawUntried(req.Tried)
 	}
-	i, j := t.drawTwo()
+	i, j, lot := t.drawTwo()
 	a, b := t.backends[i], t.backends[j]
 	if shunA, shunB := shunned(a), shunned(b); shunA != shunB {
 		if shunA {
@@ -31,15 +30,10 @@ func (p *p2cPicker) Pick(req Request) *backend.Backend {
 		}
 		return a
 	}
-	if lessLoaded(b, t.weights[j], a, t.weights[i]) {
+	if second(a.Active(), int64(t.weights[i]), b.Active(), int64(t.weights[j]), lot) {
 		return b
 	}
 	return a
-}
-
-// lessLoaded reports whether a has fewer active slots per weight than b.
-func lessLoaded(a *backend.Backend, weightA int, b *backend.Backend, weightB int) bool {
-	return a.Active()*int64(weightB) < b.Active()*int64(weightA)
 }
 
 // shunned decides by lot whether b is to be passed over this time, because it
