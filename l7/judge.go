@@ -21,7 +21,7 @@ func (x *exchange) judge() bool {
 		x.redirect(secureCode(x.req.method), to, err)
 		return false
 	}
-	x.route = s.router.Load().match(&x.req)
+	x.route = s.router.Load().match(&x.req, x.from.secure)
 	switch rt := x.route; {
 	case rt == nil:
 		x.refuse(NoRoute, "no route for this host and path")

@@ -23,7 +23,7 @@ func TestPolicyAllocs(t *testing.T) {
 	h := request(t, "GET www.A.test:80/api/x?y=z", "X-Forwarded-For: 2001:db8::1, 10.0.0.2", "Cookie: a=b; sid=x", "X-User: joe", "X-Forwarded-Proto: https")
 	peer, trusted := netip.MustParseAddr("10.0.0.1"), prefixes("10.0.0.0/8")
 	r := newTestRouter(t, Route{Host: "*.a.test", Path: "/api", Headers: []HeaderMatch{{"X-User", "joe"}}, Strip: "/api", Prepend: "/v2"})
-	rt := r.match(h)
+	rt := r.match(h, false)
 	rd := route{redirect: (&Redirect{Code: 301, To: "https://$host/x$path"}).build()}
 	pool := testPool("a", "b")
 	p := newPins("web", nil, Cookie{})
@@ -32,7 +32,7 @@ func TestPolicyAllocs(t *testing.T) {
 	sticky := Sticky{By: StickyHeader, Name: "x-user"}
 	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	now := time.Now()
-	f("find", func() { r.match(h) })
+	f("find", func() { r.match(h, false) })
 	f("clientOf", func() { clientOf(h.fields, peer, trusted) })
 	f("secure", func() { secure(h.fields, false, true) })
 	f("serviceFor", func() { rt.serviceFor(1) })

@@ -245,7 +245,7 @@ func FuzzJudge(f *testing.F) {
 			}
 		}
 		location(appendSecureLocation(nil, &h, int(random%65535)+1))
-		rt := r.match(&h)
+		rt := r.match(&h, false)
 		if rt == nil {
 			t.Fatal("the route of everything does not match")
 		}

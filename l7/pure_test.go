@@ -29,6 +29,12 @@ func TestRouterMatch(t *testing.T) {
 		{Host: "a.test", Path: "/api/v2/"},
 		{Host: "b.test", Path: "/only"},
 		{Host: "[::1]", Path: "/"},
+		{Host: "a.test:8080", Path: "/"},
+		{Host: "p.test", Path: "/"},
+		{Host: "p.test:80", Path: "/"},
+		{Host: "*.w.test", Path: "/"},
+		{Host: "*.w.test:443", Path: "/"},
+		{Host: "x.w.test", Path: "/"},
 		{Path: "/api"},
 		{Path: "/static/", Strip: "/static"},
 		{Path: "/old", Strip: "/old"},
@@ -40,10 +46,11 @@ func TestRouterMatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	secure := false
 	f := func(host, path, want string) {
 		t.Helper()
 		got := ""
-		if r := rt.match(&head{host: []byte(host), path: []byte(path)}); r != nil {
+		if r := rt.match(&head{host: []byte(host), path: []byte(path)}, secure); r != nil {
 			got = r.service.name
 		}
 		if got != want {
@@ -51,7 +58,16 @@ func TestRouterMatch(t *testing.T) {
 		}
 	}
 	f("a.test", "/", "a.test/")
-	f("A.Test:8080", "/x", "a.test/")
+	f("A.Test:8081", "/x", "a.test/")
+	// A port is a condition, and more specific than none.
+	f("A.Test:8080", "/x", "a.test:8080/")
+	f("a.test.:8080", "/api", "a.test:8080/")
+	f("a.test:80801", "/x", "a.test/")
+	f("a.test:0000008080", "/x", "a.test/")
+	f("p.test", "/", "p.test:80/")
+	f("p.test:", "/", "p.test:80/")
+	f("p.test:80", "/", "p.test:80/")
+	f("p.test:443", "/", "p.test/")
 	f("a.test.", "/api", "a.test/api")
 	f("a.test", "/api/", "a.test/api")
 	f("a.test", "/api/x", "a.test/api")
@@ -71,7 +87,7 @@ func TestRouterMatch(t *testing.T) {
 	strip := func(host, target, want string) {
 		t.Helper()
 		path, _, _ := strings.Cut(target, "?")
-		if got := string(rt.match(&head{host: []byte(host), path: []byte(path)}).appendTarget(nil, []byte(target))); got != want {
+		if got := string(rt.match(&head{host: []byte(host), path: []byte(path)}, false).appendTarget(nil, []byte(target))); got != want {
 			t.Errorf("unexpected target forwarded for %q; got %q; want %q", target, got, want)
 		}
 	}
@@ -81,6 +97,12 @@ func TestRouterMatch(t *testing.T) {
 	strip("c.test", "/old?x", "/?x")
 	strip("c.test", "/old/y", "/y")
 	strip("c.test", "/api?x", "/api?x")
+	f("y.w.test", "/", "*.w.test/")
+	secure = true // what nobody names is the scheme's
+	f("y.w.test", "/", "*.w.test:443/")
+	f("x.w.test", "/", "x.w.test/")
+	f("p.test", "/", "p.test/")
+	f("p.test:80", "/", "p.test:80/")
 }
 
 func TestRouterFailure(t *testing.T) {
@@ -98,7 +120,10 @@ func TestRouterFailure(t *testing.T) {
 	f(Route{Path: "/a/../b", Balancer: b})
 	f(Route{Path: "/a?b", Balancer: b})
 	f(Route{Path: "/", Host: "A", Balancer: b})
-	f(Route{Path: "/", Host: "a:80", Balancer: b})
+	f(Route{Path: "/", Host: "a:0", Balancer: b})
+	f(Route{Path: "/", Host: "a:080", Balancer: b})
+	f(Route{Path: "/", Host: "a:", Balancer: b})
+	f(Route{Path: "/", Host: ":80", Balancer: b})
 	f(Route{Path: "/", Host: "a b", Balancer: b})
 	f(Route{Path: "/a", Strip: "/b", Balancer: b})
 	f(Route{Path: "/ab", Strip: "/a", Balancer: b})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -19,13 +20,15 @@ import (
 //
 // Of the routes that match a request, the one with the most specific host
 // counts: an exact one before a wildcard, the longest wildcard before a shorter
-// one, and any host last. Then the longest path counts, then the larger number
+// one, of the same ones that with a port, and any host last. Then the longest path counts, then the larger number
 // of conditions, one for Methods and one for each of Headers, and then the
 // order. A route that does not match leaves the request to the next one.
 type Route struct {
-	// Host is the host that a request must name: in lower case, without a
-	// port. "*.example.com" is any host below example.com, not example.com
-	// itself. Empty means any host.
+	// Host is the host that a request must name, in lower case.
+	// "*.example.com" is any host below example.com, not example.com itself.
+	// With a port, as in "example.com:8080", it is a condition on the port that
+	// the client has asked for, which is 80 or, with HTTPS, 443 if it named
+	// none. Empty means any host on any port.
 	Host string
 	// Path is the prefix that the request's path must have; it begins with
 	// "/". It matches at the boundaries of path segments: "/api" matches
@@ -93,6 +96,7 @@ type Canary struct {
 type router struct {
 	exact    map[string]*paths
 	wildcard map[string]*paths // by what follows the asterisk
+	ported   bool              // some of those names end in a port
 	any      *paths
 }
 
@@ -179,6 +183,8 @@ func (r *router) pathsOf(host string) *paths {
 	if m[host] == nil {
 		m[host] = newPaths()
 	}
+	_, port := splitHost([]byte(host))
+	r.ported = r.ported || len(port) > 0
 	return m[host]
 }
 
@@ -262,12 +268,22 @@ func (rt *Route) Check() error {
 			return fmt.Errorf("no request can have the header %q: %q", h.Name, h.Value)
 		}
 	}
-	host := strings.TrimPrefix(rt.Host, "*.")
-	if rt.Host != "" && (host == "" || host != strings.ToLower(host) || strings.HasSuffix(host, ".") || len(host) > maxHostLen ||
-		strings.Contains(host, "*") || strings.Contains(host, ":") && host[0] != '[' || !validHost([]byte(host))) {
-		return errors.New("its host is not a lower-case name without a port, or *. and such a name")
+	if rt.Host != "" && !isRouteHost(rt.Host) {
+		return errors.New("its host is not a lower-case name, or *. and such a name, with a port or without")
 	}
 	return nil
+}
+
+// isRouteHost reports whether a request can match a route of that host.
+func isRouteHost(s string) bool {
+	name, port := splitHost([]byte(strings.TrimPrefix(s, "*.")))
+	if len(port) > 0 {
+		if n, err := strconv.Atoi(string(port)); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != string(port) {
+			return false
+		}
+	}
+	return len(name) > 0 && len(name) <= maxHostLen && name[len(name)-1] != '.' && !strings.HasSuffix(s, ":") &&
+		s == strings.ToLower(s) && bytes.IndexByte(name, '*') < 0 && validHost(name)
 }
 
 // isPath reports whether s can be a part of a target's path.
@@ -284,31 +300,62 @@ func isPath(s string) bool {
 // longer one.
 const maxHostLen = 255
 
-// match returns the route of a request, or nil if there is none. It looks up
-// each suffix of the host and each length that a path can have, however many
-// routes there are.
-func (r *router) match(h *head) *route {
-	var buf [maxHostLen + 1]byte
-	if name := hostName(buf[:0], h.host); len(name) > 0 {
-		if ps := r.exact[string(name)]; ps != nil {
-			if rt := ps.match(h); rt != nil {
-				return rt
-			}
+// match returns the route of a request, or nil if there is none; secure says
+// that its client uses HTTPS. It looks up each suffix of the host and each
+// length that a path can have, however many routes there are.
+func (r *router) match(h *head, secure bool) *route {
+	var buf [maxHostLen + len(":65535")]byte
+	name := hostName(buf[:0], h.host)
+	if len(name) > 0 {
+		full := name
+		if r.ported {
+			full = appendPort(name, h.host, secure)
 		}
-		if len(r.wildcard) > 0 {
-			for i := 1; i < len(name); i++ {
-				if name[i] != '.' {
-					continue
-				}
-				if ps := r.wildcard[string(name[i:])]; ps != nil {
-					if rt := ps.match(h); rt != nil {
-						return rt
-					}
-				}
+		if rt := r.matchName(r.exact, name, full, h); rt != nil {
+			return rt
+		}
+		for i := 1; i < len(name) && len(r.wildcard) > 0; i++ {
+			if name[i] != '.' {
+				continue
+			}
+			if rt := r.matchName(r.wildcard, name[i:], full[i:], h); rt != nil {
+				return rt
 			}
 		}
 	}
 	return r.any.match(h)
+}
+
+// matchName returns the route of a request by its host, of which full is name
+// with its port, if that can make a difference.
+func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *head) *route {
+	if len(full) > len(name) {
+		if ps := hosts[string(full)]; ps != nil {
+			if rt := ps.match(h); rt != nil {
+				return rt
+			}
+		}
+	}
+	if ps := hosts[string(name)]; ps != nil {
+		return ps.match(h)
+	}
+	return nil
+}
+
+// appendPort appends the port that a client has asked for with host, whose
+// name is given.
+func appendPort(name, host []byte, secure bool) []byte {
+	_, port := splitHost(host)
+	switch {
+	case len(port) > len("65535"): // of no route
+		return name
+	case len(port) > 0:
+	case secure:
+		port = []byte("443")
+	default:
+		port = []byte("80")
+	}
+	return append(append(name, ':'), port...)
 }
 
 // hostName appends the name of a host in lower case, without port and without

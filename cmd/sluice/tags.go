@@ -458,6 +458,13 @@ func (t *tags) tell(table *fabio.Table) {
 		}
 		return reason != ""
 	})
+	table.Listeners = slices.DeleteFunc(table.Listeners, func(l fabio.Listener) bool {
+		setting := t.config.ListensAt(l.Addr)
+		if setting != "" {
+			table.Problems = append(table.Problems, fabio.Problem{Service: l.Pool, Tag: l.Addr, Reason: "--" + setting + " listens there, and a TCP listener needs an address of its own"})
+		}
+		return setting != ""
+	})
 	problems := make(map[fabio.Problem]bool)
 	for _, p := range table.Problems {
 		problems[p] = true

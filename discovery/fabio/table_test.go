@@ -66,13 +66,16 @@ func TestBuild(t *testing.T) {
 	f(services{"db": {member("a", "urlprefix-:3306 proto=tcp")}, "web": {member("b", "urlprefix-/")}},
 		"pool db = a*1", "pool web = b*1", "route / -> web", "listen :3306 -> db")
 	f(services{"old": {member("a", "urlprefix-/old redirect=301,/new")}}, "route /old -> redirect 301 /new")
+	// Fabio's way from HTTP to HTTPS: the port tells the routes apart.
+	f(services{"web": {member("a", "urlprefix-h:80/ redirect=301,https://h$path", "urlprefix-h/")}},
+		"pool web = a*1", "route h/ -> web", "route h:80/ -> redirect 301 https://h$path")
 	// What cannot be used holds up nothing.
-	f(services{"web": {member("a", "urlprefix-/", "urlprefix-/ weight=2", "urlprefix-nopath", "urlprefix-/s proto=https", "urlprefix-/z register=z")}},
+	f(services{"web": {member("a", "urlprefix-/", "urlprefix-/ weight=2", "urlprefix-no:path/", "urlprefix-/s proto=https", "urlprefix-/z register=z")}},
 		"pool web = a*1", "route / -> web", "route /z -> web",
 		`problem web a "urlprefix-/ weight=2" used=false: the instance has another tag for the same route`,
 		`problem web a "urlprefix-/s proto=https" used=false: option "proto=https" is not supported`,
 		`problem web a "urlprefix-/z register=z" used=true: option "register=z" has no effect`,
-		`problem web a "urlprefix-nopath" used=false: "nopath" has no path: a slash is needed at its end`)
+		`problem web a "urlprefix-no:path/" used=false: port "path" of host "no:path" is not within 1 and 65535`)
 	// The majority says what happens to requests.
 	f(services{"web": {member("a", "urlprefix-/x strip=/x"), member("b", "urlprefix-/x"), member("c", "urlprefix-/x")}},
 		"pool web@/x = b*1 c*1", "route /x -> web@/x",
@@ -130,7 +133,7 @@ func TestTableIsStable(t *testing.T) {
 	services := make(map[string][]discovery.Member)
 	for i := range 20 {
 		name := fmt.Sprintf("s%d", i)
-		services[name] = []discovery.Member{member("a", "urlprefix-/"+name, "urlprefix-/", "urlprefix-bad"), member("b", "urlprefix-/"+name)}
+		services[name] = []discovery.Member{member("a", "urlprefix-/"+name, "urlprefix-/", "urlprefix-b:ad"), member("b", "urlprefix-/"+name)}
 	}
 	r := NewReader(prefix, nil)
 	first := r.Build(services)

@@ -20,7 +20,7 @@ type Tag struct {
 	// ProxyProto says that the instance wants a PROXY header, of version 1.
 	ProxyProto bool
 
-	Host string // lower case, without a port; may begin with "*."; empty: any
+	Host string // lower case; may begin with "*." and end in a port; empty: any
 	Path string // prefix, begins with a slash
 	Rewrite
 
@@ -69,10 +69,9 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 		case "weight":
 			t.Weight, err = parseWeight(value)
 		case "strip":
-			t.Strip, err = parsePath(key, value)
+			t.Strip = value
 		case "prepend":
-			t.Prepend, err = parsePath(key, value)
-			t.Prepend = strings.TrimSuffix(t.Prepend, "/")
+			t.Prepend, err = parsePrepend(value)
 		case "host":
 			t.Rewrite.Host, err = parseForwardHost(value)
 		case "redirect":
@@ -99,10 +98,10 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 			return Tag{}, nil, err
 		}
 	}
-	switch proto {
-	case "tcp":
+	switch {
+	case proto == "tcp", (proto == "" || proto == "http") && strings.HasPrefix(words[0], ":"):
 		return t, ignored, t.listener(words[0])
-	case "", "http":
+	case proto == "", proto == "http":
 	default:
 		return Tag{}, nil, fmt.Errorf("option %q is not supported", "proto="+proto)
 	}
@@ -112,13 +111,31 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 	if skipVerify {
 		ignored = append(ignored, "tlsskipverify=true")
 	}
-	return t, ignored, t.route(words[0], env)
+	if err := t.route(words[0], env); err != nil {
+		return Tag{}, nil, err
+	}
+	if s := strings.TrimSuffix(t.Strip, "/"); t.strips(s) {
+		t.Strip = s
+	} else {
+		ignored = append(ignored, "strip="+t.Strip)
+		t.Strip = ""
+	}
+	return t, ignored, nil
+}
+
+// strips reports whether s, without a slash at its end, is what the path begins
+// with, by whole segments.
+func (t *Tag) strips(s string) bool {
+	return s == "" || s[0] == '/' && (t.Path == s || strings.HasPrefix(t.Path, s+"/"))
 }
 
 // listener reads what a TCP tag names.
 func (t *Tag) listener(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(strings.TrimSuffix(addr, "/"))
 	if err != nil {
+		if name, path, _ := strings.Cut(addr, "/"); path == "" && validName(strings.ToLower(name)) {
+			return errName(name)
+		}
 		return fmt.Errorf("%q is not [IP]:PORT, which proto=tcp needs", addr)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -126,7 +143,7 @@ func (t *Tag) listener(addr string) error {
 	}
 	if host != "" {
 		if _, err := netip.ParseAddr(host); err != nil {
-			return fmt.Errorf("%q is not an IP address", host)
+			return errName(host)
 		}
 	}
 	if t.Rewrite != (Rewrite{}) {
@@ -135,34 +152,36 @@ func (t *Tag) listener(addr string) error {
 	if len(t.Allow)+len(t.Deny) > 0 {
 		return fmt.Errorf("allow and deny are not supported with proto=tcp")
 	}
-	t.Listen = addr
+	t.Listen = net.JoinHostPort(host, port)
+	if host == "" {
+		t.Listen = ":" + port
+	}
 	return nil
+}
+
+// errName says why a TCP tag with a name is of no use.
+func errName(name string) error {
+	return fmt.Errorf("%q is a name, and connections have one only with TLS (SNI), for which tags are not supported: --l4 has sni=", name)
 }
 
 // route reads what an HTTP tag names.
 func (t *Tag) route(src string, env map[string]string) error {
-	host, path, ok := strings.Cut(src, "/")
-	if !ok {
-		if strings.Contains(src, ":") {
-			return fmt.Errorf("%q needs proto=tcp", src)
-		}
-		return fmt.Errorf("%q has no path: a slash is needed at its end", src)
-	}
+	host, path, _ := strings.Cut(src, "/")
 	host, path = strings.ToLower(expand(host, env)), "/"+expand(path, env)
-	if name, port, err := net.SplitHostPort(host); err == nil {
-		if port != "80" && port != "443" {
-			return fmt.Errorf("host %q has a port, and routes match a host on any port", host)
+	name := host
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {
+			return fmt.Errorf("port %q of host %q is not within 1 and 65535", port, host)
 		}
-		host = name
+		if name = h; name == "" {
+			return fmt.Errorf("%q has a path, and a port alone is a TCP listener", src)
+		}
 	}
-	if !validHost(host) {
+	if !validHost(name) {
 		return fmt.Errorf("%q is not a host name", host)
 	}
 	if strings.ContainsAny(path, "?#*") || hasDotSegment(path) {
 		return fmt.Errorf("no path of a request can begin with %q", path)
-	}
-	if s := strings.TrimSuffix(t.Strip, "/"); s != "" && path != s && !strings.HasPrefix(path, s+"/") {
-		return fmt.Errorf("strip=%s is not what the path %q begins with", t.Strip, path)
 	}
 	t.Host, t.Path = host, path
 	return nil
@@ -179,11 +198,13 @@ func expand(s string, env map[string]string) string {
 	})
 }
 
+// validHost reports whether host is a name or an IP address, "*." and a name,
+// or empty.
 func validHost(host string) bool {
-	name, _ := strings.CutPrefix(host, "*.")
-	if host == "" {
-		return true
-	}
+	return host == "" || validName(strings.TrimPrefix(host, "*."))
+}
+
+func validName(name string) bool {
 	if name == "" || len(name) > 253 || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
 		return false
 	}
@@ -204,11 +225,16 @@ func parseWeight(value string) (float64, error) {
 	return min(max(w, 0), 1), nil
 }
 
-func parsePath(key, value string) (string, error) {
-	if !strings.HasPrefix(value, "/") || strings.ContainsAny(value, "?#") || hasDotSegment(value) {
-		return "", fmt.Errorf("%s=%s is not a path that begins with a slash", key, value)
+// parsePrepend reads a path; it gets a slash in front if it has none.
+func parsePrepend(value string) (string, error) {
+	if strings.ContainsAny(value, "?#") || hasDotSegment(value) {
+		return "", fmt.Errorf("prepend=%s is not a path", value)
 	}
-	return value, nil
+	value = strings.Trim(value, "/")
+	if value == "" {
+		return "", nil
+	}
+	return "/" + value, nil
 }
 
 func parseForwardHost(value string) (string, error) {

@@ -283,10 +283,14 @@ func (r *Route) set(key, value string) error {
 }
 
 func (r *Route) check() error {
-	if _, _, err := net.SplitHostPort(r.Host); err == nil {
-		return fmt.Errorf("host %q has a port; routes match a host on any port", r.Host)
+	host := r.Host
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port || name == "" {
+			return fmt.Errorf("port %q of host %q is not a number from 1 to 65535, or the host is missing", port, host)
+		}
+		host = strings.TrimSuffix(host, ":"+port)
 	}
-	if name := strings.TrimPrefix(r.Host, "*."); strings.ContainsFunc(name, notInHost) || r.Host != "" && name == "" || strings.HasSuffix(name, ".") {
+	if name := strings.TrimPrefix(host, "*."); strings.ContainsFunc(name, notInHost) || host != "" && name == "" || strings.HasSuffix(name, ".") {
 		return fmt.Errorf("host %q is not a host name, nor *. and one", r.Host)
 	}
 	if !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t?#") {

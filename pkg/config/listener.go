@@ -58,3 +58,25 @@ func merged(parts []L4) (whole L4, err error) {
 	}
 	return whole, err
 }
+
+// ListensAt returns the setting of c that listens at addr, host:port, so that
+// nobody else can, or nothing.
+func (c *Config) ListensAt(addr string) (setting string) {
+	for _, l := range c.L4 {
+		if overlap(l.Addr, addr) {
+			return "l4"
+		}
+	}
+	for _, l := range c.L7 {
+		if overlap(l.Addr, addr) {
+			return "l7"
+		}
+	}
+	switch {
+	case c.Admin != Off && overlap(c.Admin, addr):
+		return "admin"
+	case c.HealthAddr != "" && overlap(c.HealthAddr, addr):
+		return "health-addr"
+	}
+	return ""
+}
