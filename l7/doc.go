@@ -16,7 +16,7 @@
 //  3. parse (parse.go, target.go, headers.go): the head is judged, strictly.
 //     What two programs could read differently is refused with a 4xx or 505,
 //     the connection is closed, and no backend hears of it.
-//  4. judge (judge.go): who asks, and under which ID and trace (identify.go,
+//  4. judge (judge.go): the one form of the path (path.go); who asks, and under which ID and trace (identify.go,
 //     client.go, request_id.go, trace.go); the route by host, path, method and
 //     headers (route.go), which may redirect (redirect.go) or refuse; the rate
 //     of the client; the route's service or its canary (canary.go).
@@ -63,8 +63,12 @@
 //
 //   - Both Content-Length and Transfer-Encoding, or any Transfer-Encoding but
 //     chunked: 400.
-//   - Dot segments in a path, however they are encoded: 400. Targets are
-//     otherwise forwarded byte for byte, and routed on the same bytes.
+//   - Paths are routed in one form: unreserved bytes decoded, dot segments
+//     resolved, empty ones left out. That is what is forwarded where a policy
+//     hangs on the route; else paths go on as they came, but for dot segments. What
+//     servers read differently, an encoded slash, a backslash, a semicolon, passes
+//     if no reading of it is another route's. A path that leads above its root, has
+//     a "%" that begins no encoding, an overlong one, or NUL: 400.
 //   - X-Forwarded-*, Forwarded, X-Real-IP and X-Request-ID are believed from
 //     trusted proxies only; from anybody else they are replaced or dropped, as
 //     Envoy does at an edge. Names that differ from those, or from a hop-by-hop

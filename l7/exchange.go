@@ -25,6 +25,7 @@ type exchange struct {
 	// The request: parsed, routed, and on its way to a backend.
 	raw       []byte // its head, and its body after it if that is small
 	req       head
+	path      path // of it, judged
 	route     *route
 	waits     waits    // the listener's, and once it is judged its route's
 	svc       *service // of the route, or its canary's

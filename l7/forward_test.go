@@ -431,7 +431,7 @@ func TestAccessLog(t *testing.T) {
 	c.write("POST /x?y HTTP/1.1\r\nHost: A.test:80\r\nX-Forwarded-For: 192.0.2.7\r\nX-Request-ID: id-1\r\n" +
 		"traceparent: 00-" + trace + "-b7ad6b7169203331-01\r\nContent-Length: 3\r\n\r\nabc")
 	c.response("POST")
-	c.write("GET /%2e HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.write("GET /%2e%2e HTTP/1.1\r\nHost: a\r\n\r\n")
 	c.response("GET")
 	f.wantMetric("sluice_l7_rejected_total", 1)
 	f.setBackends(deadAddr(t))
@@ -491,16 +491,16 @@ func TestPanic(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {})
 	f := newFront(t, nil, addr)
-	strip := func(prefix string) {
+	length := func(n int) {
 		f.each(func(*shard) {}) // the loops have read it
-		f.router.Load().any.routes["/"][0].strip = prefix
+		f.router.Load().any.lengths = []int{n}
 		f.each(func(*shard) {}) // and will read it anew
 	}
-	strip("longer than any target") // a defect
+	length(-1) // a defect
 	if status, reason, _ := get(t, f.client(), f.url("/")); status != 502 || reason != "internal_error" {
 		t.Errorf("unexpected answer; got %d %s; want 502 internal_error", status, reason)
 	}
-	strip("")
+	length(1)
 	if status, _, _ := get(t, f.client(), f.url("/")); status != 200 {
 		t.Errorf("unexpected status after the panic; got %d; want 200", status)
 	}

@@ -65,7 +65,9 @@ func vectors() []vector {
 	pass("GET http://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x?y a [] []")
 	pass("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * a [] []")
 	pass("GET //b/x://y?a;b=http://c/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET //b/x://y?a;b=http://c/ a [] []")
-	pass("BREW-1 /%00\xff HTTP/1.1\r\nHost: a\r\n\r\n", "BREW-1 /%00\xff a [] []")
+	pass("BREW-1 /%01\xff HTTP/1.1\r\nHost: a\r\n\r\n", "BREW-1 /%01\xff a [] []")
+	refuse(400, "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /% HTTP/1.1\r\nHost: a\r\n\r\n", "GET /%c0%ae HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a%2f..%2fb HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a/..;x=y/b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a\\..\\b HTTP/1.1\r\nHost: a\r\n\r\n")
+	pass("GET /./x%2f/../y?/./ HTTP/1.1\r\nHost: a\r\n\r\n", "GET /y?/./ a [] []")
 	// Hosts.
 	refuse(400,
 		"GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: \t\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",

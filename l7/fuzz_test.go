@@ -7,8 +7,18 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
+
+// oneRoute returns the router of a front whose only route is "/".
+var oneRoute = sync.OnceValue(func() *router {
+	r, err := newRouter([]Route{{Path: "/", Redirect: Redirect{Code: 301, To: "/x"}}}, plainService)
+	if err != nil {
+		panic(err)
+	}
+	return r
+})
 
 // forwardAll takes text, what a client sends, through everything that judges
 // and rewrites requests, in pieces that cut says the lengths of, and returns
@@ -19,6 +29,7 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 	var b body
 	var in []byte // of a head, or ahead of it
 	inBody := false
+	one := oneRoute()
 	origin := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
 	searched := 0
 	for {
@@ -42,7 +53,17 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 				return out, whole, true
 			}
 			in, searched = in[n:], 0
-			out = appendRequest(out, &h, &origin, h.target, "backend:80")
+			var forms path
+			if forms.set(h.path, &PathPolicy{}) != "" {
+				return out, whole, true
+			}
+			l := lookup{r: one, h: &h}
+			rt := l.find(forms.plain)
+			if forms.odd != 0 && !forms.unambiguous(l, rt) {
+				return out, whole, true
+			}
+			forms.choose(l, rt, PathAuto)
+			out = appendRequest(out, &h, &origin, rt.appendTarget(nil, forms.forward, h.query()), "backend:80")
 			b = newBody(h.length, false)
 			if h.length == noLength {
 				b = newBody(0, false)

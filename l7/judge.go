@@ -9,28 +9,37 @@ import (
 
 // judge finds out what becomes of a request whose head is good: it is
 // redirected, refused, or goes on to x.svc. It reports whether it goes on. The
-// order is that of what is known first: HTTPS, route, network, redirect, rate.
+// order is that of what is known first: path, HTTPS, route, network, redirect,
+// rate.
 func (x *exchange) judge() bool {
-	s := x.sh.s
+	s, p := x.sh.s, &x.path
+	if why := p.set(x.req.path, &s.cfg.Paths); why != "" {
+		x.refuse(BadRequest, why)
+		return false
+	}
 	if s.cfg.RequireHTTPS && !x.from.secure {
 		port := s.cfg.HTTPSPort
 		if port == 0 {
 			port = 443
 		}
-		to, err := appendSecureLocation(nil, &x.req, port)
+		to, err := appendSecureLocation(nil, x.req.host, p.normal, x.req.query(), port)
 		x.redirect(secureCode(x.req.method), to, err)
 		return false
 	}
-	x.route = s.router.Load().match(&x.req, x.from.secure)
+	l := lookup{s.router.Load(), &x.req, x.from.secure}
+	x.route = l.find(p.plain)
 	switch rt := x.route; {
 	case rt == nil:
 		x.refuse(NoRoute, "no route for this host and path")
+		return false
+	case p.odd != 0 && !p.unambiguous(l, rt):
+		x.refuse(BadRequest, ambiguousPath)
 		return false
 	case !rt.admits(x.from.client):
 		x.refuse(Forbidden, Forbidden.explain())
 		return false
 	case rt.redirect != nil:
-		to, err := rt.appendLocation(nil, &x.req)
+		to, err := rt.appendLocation(nil, x.req.host, p.normal, x.req.query())
 		x.redirect(rt.redirect.code, to, err)
 		return false
 	case !x.takeRate():
@@ -40,6 +49,7 @@ func (x *exchange) judge() bool {
 		x.refuse(BodyTooLarge, BodyTooLarge.explain())
 		return false
 	}
+	p.choose(l, x.route, s.cfg.PathForm)
 	x.svc = x.route.serviceFor(x.key)
 	x.waits = x.sh.s.waits.with(x.svc.policy.ownWaits()).with(&x.route.waits)
 	return true
@@ -114,10 +124,10 @@ func (x *exchange) target() []byte {
 	if x.from.host = rt.host; rt.host == "dst" {
 		x.from.host = x.backend.Addr()
 	}
-	if rt.strip == "" && rt.prepend == "" {
+	if rt.strip == "" && rt.prepend == "" && len(x.path.forward) == len(x.path.raw) && &x.path.forward[0] == &x.path.raw[0] {
 		return x.req.target
 	}
-	x.rewritten = rt.appendTarget(x.rewritten[:0], x.req.target)
+	x.rewritten = rt.appendTarget(x.rewritten[:0], x.path.forward, x.req.query())
 	return x.rewritten
 }
 

@@ -123,7 +123,7 @@ func (h *head) parse(raw []byte) (Reason, string) {
 // check judges the parts of a head: the method, the target, and the header
 // block with the empty line that ends it.
 func (h *head) check(method, target, raw []byte) (Reason, string) {
-	if s := string(method); s == "CONNECT" || s == "TRACE" {
+	if equalFold(method, "connect") || equalFold(method, "trace") {
 		return BadMethod, "CONNECT and TRACE are not allowed"
 	}
 	h.method = method

@@ -73,7 +73,6 @@ func TestCheckFailure(t *testing.T) {
 
 	for _, s := range []string{
 		"", "x", "/#", "/a\x00", "/a\x7f", "*", "ftp://a/", "http://b/", "http://a@a/", "http:///", "a:443", "http://a:80/",
-		"/..", "/.", "/../x", "/a/./b", "/a/%2e%2E/b", "/a/.%2e", "/a%2f..%2fb", "/a\\..\\b", "/a%5c..", "/a/..;x=y/b", "/%2e;/x",
 	} {
 		f(target(s), BadRequest)
 	}

@@ -244,14 +244,18 @@ func FuzzJudge(f *testing.F) {
 				t.Fatalf("unexpected location %q", b)
 			}
 		}
-		location(appendSecureLocation(nil, &h, int(random%65535)+1))
-		rt := r.match(&h, false)
+		var p path
+		if p.set(h.path, &PathPolicy{}) != "" {
+			return
+		}
+		location(appendSecureLocation(nil, h.host, p.normal, h.query(), int(random%65535)+1))
+		rt := r.match(&h, p.plain, false)
 		if rt == nil {
 			t.Fatal("the route of everything does not match")
 		}
 		rt.admits(o.client)
 		if rt.redirect != nil {
-			location(rt.appendLocation(nil, &h))
+			location(rt.appendLocation(nil, h.host, p.normal, h.query()))
 			return
 		}
 		if rt.serviceFor(random) == nil {
@@ -260,7 +264,7 @@ func FuzzJudge(f *testing.F) {
 		if o.host = rt.host; o.host == "dst" {
 			o.host = "10.0.0.1:80"
 		}
-		out := appendRequest(nil, &h, &o, rt.appendTarget(nil, h.target), "10.0.0.1:80")
+		out := appendRequest(nil, &h, &o, rt.appendTarget(nil, p.forward, h.query()), "10.0.0.1:80")
 		if r, why := parseText(&again, string(out)); r != 0 {
 			t.Fatalf("what is forwarded is refused: %s: %s: %q", r, why, out)
 		}

@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -88,12 +87,14 @@ func (r *Redirect) build() *redirect {
 // errNoHost is about a redirect to the host of a request that names none.
 var errNoHost = errors.New("l7: the request names no host to redirect to")
 
-// appendLocation appends where a request of rt, which is a redirect, is sent.
-func (rt *route) appendLocation(dst []byte, h *head) ([]byte, error) {
+// appendLocation appends where a request of rt, which is a redirect, is sent:
+// one for the given host, path and query, which begins with "?" unless it is
+// empty.
+func (rt *route) appendLocation(dst, host, path, query []byte) ([]byte, error) {
 	r := rt.redirect
 	dst = append(dst, r.scheme...)
 	if r.host {
-		name, _ := splitHost(h.host)
+		name, _ := splitHost(host)
 		if len(name) == 0 {
 			return nil, errNoHost
 		}
@@ -103,26 +104,25 @@ func (rt *route) appendLocation(dst []byte, h *head) ([]byte, error) {
 	if !r.path {
 		return append(dst, r.after...), nil
 	}
-	path := h.path
 	if string(path) == "*" {
 		path = []byte("/")
 	}
-	if rest := path[min(len(rt.strip), len(path)):]; len(rest) > 0 && rest[0] == '/' {
+	if rest := behind(path, len(rt.strip)); len(rest) > 0 && rest[0] == '/' {
 		dst = append(dst, rest...)
 	} else {
 		dst = append(append(dst, '/'), rest...)
 	}
 	dst = append(dst, r.after...)
-	if i := bytes.IndexByte(h.target, '?'); i >= 0 && r.query {
-		dst = append(dst, h.target[i:]...)
+	if r.query {
+		dst = append(dst, query...)
 	}
 	return dst, nil
 }
 
 // appendSecureLocation appends where a request is sent that should have come by
 // HTTPS: to the same host, and port unless that is 443.
-func appendSecureLocation(dst []byte, h *head, port int) ([]byte, error) {
-	name, _ := splitHost(h.host)
+func appendSecureLocation(dst, host, path, query []byte, port int) ([]byte, error) {
+	name, _ := splitHost(host)
 	if len(name) == 0 {
 		return nil, errNoHost
 	}
@@ -130,10 +130,10 @@ func appendSecureLocation(dst []byte, h *head, port int) ([]byte, error) {
 	if port != 443 {
 		dst = strconv.AppendInt(append(dst, ':'), int64(port), 10)
 	}
-	if string(h.target) == "*" {
+	if string(path) == "*" {
 		return append(dst, '/'), nil
 	}
-	return append(dst, h.target...), nil
+	return append(append(dst, path...), query...), nil
 }
 
 // secureCode returns the status of a redirect to HTTPS: 301 for whom every

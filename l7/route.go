@@ -35,7 +35,8 @@ type Route struct {
 	// "/api", "/api/" and "/api/x" but not "/apix", and "/api/" matches
 	// "/api/" and what is below it.
 	Path string
-	// Methods are those of which the request must have one. Empty means any.
+	// Methods are those of which the request must have one, in any case. Empty
+	// means any.
 	Methods []string
 	// Headers are what the request must have, each of them.
 	Headers []HeaderMatch
@@ -47,6 +48,9 @@ type Route struct {
 	// 0.
 	Redirect Redirect
 
+	// Form is how the path is forwarded; PathAuto means what the server's Config
+	// says.
+	Form PathForm
 	// Strip is removed from the front of the path before the request is
 	// forwarded; what is left begins with "/" again. Path must begin with it.
 	// Empty means that the path is forwarded as it came.
@@ -116,6 +120,7 @@ type route struct {
 	allow    []netip.Prefix
 	deny     []netip.Prefix
 	redirect *redirect
+	form     PathForm
 	strip    string
 	prepend  string
 	host     string
@@ -205,9 +210,14 @@ func (ps *paths) sort() {
 func (rt *route) conditions() int { return len(rt.headers) + min(len(rt.methods), 1) }
 
 func (rt *Route) build(serviceOf func(*Route) *service) *route {
+	path, _ := plainPath(rt.Path)
+	strip, _ := plainPath(rt.Strip)
 	b := &route{
-		name: rt.Host + rt.Path, path: rt.Path, methods: rt.Methods, headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
-		strip: rt.Strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits,
+		name: rt.Host + rt.Path, path: path, form: rt.Form, methods: slices.Clone(rt.Methods), headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
+		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits,
+	}
+	for i := range b.methods {
+		b.methods[i] = strings.ToLower(b.methods[i]) // compared in any case, as some servers do
 	}
 	for i := range b.headers {
 		b.headers[i].Name = strings.ToLower(b.headers[i].Name)
@@ -226,7 +236,9 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 // same reports whether a request that matches rt matches other as well, and no
 // rule says which counts but the order.
 func (rt *Route) same(other Route) bool {
-	return rt.Host == other.Host && rt.Path == other.Path && slices.Equal(rt.Methods, other.Methods) && slices.Equal(rt.Headers, other.Headers)
+	path, _ := plainPath(rt.Path)
+	otherPath, _ := plainPath(other.Path)
+	return rt.Host == other.Host && path == otherPath && slices.Equal(rt.Methods, other.Methods) && slices.Equal(rt.Headers, other.Headers)
 }
 
 func (rt *Route) validate() error {
@@ -244,12 +256,14 @@ func (rt *Route) Check() error {
 			return err
 		}
 	}
+	path, pathOK := plainPath(rt.Path)
+	strip, stripOK := plainPath(rt.Strip)
 	switch {
 	case !strings.HasPrefix(rt.Path, "/"):
 		return errors.New("its path does not begin with /")
-	case strings.ContainsAny(rt.Path, "?# ") || hasDotSegment([]byte(rt.Path)):
+	case !pathOK:
 		return errors.New("no path of a request can begin with its path")
-	case rt.Strip != "" && !hasPathPrefix([]byte(rt.Path), rt.Strip):
+	case rt.Strip != "" && (!stripOK || !hasPathPrefix([]byte(path), strip)):
 		return fmt.Errorf("its path does not begin with what is to be stripped, %q", rt.Strip)
 	case rt.Prepend != "" && (rt.Prepend[0] != '/' || strings.HasSuffix(rt.Prepend, "/") || !isPath(rt.Prepend)):
 		return fmt.Errorf("what is to be prepended, %q, is not a path that begins with / and does not end with one", rt.Prepend)
@@ -288,22 +302,18 @@ func isRouteHost(s string) bool {
 
 // isPath reports whether s can be a part of a target's path.
 func isPath(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '?' || s[i] == '#' {
-			return false
-		}
-	}
-	return !hasDotSegment([]byte(s))
+	_, ok := plainPath(s)
+	return ok && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x7f })
 }
 
 // maxHostLen is the length of the longest name that DNS has. No route is for a
 // longer one.
 const maxHostLen = 255
 
-// match returns the route of a request, or nil if there is none; secure says
-// that its client uses HTTPS. It looks up each suffix of the host and each
+// match returns the route of a request with the given path, in its plain form,
+// or nil if there is none; secure says that its client uses HTTPS. It looks up each suffix of the host and each
 // length that a path can have, however many routes there are.
-func (r *router) match(h *head, secure bool) *route {
+func (r *router) match(h *head, path []byte, secure bool) *route {
 	var buf [maxHostLen + len(":65535")]byte
 	name := hostName(buf[:0], h.host)
 	if len(name) > 0 {
@@ -311,33 +321,33 @@ func (r *router) match(h *head, secure bool) *route {
 		if r.ported {
 			full = appendPort(name, h.host, secure)
 		}
-		if rt := r.matchName(r.exact, name, full, h); rt != nil {
+		if rt := r.matchName(r.exact, name, full, h, path); rt != nil {
 			return rt
 		}
 		for i := 1; i < len(name) && len(r.wildcard) > 0; i++ {
 			if name[i] != '.' {
 				continue
 			}
-			if rt := r.matchName(r.wildcard, name[i:], full[i:], h); rt != nil {
+			if rt := r.matchName(r.wildcard, name[i:], full[i:], h, path); rt != nil {
 				return rt
 			}
 		}
 	}
-	return r.any.match(h)
+	return r.any.match(h, path)
 }
 
 // matchName returns the route of a request by its host, of which full is name
 // with its port, if that can make a difference.
-func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *head) *route {
+func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *head, path []byte) *route {
 	if len(full) > len(name) {
 		if ps := hosts[string(full)]; ps != nil {
-			if rt := ps.match(h); rt != nil {
+			if rt := ps.match(h, path); rt != nil {
 				return rt
 			}
 		}
 	}
 	if ps := hosts[string(name)]; ps != nil {
-		return ps.match(h)
+		return ps.match(h, path)
 	}
 	return nil
 }
@@ -374,8 +384,7 @@ func hostName(dst, host []byte) []byte {
 	return bytes.TrimSuffix(dst, []byte("."))
 }
 
-func (ps *paths) match(h *head) *route {
-	path := h.path
+func (ps *paths) match(h *head, path []byte) *route {
 	if len(path) == 1 && path[0] == '*' {
 		path = []byte("/")
 	}
@@ -394,7 +403,7 @@ func (ps *paths) match(h *head) *route {
 
 // matches reports whether the request meets rt's conditions.
 func (rt *route) matches(h *head) bool {
-	if len(rt.methods) > 0 && !containsBytes(rt.methods, h.method) {
+	if len(rt.methods) > 0 && !slices.ContainsFunc(rt.methods, func(m string) bool { return equalFold(h.method, m) }) {
 		return false
 	}
 	for i := range rt.headers {
@@ -405,24 +414,39 @@ func (rt *route) matches(h *head) bool {
 	return true
 }
 
-func containsBytes(list []string, b []byte) bool {
-	for _, s := range list {
-		if s == string(b) {
+// guarded reports whether the route has conditions, or bounds who may use it,
+// so that backends must read a request's path as sluice does.
+func (rt *route) guarded() bool {
+	return len(rt.methods)+len(rt.headers)+len(rt.allow)+len(rt.deny) > 0
+}
+
+// has reports whether one of the header lines is as m, whose name is in lower
+// case, wants it. Servers that hand headers on as environment variables do not
+// tell "_" from "-" in a name, so neither does this.
+func (h *head) has(m *HeaderMatch) bool {
+	for i := range h.fields {
+		if f := &h.fields[i]; sameName(f.name, m.Name) && (m.Value == "" || string(f.value) == m.Value) {
 			return true
 		}
 	}
 	return false
 }
 
-// has reports whether one of the header lines is as m, whose name is in lower
-// case, wants it.
-func (h *head) has(m *HeaderMatch) bool {
-	for i := range h.fields {
-		if f := &h.fields[i]; equalFold(f.name, m.Name) && (m.Value == "" || string(f.value) == m.Value) {
-			return true
+// sameName reports whether name is s, which is in lower case, in any case and
+// with "_" for "-" or the other way round.
+func sameName(name []byte, s string) bool {
+	if len(name) != len(s) {
+		return false
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != s[i] && !(c == '_' && s[i] == '-' || c == '-' && s[i] == '_') {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // admits reports whether a client may use the route.
@@ -439,18 +463,19 @@ func hasPathPrefix(path []byte, prefix string) bool {
 	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
 }
 
-// appendTarget appends the target to forward for a request of this route.
-func (rt *route) appendTarget(dst, target []byte) []byte {
-	if string(target) == "*" {
-		return append(dst, target...)
+// appendTarget appends the target to forward for a request of this route, of
+// its path and its query, which begins with "?" unless it is empty.
+func (rt *route) appendTarget(dst, path, query []byte) []byte {
+	if string(path) == "*" {
+		return append(dst, path...)
 	}
-	rest := target[len(rt.strip):]
+	rest := behind(path, len(rt.strip))
 	dst = append(dst, rt.prepend...)
 	switch {
 	case len(rest) > 0 && rest[0] == '/':
-	case len(rt.prepend) > 0 && (len(rest) == 0 || rest[0] == '?'):
+	case len(rt.prepend) > 0 && len(rest) == 0:
 	default:
 		dst = append(dst, '/')
 	}
-	return append(dst, rest...)
+	return append(append(dst, rest...), query...)
 }

@@ -29,6 +29,10 @@ type Config struct {
 	// X-Real-IP and X-Request-ID are believed and kept; from others they are
 	// replaced or removed. Empty means that nobody's are.
 	TrustedProxies []netip.Prefix
+	// Paths says how the paths of requests are read, and PathForm in which form
+	// they are forwarded where a route does not say.
+	Paths    PathPolicy
+	PathForm PathForm
 	// Forwarded says the origin of a request in a Forwarded header (RFC 7239),
 	// beside X-Forwarded-*.
 	Forwarded bool

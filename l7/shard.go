@@ -95,7 +95,11 @@ func (sh *shard) release(x *exchange) {
 	if cap(rewritten) > worthKeeping {
 		rewritten = nil
 	}
-	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten}
+	forms := path{mem: x.path.mem[:0]}
+	if cap(forms.mem) > worthKeeping {
+		forms = path{}
+	}
+	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms}
 	if len(sh.free) < freeExchanges {
 		sh.free = append(sh.free, x)
 	}

@@ -24,15 +24,15 @@ func (h *head) parseTarget(target []byte) (Reason, string) {
 			return r, why
 		}
 	}
-	h.path = h.target
+	h.path = h.target // judged by path
 	if i := bytes.IndexByte(h.target, '?'); i >= 0 {
 		h.path = h.target[:i]
 	}
-	if hasDotSegment(h.path) {
-		return BadRequest, "the path has a dot segment"
-	}
 	return 0, ""
 }
+
+// query returns the target's query with its "?", or nothing.
+func (h *head) query() []byte { return h.target[len(h.path):] }
 
 // parseAbsolute takes the target out of its absolute form, whose authority
 // must be what Host says.
@@ -109,41 +109,6 @@ func splitHost(b []byte) (name, port []byte) {
 		return b[:i], b[i+1:]
 	}
 	return b, nil
-}
-
-// hasDotSegment reports whether some program could read "." or ".." as a
-// segment of path, also one that decodes %2e, %2f and %5c first, takes a
-// backslash for a slash, or cuts a segment at ";".
-//
-// Such a path could leave the prefix that it was routed by once the backend
-// resolves it. No client sends one: they resolve dot segments themselves
-// (RFC 3986 5.2.4), and sluice forwards paths as they come.
-func hasDotSegment(path []byte) bool {
-	if bytes.IndexByte(path, '.') < 0 && bytes.IndexByte(path, '%') < 0 {
-		return false
-	}
-	dots, start := 0, true // dots counts those since the segment began, while there is nothing else
-	for i := 0; i < len(path); {
-		c, n := unescape(path[i:])
-		i += n
-		switch {
-		case c == '/' || c == '\\':
-			if start && dots > 0 {
-				return true
-			}
-			dots, start = 0, true
-		case c == ';':
-			if start && dots > 0 {
-				return true
-			}
-			start = false
-		case c == '.' && start && dots < 2:
-			dots++
-		default:
-			start = false
-		}
-	}
-	return start && dots > 0
 }
 
 // unescape returns the first byte that b stands for and its length in b.

@@ -21,6 +21,8 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		TrustedProxies:  prefixes(c.TrustedProxies),
 		Forwarded:       l.Forwarded,
 		TraceShare:      l.TraceSample / 100,
+		Paths:           pathPolicy(l.Paths),
+		PathForm:        pathForm(l.Paths.Form),
 		RequireHTTPS:    l.HTTPSRedirect != 0,
 		HTTPSPort:       l.HTTPSRedirect,
 		HSTS:            l.HSTS,
@@ -70,6 +72,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 			Host: r.Host, Path: r.Path, Methods: r.Methods,
 			Allow: prefixes(r.Allow), Deny: prefixes(r.Deny),
 			Redirect: l7.Redirect{Code: r.Redirect.Code, To: r.Redirect.To},
+			Form:     pathForm(r.Form),
 			Strip:    r.Strip, Prepend: r.Prepend, ForwardHost: r.RewriteHost,
 			Waits: l7Waits(r.Waits, r.HTTPWaits),
 		}
@@ -85,6 +88,16 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 		routes = append(routes, route)
 	}
 	return routes
+}
+
+// pathPolicy says how a listener reads paths.
+func pathPolicy(p config.Paths) l7.PathPolicy {
+	rule := map[string]l7.PathRule{"keep": l7.PathKeep, "decode": l7.PathDecode, "reject": l7.PathReject}
+	return l7.PathPolicy{EncodedSlash: rule[p.EncodedSlash], Backslash: rule[p.Backslash], Semicolon: rule[p.Semicolon], AllowNUL: p.NUL == "keep"}
+}
+
+func pathForm(s string) l7.PathForm {
+	return map[string]l7.PathForm{"normalized": l7.PathNormalized, "raw": l7.PathRaw}[s]
 }
 
 // policyConfig says how the requests for a service are kept together and

@@ -107,6 +107,9 @@ func TestParseFailure(t *testing.T) {
 	route("/api=web,strip=/x", "is not a prefix of the path")
 	route("/apix=web,strip=/api", "is not a prefix of the path")
 	route("/a/../b=web", "dot segment")
+	route("/a%zz=web", "percent-encoding")
+	route("/=web,path=x", "not a path")
+	route("/=web,forward-path=x", "neither normalized nor raw")
 	route("ex*mple/=web", "is not a host name")
 	route("/a?b=web", "is not a path")
 	for _, host := range []string{"*", "*.", "**.a", "*.a.*", "a."} {

@@ -19,11 +19,12 @@ type HTTP struct {
 	HTTPSRedirect int           // port of the HTTPS listener that other clients are sent to; 0: none are
 	HSTS          time.Duration // 0: not said
 	Forwarded     bool          // say Forwarded to backends, beside X-Forwarded-*
-	TraceSample   float64       // percent of the traces begun here that are sampled; 0: none are begun
+	Paths         Paths
+	TraceSample   float64 // percent of the traces begun here that are sampled; 0: none are begun
 }
 
 func (h *HTTP) keys() []string {
-	return []string{"rate", "rate-burst", "rate-key", "max-body", "https-redirect", "hsts", "forwarded", "trace-sample"}
+	return append([]string{"rate", "rate-burst", "rate-key", "max-body", "https-redirect", "hsts", "forwarded", "trace-sample"}, h.Paths.keys()...)
 }
 
 func (h *HTTP) set(key, value string) (err error) {
@@ -61,6 +62,8 @@ func (h *HTTP) set(key, value string) (err error) {
 		h.Forwarded, err = boolean(key, value)
 	case "trace-sample":
 		h.TraceSample, err = percentage(key, value)
+	default:
+		err = h.Paths.set(key, value)
 	}
 	return err
 }
@@ -90,7 +93,7 @@ func (h *HTTP) pairs() []pair {
 	if h.Forwarded {
 		pairs = append(pairs, pair{"forwarded", "true"})
 	}
-	return append(pairs, pair{"trace-sample", number(h.TraceSample)})
+	return append(append(pairs, pair{"trace-sample", number(h.TraceSample)}), h.Paths.pairs()...)
 }
 
 // RouteOptions say which requests a route is for, beside host and path, and
@@ -100,6 +103,7 @@ type RouteOptions struct {
 	Headers     []HeaderMatch
 	Allow, Deny []CIDR // of clients; no Allow: any
 	Prepend     string // put in front of the path, after Strip; empty: nothing
+	Form        string // normalized or raw: how the path is forwarded; empty: as the listener says
 	RewriteHost string // Host that backends see, dst for their own address; empty: the client's
 	Redirect    Redirect
 	Canary      Canary
@@ -125,7 +129,7 @@ type Canary struct {
 }
 
 func (o *RouteOptions) keys() []string {
-	return []string{"method", "header", "allow", "deny", "prepend", "rewrite-host", "redirect", "canary"}
+	return []string{"method", "header", "allow", "deny", "forward-path", "prepend", "rewrite-host", "redirect", "canary"}
 }
 
 func (o *RouteOptions) lists(key string) bool {
@@ -157,6 +161,11 @@ func (o *RouteOptions) set(key, value string) (err error) {
 		return network(&o.Allow)
 	case "deny":
 		return network(&o.Deny)
+	case "forward-path":
+		if !slices.Contains(pathForms(), value) {
+			return fmt.Errorf("%s=%q is neither normalized nor raw", key, value)
+		}
+		o.Form = value
 	case "prepend":
 		o.Prepend = value
 	case "rewrite-host":
@@ -220,7 +229,7 @@ func (o *RouteOptions) pairs() []pair {
 	for _, n := range o.Deny {
 		pairs = append(pairs, pair{"deny", n.String()})
 	}
-	pairs = append(pairs, pair{"prepend", o.Prepend}, pair{"rewrite-host", o.RewriteHost})
+	pairs = append(pairs, pair{"forward-path", o.Form}, pair{"prepend", o.Prepend}, pair{"rewrite-host", o.RewriteHost})
 	if o.Redirect.Code != 0 {
 		pairs = append(pairs, pair{"redirect", fmt.Sprintf("%d:%s", o.Redirect.Code, o.Redirect.To)})
 	}

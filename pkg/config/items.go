@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,7 +265,10 @@ func (r *Route) set(key, value string) error {
 	switch key {
 	case "host":
 		r.Host = strings.ToLower(value)
-	case "path":
+	case "path": // of a line it is how the path is forwarded
+		if slices.Contains(pathForms(), value) {
+			return r.RouteOptions.set("forward-path", value)
+		}
 		r.Path = value
 	case "service":
 		r.Service = value
@@ -296,9 +300,12 @@ func (r *Route) check() error {
 	if !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t?#") {
 		return fmt.Errorf("path %q is not a path that begins with /", r.Path)
 	}
+	if _, err := url.PathUnescape(r.Path); err != nil {
+		return fmt.Errorf("path %q has a %% that begins no percent-encoding", r.Path)
+	}
 	for _, segment := range strings.Split(r.Path, "/") {
 		if segment == "." || segment == ".." {
-			return fmt.Errorf("path %q has a dot segment, which no request may have", r.Path)
+			return fmt.Errorf("path %q has a dot segment, which are resolved before a route is looked for", r.Path)
 		}
 	}
 	if rest, ok := strings.CutPrefix(r.Path, r.Strip); !ok || r.Strip != "" && rest != "" && rest[0] != '/' && !strings.HasSuffix(r.Strip, "/") {
