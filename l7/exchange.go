@@ -83,6 +83,7 @@ type exchange struct {
 	reason        Reason
 	detail        string
 	retryAfter    time.Duration // with an answer of ours
+	noted         noted         // what the access log has of it by choice
 	err           error
 }
 

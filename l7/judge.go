@@ -77,12 +77,7 @@ func (h *head) value(name string) []byte {
 	if name == "" {
 		return nil
 	}
-	for i := range h.fields {
-		if f := &h.fields[i]; equalFold(f.name, name) {
-			return f.value
-		}
-	}
-	return nil
+	return valueOf(h.fields, name)
 }
 
 // tooLarge reports whether a body of n bytes is more than may be.

@@ -199,6 +199,7 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	if b := x.lastBackend(); b != nil {
 		r.Backend = b.Addr()
 	}
+	x.noteFields(r)
 	s.cfg.AccessLog.Add(r)
 }
 

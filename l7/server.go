@@ -98,6 +98,8 @@ type Config struct {
 	// AccessLog takes a record of every request when it has ended. Nil means
 	// that nobody does.
 	AccessLog *accesslog.Log
+	// LogFields are what such a record has beside what all have.
+	LogFields []LogField
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the counters of the services. It must not be nil.

@@ -91,7 +91,7 @@ func (sh *shard) release(x *exchange) {
 	}
 	x.req.reset()
 	x.resp.reset()
-	req, resp, rewritten := x.req, x.resp, x.rewritten
+	req, resp, rewritten, noted := x.req, x.resp, x.rewritten, x.noted.reset()
 	if cap(rewritten) > worthKeeping {
 		rewritten = nil
 	}
@@ -99,7 +99,7 @@ func (sh *shard) release(x *exchange) {
 	if cap(forms.mem) > worthKeeping {
 		forms = path{}
 	}
-	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms}
+	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms, noted: noted}
 	if len(sh.free) < freeExchanges {
 		sh.free = append(sh.free, x)
 	}

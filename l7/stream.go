@@ -180,6 +180,7 @@ func (x *exchange) respond(rest []byte) bool {
 	x.answering()
 	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
 	b = x.appendOwn(b)
+	x.noteResponse()
 	clear(x.resp.fields) // they alias what is overwritten next
 	x.resp.fields = x.resp.fields[:0]
 	data, n, err := x.out.decode(rest)

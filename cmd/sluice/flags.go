@@ -184,6 +184,7 @@ func (r *reader) define() {
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.BoolVar(&c.AccessLog, "access-log", c.AccessLog, "log every HTTP request and every TCP connection when it has ended. Nobody waits for it: what the output does not take in time is dropped and counted")
+	f.StringVar((*string)(&c.AccessLogFields), "access-log-fields", string(c.AccessLogFields), "with --access-log, what the lines of requests have too, separated by commas: query, user-agent, referer, and request:NAME or response:NAME for any other header")
 	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")

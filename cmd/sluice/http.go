@@ -36,6 +36,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		FINTimeout:      orNever(c.L7FINTimeout),
 		Loops:           loops,
 		AccessLog:       access,
+		LogFields:       logFields(c),
 		Logger:          logger,
 		Metrics:         set,
 	}
@@ -126,6 +127,15 @@ func cookieConfig(c config.Cookie) l7.Cookie {
 		Path: c.Path, Domain: c.Domain, SameSite: sameSite, MaxAge: c.MaxAge, Scripts: c.Scripts,
 		Always: c.Secure == "true" || c.Secure != "false" && sameSite == "None", Never: c.Secure == "false",
 	}
+}
+
+// logFields returns what the lines of requests have by choice.
+func logFields(c *config.Config) (all []l7.LogField) {
+	fields, _ := c.AccessLogFields.Parse() // Validate saw to it
+	for _, f := range fields {
+		all = append(all, l7.LogField{Key: f.Key, Of: l7.LogOf(f.Of), Name: f.Name})
+	}
+	return all
 }
 
 func prefixes(networks []config.CIDR) (all []netip.Prefix) {

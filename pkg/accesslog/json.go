@@ -53,6 +53,9 @@ func (s *slot) appendJSON(dst []byte) []byte {
 	}
 	dst = appendText(dst, "request_id", r.RequestID)
 	dst = appendText(dst, "trace_id", r.TraceID)
+	for i := range r.Fields {
+		dst = appendText(dst, r.Fields[i].Key, r.Fields[i].Value)
+	}
 	return append(dst, "}\n"...)
 }
 

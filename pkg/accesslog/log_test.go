@@ -68,7 +68,8 @@ func TestLines(t *testing.T) {
 	r := Record{
 		Message: "request", Listener: "l7", Time: time.Unix(1000, 0).UTC(), Client: netip.MustParseAddrPort("192.0.2.1:4711"), For: netip.MustParseAddr("2001:db8::1"),
 		Method: []byte("GET"), Host: []byte("a.test"), Path: path, Status: 502, RequestID: []byte("id-1"), TraceID: []byte("abc"),
-		In: 1, Out: 2, Duration: 5, Wait: 1, Connect: 2, Response: 3,
+		Fields: []Field{{"query", path}, {"referer", nil}, {"user_agent", []byte("a\"\x00\xff")}},
+		In:     1, Out: 2, Duration: 5, Wait: 1, Connect: 2, Response: 3,
 		Service: "web", Backend: "192.0.2.9:80", Strategy: "p2c", Retries: 2, Reason: "backend_reset", Err: errors.New("broken"),
 	}
 	l.Add(&r)
@@ -80,7 +81,7 @@ func TestLines(t *testing.T) {
 	want := []map[string]any{
 		{
 			"time": "1970-01-01T00:16:40Z", "level": "WARN", "msg": "request", "listener": "l7", "client": "192.0.2.1:4711", "for": "2001:db8::1",
-			"method": "GET", "host": "a.test", "path": "/a/b", "status": 502.0, "request_id": "id-1", "trace_id": "abc",
+			"method": "GET", "host": "a.test", "path": "/a/b", "status": 502.0, "request_id": "id-1", "trace_id": "abc", "query": "/a/b", "user_agent": "a\"\x00\ufffd",
 			"in": 1.0, "out": 2.0, "duration": "5ns", "wait": "1ns", "connect": "2ns", "response": "3ns",
 			"service": "web", "backend": "192.0.2.9:80", "strategy": "p2c", "retries": 2.0, "reason": "backend_reset", "err": "broken",
 		},
@@ -102,6 +103,7 @@ func FuzzJSON(f *testing.F) {
 			Message: msg, Listener: "l7", Time: time.Unix(n%1e9, d%1e9).UTC(), Method: []byte(method), Host: []byte(host), Path: []byte(path),
 			Status: status, RequestID: []byte(id), TraceID: []byte(id), In: n, Out: -n, Duration: time.Duration(d), Wait: time.Duration(d / 2), Connect: 1,
 			Service: msg, Backend: host, Strategy: path, Retries: status, Reason: id, Failed: failed,
+			Fields: []Field{{"request.x-y", []byte(path)}, {"query", []byte(host)}},
 		}
 		r.Client, _ = netip.ParseAddrPort(client)
 		r.For = r.Client.Addr()

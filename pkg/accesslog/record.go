@@ -9,7 +9,7 @@ import (
 // Record is what became of a request or of a connection. What is empty or 0 is
 // left out of its line, but for Status of a request.
 //
-// The byte slices may be used again after Add; of each, maxText bytes are kept.
+// The slices may be used again after Add; of each, maxText bytes are kept.
 type Record struct {
 	Message  string    // such as "request"
 	Listener string    // l4 or l7
@@ -24,6 +24,7 @@ type Record struct {
 	Status    int
 	RequestID []byte
 	TraceID   []byte
+	Fields    []Field // more of it, in the order of the line
 
 	In, Out int64 // body bytes of a request, all of a connection
 
@@ -45,6 +46,13 @@ type Record struct {
 	Err    error
 }
 
+// Field is a text that a line has by choice, and its key, which needs no
+// escaping. Neither may be longer than a header.
+type Field struct {
+	Key   string
+	Value []byte
+}
+
 func (r *Record) failed() bool { return r.Failed || r.Status >= 500 }
 
 // maxText is how many bytes of a text are kept.
@@ -52,8 +60,9 @@ const maxText = 1 << 10
 
 // slot holds a record in the queue, and the memory for its texts.
 type slot struct {
-	r    Record
-	text []byte
+	r      Record
+	text   []byte
+	fields []Field
 }
 
 // set makes s hold a copy of r.
@@ -65,9 +74,20 @@ func (s *slot) set(r *Record) {
 		*t = (*t)[:min(len(*t), maxText)]
 		s.text = append(s.text, *t...)
 	}
+	s.fields = append(s.fields[:0], r.Fields...)
+	s.r.Fields = s.fields
+	for i := range s.fields {
+		f := &s.fields[i]
+		f.Value = f.Value[:min(len(f.Value), maxText)]
+		s.text = append(s.text, f.Value...)
+	}
 	rest := s.text
 	for _, t := range texts {
 		*t, rest = rest[:len(*t)], rest[len(*t):]
+	}
+	for i := range s.fields {
+		f := &s.fields[i]
+		f.Value, rest = rest[:len(f.Value)], rest[len(f.Value):]
 	}
 }
 
@@ -116,6 +136,9 @@ func (s *slot) record() slog.Record {
 	}
 	text("request_id", string(r.RequestID))
 	text("trace_id", string(r.TraceID))
+	for i := range r.Fields {
+		text(r.Fields[i].Key, string(r.Fields[i].Value))
+	}
 	line.AddAttrs(attrs...)
 	return line
 }

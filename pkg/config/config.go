@@ -137,6 +137,8 @@ type Config struct {
 	// AccessLogSample lets one in so many requests and connections into the
 	// access log, beside all that failed.
 	AccessLogSample int `yaml:"access-log-sample"`
+	// AccessLogFields are what the lines of requests have beside what all have.
+	AccessLogFields LogFields `yaml:"access-log-fields"`
 }
 
 // Default returns the configuration that an empty command line means.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,4 +102,26 @@ func TestCheckKeys(t *testing.T) {
 	wantRefused(t, ParseService, "web,check=http:/%zz", "cannot be asked for")
 	wantRefused(t, ParseService, "web,check=http://:8008/primary", "no host and no port")
 	wantRefused(t, ParseService, "web,check=none,check-port=1", "no options")
+}
+
+func TestLogFields(t *testing.T) {
+	t.Parallel()
+	all, err := LogFields("query, user-agent,referer,request:X-A,response:Content-Type").Parse()
+	want := []LogField{
+		{"query", "query", ""}, {"user_agent", "request", "user-agent"}, {"referer", "request", "referer"},
+		{"request.x-a", "request", "x-a"}, {"response.content-type", "response", "content-type"},
+	}
+	if err != nil || !slices.Equal(all, want) {
+		t.Errorf("unexpected fields; got %v, %v; want %v", all, err, want)
+	}
+	for _, bad := range []string{"cookie", "request", "request:", "request:a b", "query:x", "query,query", strings.Repeat("request:x,", 2)} {
+		if got, err := LogFields(bad).Parse(); err == nil {
+			t.Errorf("unexpected success of %q: %v", bad, got)
+		}
+	}
+	c := Default()
+	c.Demo, c.AccessLogFields = true, "query"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "--access-log-fields") {
+		t.Errorf("unexpected problems without a log: %v", err)
+	}
 }

@@ -335,6 +335,11 @@ func (v *validation) plane() {
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}
+	if _, err := c.AccessLogFields.Parse(); err != nil {
+		v.add("access-log-fields", "%v", err)
+	} else if c.AccessLogFields != "" && !c.AccessLog {
+		v.add("access-log-fields", "%q has no effect without --access-log", string(c.AccessLogFields))
+	}
 	if c.AccessLogSample < 1 {
 		v.add("access-log-sample", "%d is below 1", c.AccessLogSample)
 	}

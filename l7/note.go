@@ -1,0 +1,103 @@
+package l7
+
+import (
+	"bytes"
+
+	"sluice/pkg/accesslog"
+)
+
+// LogField is what the access log has of requests by choice.
+type LogField struct {
+	// Key is that of the line.
+	Key string
+	Of  LogOf
+	// Name is that of the header, in lower case.
+	Name string
+}
+
+// LogOf is a part of an exchange: LogQuery, LogRequest or LogResponse.
+type LogOf string
+
+// Of the target its query, and of the two heads a header: of several lines the
+// first one.
+const (
+	LogQuery    LogOf = "query"
+	LogRequest  LogOf = "request"
+	LogResponse LogOf = "response"
+)
+
+// noted is what the access log has of a response whose head is gone, and memory
+// for a record. Its zero value is ready.
+type noted struct {
+	text   []byte
+	ends   []int // in text, of each LogResponse that was noted
+	fields []accesslog.Field
+}
+
+// reset empties n but keeps its memory.
+func (n noted) reset() noted {
+	const worthKeeping = 4 << 10
+	if cap(n.text) > worthKeeping {
+		n.text = nil
+	}
+	clear(n.fields)
+	return noted{text: n.text[:0], ends: n.ends[:0], fields: n.fields[:0]}
+}
+
+// noteResponse keeps what the access log has of the response's head, while it
+// is there.
+func (x *exchange) noteResponse() {
+	s := x.sh.s
+	if s.cfg.AccessLog == nil || len(s.cfg.LogFields) == 0 {
+		return
+	}
+	n := &x.noted
+	n.text, n.ends = n.text[:0], n.ends[:0]
+	for i := range s.cfg.LogFields {
+		if f := &s.cfg.LogFields[i]; f.Of == LogResponse {
+			n.text = append(n.text, valueOf(x.resp.fields, f.Name)...)
+			n.ends = append(n.ends, len(n.text))
+		}
+	}
+}
+
+// noteFields adds to r what it has by choice.
+func (x *exchange) noteFields(r *accesslog.Record) {
+	chosen := x.sh.s.cfg.LogFields
+	if len(chosen) == 0 {
+		return
+	}
+	n := &x.noted
+	responses, from := 0, 0
+	for i := range chosen {
+		f := &chosen[i]
+		var value []byte
+		switch f.Of {
+		case LogQuery:
+			_, value, _ = bytes.Cut(x.req.target, []byte("?"))
+		case LogRequest:
+			value = valueOf(x.req.fields, f.Name)
+		case LogResponse:
+			if responses < len(n.ends) {
+				value = n.text[from:n.ends[responses]]
+				from = n.ends[responses]
+				responses++
+			}
+		}
+		if len(value) > 0 {
+			n.fields = append(n.fields, accesslog.Field{Key: f.Key, Value: value})
+		}
+	}
+	r.Fields = n.fields
+}
+
+// valueOf returns the value of the first field of that name, which is in lower
+// case, or nil.
+func valueOf(fields []field, name string) []byte {
+	for i := range fields {
+		if f := &fields[i]; equalFold(f.name, name) {
+			return f.value
+		}
+	}
+	return nil
+}
