@@ -33,6 +33,8 @@ type PolicyConfig struct {
 	// QueueTimeout is how long a request may wait for a backend with a slot
 	// free, see backend.Pool.Limit. 0 means 5 s.
 	QueueTimeout time.Duration
+	// EarlyHints goes before that of the listener.
+	EarlyHints Toggle
 	// Waits are what the service sets of the listener's limits.
 	Waits Waits
 	// Breaker describes a circuit breaker that each backend gets. Nil means
@@ -53,6 +55,7 @@ type Policy struct {
 	breakers    *breakers          // nil without any
 	queue       time.Duration
 	waits       Waits
+	hints       Toggle
 }
 
 const (
@@ -70,7 +73,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
 		return nil, errors.New("a bound on requests is below 0")
 	}
-	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits}, cfg.Pool.Service()
+	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints}, cfg.Pool.Service()
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}

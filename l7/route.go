@@ -74,6 +74,8 @@ type Route struct {
 	Policy *Policy
 	// Canary leads a part of the requests to another service.
 	Canary Canary
+	// EarlyHints goes before that of the service and of the listener.
+	EarlyHints Toggle
 	// Waits are what the route sets of the limits of its service, and of the
 	// canary's.
 	Waits Waits
@@ -127,6 +129,7 @@ type route struct {
 	service  *service
 	canary   canary
 	waits    Waits
+	hints    Toggle
 }
 
 // newRouter builds a router, with the services that serviceOf makes of the
@@ -214,7 +217,7 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	strip, _ := plainPath(rt.Strip)
 	b := &route{
 		name: rt.Host + rt.Path, path: path, form: rt.Form, methods: slices.Clone(rt.Methods), headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
-		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits,
+		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits, hints: rt.EarlyHints,
 	}
 	for i := range b.methods {
 		b.methods[i] = strings.ToLower(b.methods[i]) // compared in any case, as some servers do

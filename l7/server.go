@@ -98,6 +98,9 @@ type Config struct {
 	// AccessLog takes a record of every request when it has ended. Nil means
 	// that nobody does.
 	AccessLog *accesslog.Log
+	// EarlyHints says whether 103 and other interim responses of backends are
+	// passed on, where neither route nor service says.
+	EarlyHints Toggle
 	// LogFields are what such a record has beside what all have.
 	LogFields []LogField
 	// Logger takes what an operator should know. It must not be nil.

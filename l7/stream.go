@@ -138,9 +138,10 @@ func (x *exchange) receiveResponse(p []byte) bool {
 }
 
 // passInterim passes a 1xx response on, but for a 100, which is sluice's own
-// affair. HTTP/1.0 knows none.
+// affair. HTTP/1.0 knows none, and some clients of HTTP/1.1 take it for the
+// response.
 func (x *exchange) passInterim() bool {
-	if x.resp.status == 100 || x.req.http10 {
+	if x.resp.status == 100 || x.req.http10 || !x.passesHints() {
 		return true
 	}
 	return x.interim(appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp))

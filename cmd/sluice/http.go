@@ -35,6 +35,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		IdleTimeout:     c.L7IdleTimeout,
 		FINTimeout:      orNever(c.L7FINTimeout),
 		Loops:           loops,
+		EarlyHints:      toggle(l.EarlyHints),
 		AccessLog:       access,
 		LogFields:       logFields(c),
 		Logger:          logger,
@@ -75,7 +76,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 			Redirect: l7.Redirect{Code: r.Redirect.Code, To: r.Redirect.To},
 			Form:     pathForm(r.Form),
 			Strip:    r.Strip, Prepend: r.Prepend, ForwardHost: r.RewriteHost,
-			Waits: l7Waits(r.Waits, r.HTTPWaits),
+			EarlyHints: toggle(r.EarlyHints), Waits: l7Waits(r.Waits, r.HTTPWaits),
 		}
 		for _, h := range r.Headers {
 			route.Headers = append(route.Headers, l7.HeaderMatch{Name: h.Name, Value: h.Value})
@@ -104,7 +105,7 @@ func pathForm(s string) l7.PathForm {
 // policyConfig says how the requests for a service are kept together and
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
-	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, Waits: l7Waits(s.Waits, s.HTTPWaits), Logger: logger, Metrics: set}
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), Logger: logger, Metrics: set}
 	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret)), Cookie: cookieConfig(s.Cookie)}
 	switch s.Sticky.By {
 	case "client":
@@ -127,6 +128,16 @@ func cookieConfig(c config.Cookie) l7.Cookie {
 		Path: c.Path, Domain: c.Domain, SameSite: sameSite, MaxAge: c.MaxAge, Scripts: c.Scripts,
 		Always: c.Secure == "true" || c.Secure != "false" && sameSite == "None", Never: c.Secure == "false",
 	}
+}
+
+func toggle(b *bool) l7.Toggle {
+	switch {
+	case b == nil:
+		return l7.Inherit
+	case *b:
+		return l7.On
+	}
+	return l7.Off
 }
 
 // logFields returns what the lines of requests have by choice.

@@ -63,6 +63,7 @@ func httpKeys() []key {
 		{"https-redirect=true|PORT", "clients that do not use HTTPS are sent there"},
 		{"hsts=TIME", "for how long those that do are told to, such as 8760h"},
 		{"forwarded=true", "say Forwarded (RFC 7239) to backends, beside X-Forwarded-*"},
+		{"early-hints=false", "103 and other interim responses of backends are kept from clients; from those of HTTP/1.0 they always are"},
 		{"trace-sample=PERCENT", "of the requests without a traceparent, how many begin a trace that is sampled (default: none is begun)"},
 	}
 }

@@ -20,7 +20,7 @@ func headLimitKeys() []key {
 
 // routeLimitKeys are those of --route about time and retries.
 func routeLimitKeys() []key {
-	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}}
+	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}, {"early-hints=true|false", "the same"}}
 }
 
 // cookieKeys are those of --service about the cookie of sticky=cookie.
@@ -38,7 +38,7 @@ func cookieKeys() []key {
 func serviceLimitKeys() []key {
 	return []key{
 		{"connect-timeout=TIME, retries=N", "instead of those of the listener and of the flags"},
-		{"response-timeout=TIME, body-timeout=TIME", "the same, for HTTP requests"},
+		{"response-timeout=TIME, body-timeout=TIME, early-hints=true|false", "the same, for HTTP requests"},
 		{"idle-timeout=TIME, fin-timeout=TIME", "the same, for TCP connections"},
 	}
 }

@@ -20,11 +20,12 @@ type HTTP struct {
 	HSTS          time.Duration // 0: not said
 	Forwarded     bool          // say Forwarded to backends, beside X-Forwarded-*
 	Paths         Paths
+	EarlyHints    *bool   // pass 103 and other interim responses on; nil: yes
 	TraceSample   float64 // percent of the traces begun here that are sampled; 0: none are begun
 }
 
 func (h *HTTP) keys() []string {
-	return append([]string{"rate", "rate-burst", "rate-key", "max-body", "https-redirect", "hsts", "forwarded", "trace-sample"}, h.Paths.keys()...)
+	return append([]string{"rate", "rate-burst", "rate-key", "max-body", "https-redirect", "hsts", "forwarded", "trace-sample", "early-hints"}, h.Paths.keys()...)
 }
 
 func (h *HTTP) set(key, value string) (err error) {
@@ -62,6 +63,8 @@ func (h *HTTP) set(key, value string) (err error) {
 		h.Forwarded, err = boolean(key, value)
 	case "trace-sample":
 		h.TraceSample, err = percentage(key, value)
+	case "early-hints":
+		h.EarlyHints, err = toggle(key, value)
 	default:
 		err = h.Paths.set(key, value)
 	}
@@ -93,7 +96,7 @@ func (h *HTTP) pairs() []pair {
 	if h.Forwarded {
 		pairs = append(pairs, pair{"forwarded", "true"})
 	}
-	return append(append(pairs, pair{"trace-sample", number(h.TraceSample)}), h.Paths.pairs()...)
+	return append(append(pairs, pair{"trace-sample", number(h.TraceSample)}, pair{"early-hints", optional(h.EarlyHints)}), h.Paths.pairs()...)
 }
 
 // RouteOptions say which requests a route is for, beside host and path, and
@@ -107,6 +110,7 @@ type RouteOptions struct {
 	RewriteHost string // Host that backends see, dst for their own address; empty: the client's
 	Redirect    Redirect
 	Canary      Canary
+	EarlyHints  *bool // nil: as the service or the listener says
 }
 
 // HeaderMatch is a header that a request must have.
@@ -129,7 +133,7 @@ type Canary struct {
 }
 
 func (o *RouteOptions) keys() []string {
-	return []string{"method", "header", "allow", "deny", "forward-path", "prepend", "rewrite-host", "redirect", "canary"}
+	return []string{"method", "header", "allow", "deny", "forward-path", "prepend", "rewrite-host", "redirect", "canary", "early-hints"}
 }
 
 func (o *RouteOptions) lists(key string) bool {
@@ -176,6 +180,9 @@ func (o *RouteOptions) set(key, value string) (err error) {
 			return fmt.Errorf("redirect=%q is not CODE:URL, such as 301:https://www.example.com$path", value)
 		}
 		o.Redirect.To = to
+	case "early-hints":
+		o.EarlyHints, err = toggle(key, value)
+		return err
 	case "canary":
 		name, share, _ := strings.Cut(value, ":")
 		o.Canary.Service = name
@@ -236,6 +243,7 @@ func (o *RouteOptions) pairs() []pair {
 	if o.Canary.Service != "" {
 		pairs = append(pairs, pair{"canary", o.Canary.Service + ":" + strconv.FormatFloat(o.Canary.Percent, 'g', -1, 64)})
 	}
+	pairs = append(pairs, pair{"early-hints", optional(o.EarlyHints)})
 	return pairs
 }
 
@@ -250,6 +258,7 @@ type Requests struct {
 	MaxRequests int  // in flight; 0: no limit
 	Adaptive    bool // the limit follows what the service can take
 	Breaker     Breaker
+	EarlyHints  *bool // nil: as the listener says
 }
 
 // Sticky says what keeps the requests of a client together.
@@ -265,7 +274,7 @@ type Breaker struct {
 }
 
 func (r *Requests) keys() []string {
-	return append([]string{"sticky", "max-requests", "concurrency", "breaker"}, r.Cookie.keys()...)
+	return append([]string{"sticky", "max-requests", "concurrency", "breaker", "early-hints"}, r.Cookie.keys()...)
 }
 
 func (r *Requests) set(key, value string) (err error) {
@@ -296,6 +305,8 @@ func (r *Requests) set(key, value string) (err error) {
 		if err != nil || r.Breaker.Percent == 0 || long && r.Breaker.OpenTime == 0 {
 			return fmt.Errorf("breaker=%q is not PERCENT or PERCENT:DURATION, such as 50:5s", value)
 		}
+	case "early-hints":
+		r.EarlyHints, err = toggle(key, value)
 	default:
 		err = r.Cookie.set(key, value)
 	}
@@ -322,6 +333,7 @@ func (r *Requests) pairs() []pair {
 		}
 		pairs = append(pairs, pair{"breaker", value})
 	}
+	pairs = append(pairs, pair{"early-hints", optional(r.EarlyHints)})
 	return pairs
 }
 

@@ -125,3 +125,11 @@ func TestLogFields(t *testing.T) {
 		t.Errorf("unexpected problems without a log: %v", err)
 	}
 }
+
+func TestEarlyHints(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseL7, ":1,early-hints=false")
+	wantTrip(t, ParseRoute, "/=web,early-hints=true")
+	wantTrip(t, ParseService, "web,early-hints=false")
+	wantRefused(t, ParseRoute, "/=web,early-hints=maybe", "neither true nor false")
+}

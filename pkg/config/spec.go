@@ -183,6 +183,15 @@ func boolean(key, value string) (bool, error) {
 	return b, nil
 }
 
+// toggle reads a boolean that something may leave to others.
+func toggle(key, value string) (*bool, error) {
+	b, err := boolean(key, value)
+	if err != nil {
+		return nil, err
+	}
+	return &b, nil
+}
+
 // serviceName checks the name of a service, which becomes a metric label.
 func serviceName(s string) error {
 	if s == "" {
