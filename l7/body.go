@@ -52,9 +52,15 @@ type body struct {
 	line     int   // bytes of the current line
 	digits   int   // of the current size
 	state    bodyState
-	padded   bool   // spaces may follow a size, as old servers send them
-	trailer  []byte // the lines of the trailer section that have come
-	lineFrom int    // where in trailer the current one begins
+	padded   bool    // spaces may follow a size, as old servers send them
+	own      settler // of whom some fields must not trail; nil: none
+	trailer  []byte  // the lines of the trailer section that have come
+	lineFrom int     // where in trailer the current one begins
+}
+
+// settler knows fields of which sluice alone decides what there is of them.
+type settler interface {
+	settles(name []byte) bool
 }
 
 // newBody returns the parser of a body framed by length.
@@ -262,12 +268,12 @@ func (b *body) decode(p []byte) (data []byte, n int, err error) {
 
 // appendTrailer appends the fields of a trailer section that may be passed on,
 // without the empty line that ends it.
-func appendTrailer(dst, trailer []byte) []byte {
+func appendTrailer(dst, trailer []byte, own settler) []byte {
 	for len(trailer) > 0 {
 		n := bytes.IndexByte(trailer, '\n')
 		line := trailer[:n-1]
 		trailer = trailer[n+1:]
-		if f, ok := parseField(line); ok && f.mayTrail() {
+		if f, ok := parseField(line); ok && f.mayTrail() && (own == nil || !own.settles(f.name)) {
 			dst = appendField(dst, &f)
 		}
 	}

@@ -211,16 +211,21 @@ func (x *exchange) abandon(r Reason, err error) {
 func (x *exchange) answer() {
 	x.closing = x.closing || !x.inDone || x.req.close
 	x.status = x.reason.status()
-	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter, string(x.req.method) != "HEAD")
+	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter)
+	b = x.editResponse(b)
+	if string(x.req.method) != "HEAD" {
+		b = append(append(b, x.detail...), '\n')
+	}
 	x.outDone = true
 	if x.toClient(b) && x.pending.empty() {
 		x.finish()
 	}
 }
 
-// appendAnswer appends a response of sluice's own. If retryAfter is not 0, the
+// appendAnswer appends the head of a response of sluice's own, whose body is
+// detail and a line end. If retryAfter is not 0, the
 // client is asked to wait for so long, in whole seconds.
-func appendAnswer(b []byte, r Reason, detail, connection string, retryAfter time.Duration, withBody bool) []byte {
+func appendAnswer(b []byte, r Reason, detail, connection string, retryAfter time.Duration) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status()), 10)
 	b = append(append(b, ' '), fasthttp.StatusMessage(r.status())...)
@@ -235,11 +240,7 @@ func appendAnswer(b []byte, r Reason, detail, connection string, retryAfter time
 	if connection != "" {
 		b = appendLine(b, "Connection", connection)
 	}
-	b = append(b, "\r\n"...)
-	if withBody {
-		b = append(append(b, detail...), '\n')
-	}
-	return b
+	return append(b, "\r\n"...)
 }
 
 // connection returns what the response says of the client's connection, and

@@ -120,6 +120,7 @@ func (x *exchange) awaitSmall() {
 // its head; what is wrong there no backend ever hears of.
 func (x *exchange) takeFirst(p []byte, own bool) bool {
 	x.body = newBody(x.req.length, false)
+	x.body.own = x
 	if len(p) == 0 {
 		return true
 	}
@@ -174,7 +175,7 @@ func appendHex(dst []byte, n int) []byte {
 // appendLast appends the end of a chunked body.
 func appendLast(dst []byte, b *body) []byte {
 	dst = append(dst, "0\r\n"...)
-	return append(appendTrailer(dst, b.trailer), "\r\n"...)
+	return append(appendTrailer(dst, b.trailer, b.own), "\r\n"...)
 }
 
 // frame makes of data, a part of the loop's scratch with room around it, what
@@ -373,6 +374,7 @@ func (x *exchange) elsewhere(v verdict) {
 func (x *exchange) send() {
 	x.sent = x.sh.l.Now()
 	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.target(), x.backend.Addr())
+	b = x.editRequest(b)
 	b = append(b, x.first...)
 	n, err := x.up.stream.Write(b)
 	if n > 0 {

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -105,7 +106,7 @@ func (x *exchange) redirect(code int, to []byte, err error) {
 	if c := x.connection(); c != "" {
 		b = appendLine(b, "Connection", c)
 	}
-	b = append(b, "\r\n"...)
+	b = x.editResponse(append(b, "\r\n"...))
 	x.outDone = true
 	if x.toClient(b) && x.pending.empty() {
 		x.finish()
@@ -137,7 +138,7 @@ func hstsLine(d time.Duration) string {
 // appendOwn adds to b, a response's head, what sluice says itself.
 func (x *exchange) appendOwn(b []byte) []byte {
 	hsts := x.sh.s.hsts
-	if !x.from.secure || x.resp.has("strict-transport-security") {
+	if !x.from.secure || hasLine(b, "strict-transport-security") {
 		hsts = ""
 	}
 	if hsts == "" && !x.repin {
@@ -151,13 +152,15 @@ func (x *exchange) appendOwn(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// has reports whether the response has a field of that name, which is in lower
+// hasLine reports whether a head has a field of that name, which is in lower
 // case.
-func (r *response) has(name string) bool {
-	for i := range r.fields {
-		if equalFold(r.fields[i].name, name) {
+func hasLine(head []byte, name string) bool {
+	for rest := head; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		if len(line) > len(name) && line[len(name)] == ':' && equalFold(line[:len(name)], name) {
 			return true
 		}
+		rest = after
 	}
 	return false
 }

@@ -13,6 +13,7 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/headeredit"
 	"sluice/pkg/limit"
 )
 
@@ -33,6 +34,9 @@ type PolicyConfig struct {
 	// QueueTimeout is how long a request may wait for a backend with a slot
 	// free, see backend.Pool.Limit. 0 means 5 s.
 	QueueTimeout time.Duration
+	// RequestHeaders and ResponseHeaders are made after those of the listener
+	// and before those of the route.
+	RequestHeaders, ResponseHeaders headeredit.Edits
 	// EarlyHints goes before that of the listener.
 	EarlyHints Toggle
 	// Waits are what the service sets of the listener's limits.
@@ -56,6 +60,8 @@ type Policy struct {
 	queue       time.Duration
 	waits       Waits
 	hints       Toggle
+
+	requestHeaders, responseHeaders headeredit.Edits
 }
 
 const (
@@ -73,7 +79,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
 		return nil, errors.New("a bound on requests is below 0")
 	}
-	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints}, cfg.Pool.Service()
+	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints, requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders}, cfg.Pool.Service()
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}

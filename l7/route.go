@@ -13,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/balance"
+	"sluice/pkg/headeredit"
 	"sluice/pkg/limit"
 )
 
@@ -74,6 +75,10 @@ type Route struct {
 	Policy *Policy
 	// Canary leads a part of the requests to another service.
 	Canary Canary
+	// RequestHeaders and ResponseHeaders are made after those of the listener
+	// and of the service. Of a response to a route that redirects there are the
+	// latter alone.
+	RequestHeaders, ResponseHeaders headeredit.Edits
 	// EarlyHints goes before that of the service and of the listener.
 	EarlyHints Toggle
 	// Waits are what the route sets of the limits of its service, and of the
@@ -130,6 +135,8 @@ type route struct {
 	canary   canary
 	waits    Waits
 	hints    Toggle
+
+	requestHeaders, responseHeaders headeredit.Edits
 }
 
 // newRouter builds a router, with the services that serviceOf makes of the
@@ -218,6 +225,7 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	b := &route{
 		name: rt.Host + rt.Path, path: path, form: rt.Form, methods: slices.Clone(rt.Methods), headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
 		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits, hints: rt.EarlyHints,
+		requestHeaders: rt.RequestHeaders, responseHeaders: rt.ResponseHeaders,
 	}
 	for i := range b.methods {
 		b.methods[i] = strings.ToLower(b.methods[i]) // compared in any case, as some servers do

@@ -15,6 +15,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/headeredit"
 	"sluice/pkg/limit"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
@@ -101,6 +102,10 @@ type Config struct {
 	// EarlyHints says whether 103 and other interim responses of backends are
 	// passed on, where neither route nor service says.
 	EarlyHints Toggle
+	// RequestHeaders are made on the head that a backend gets, and
+	// ResponseHeaders on the one that a client gets, before those of the service
+	// and of the route.
+	RequestHeaders, ResponseHeaders headeredit.Edits
 	// LogFields are what such a record has beside what all have.
 	LogFields []LogField
 	// Logger takes what an operator should know. It must not be nil.

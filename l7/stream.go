@@ -175,12 +175,13 @@ func (x *exchange) respond(rest []byte) bool {
 	x.out = newBody(0, true)
 	if hasBody {
 		x.out = newBody(x.resp.length, true)
+		x.out.own = (*responseSettler)(x)
 	}
 	x.closing = x.closing || !x.inDone
 	x.status = x.resp.status
 	x.answering()
 	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
-	b = x.appendOwn(b)
+	b = x.appendOwn(x.editResponse(b))
 	x.noteResponse()
 	clear(x.resp.fields) // they alias what is overwritten next
 	x.resp.fields = x.resp.fields[:0]

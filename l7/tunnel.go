@@ -45,7 +45,7 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 	x.observe(true)
 	x.upgraded()
 	b := appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)
-	b = append(b, rest...)
+	b = append(x.editResponse(b), rest...)
 	x.outN += int64(len(rest))
 	if !x.toClient(b) {
 		return false

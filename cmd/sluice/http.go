@@ -36,6 +36,8 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		FINTimeout:      orNever(c.L7FINTimeout),
 		Loops:           loops,
 		EarlyHints:      toggle(l.EarlyHints),
+		RequestHeaders:  l.RequestHeaders,
+		ResponseHeaders: l.ResponseHeaders,
 		AccessLog:       access,
 		LogFields:       logFields(c),
 		Logger:          logger,
@@ -76,6 +78,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 			Redirect: l7.Redirect{Code: r.Redirect.Code, To: r.Redirect.To},
 			Form:     pathForm(r.Form),
 			Strip:    r.Strip, Prepend: r.Prepend, ForwardHost: r.RewriteHost,
+			RequestHeaders: r.RequestHeaders, ResponseHeaders: r.ResponseHeaders,
 			EarlyHints: toggle(r.EarlyHints), Waits: l7Waits(r.Waits, r.HTTPWaits),
 		}
 		for _, h := range r.Headers {
@@ -105,7 +108,7 @@ func pathForm(s string) l7.PathForm {
 // policyConfig says how the requests for a service are kept together and
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
-	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), Logger: logger, Metrics: set}
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
 	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret)), Cookie: cookieConfig(s.Cookie)}
 	switch s.Sticky.By {
 	case "client":

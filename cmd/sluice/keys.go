@@ -14,16 +14,16 @@ func keysOf(flag string) []key {
 			{"sni=NAME", "the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one of them without sni for all others"},
 		}, listenerKeys(), tcpLimitKeys())
 	case "l7":
-		return slices.Concat(listenerKeys(), httpKeys(), headLimitKeys())
+		return slices.Concat(listenerKeys(), httpKeys(), headerKeys(), headLimitKeys())
 	case "route":
-		return slices.Concat(routeKeys(), routeLimitKeys())
+		return slices.Concat(routeKeys(), moreHeaderKeys("--l7 and --service"), routeLimitKeys())
 	case "backend":
 		return []key{
 			{"weight=N", "share relative to others, 0 to 65535; 0 means no new connections (default 1)"},
 			{"zone=Z", "availability zone that it is in"},
 		}
 	case "service":
-		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), cookieKeys(), serviceLimitKeys())
+		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), cookieKeys(), moreHeaderKeys("--l7"), serviceLimitKeys())
 	case "register":
 		return []key{
 			{"addr=HOST", "where clients find it (default the listener's own address, or this machine's as the agent sees it)"},

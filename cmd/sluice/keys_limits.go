@@ -23,6 +23,18 @@ func routeLimitKeys() []key {
 	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}, {"early-hints=true|false", "the same"}}
 }
 
+// moreHeaderKeys are those of --service and --route about headers.
+func moreHeaderKeys(when string) []key {
+	return []key{{"request-header=EDIT, response-header=EDIT", "made after those of " + when}}
+}
+
+// headerKeys are those of --l7 about headers.
+func headerKeys() []key {
+	return []key{
+		{"request-header=EDIT, response-header=EDIT", "what is changed of the headers that backends, and that clients get: set:NAME: VALUE, add:NAME: VALUE or remove:NAME, with variables such as ${client}; repeatable"},
+	}
+}
+
 // cookieKeys are those of --service about the cookie of sticky=cookie.
 func cookieKeys() []key {
 	return []key{

@@ -214,6 +214,7 @@ type L7 struct {
 	ProxyIn
 	Certificate
 	HTTP
+	HeaderEdits
 	Heads
 	Waits
 	HTTPWaits
@@ -234,6 +235,7 @@ type Route struct {
 	Service string // empty with a redirect
 	Strip   string // prefix taken off before forwarding; empty: none
 	RouteOptions
+	HeaderEdits
 	Waits
 	HTTPWaits
 }
@@ -269,6 +271,7 @@ type Service struct {
 
 	ServiceHealth
 	Requests
+	HeaderEdits
 	Waits
 	HTTPWaits
 	TCPWaits

@@ -184,10 +184,10 @@ func ParseL7(spec string) (L7, error) {
 }
 
 func (l *L7) keys() []string {
-	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.HeaderEdits.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
 }
 
-func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) }
+func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) || l.HeaderEdits.lists(key) }
 
 func (l *L7) set(key, value string) (err error) {
 	switch {
@@ -199,6 +199,8 @@ func (l *L7) set(key, value string) (err error) {
 		err = l.Certificate.set(key, value)
 	case slices.Contains(l.HTTP.keys(), key):
 		err = l.HTTP.set(key, value)
+	case l.HeaderEdits.lists(key):
+		err = l.HeaderEdits.set(key, value)
 	case slices.Contains(l.Heads.keys(), key):
 		err = l.Heads.set(key, value)
 	case slices.Contains(l.Waits.keys(), key):
@@ -232,7 +234,7 @@ func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7)
 
 // String returns the line that ParseL7 reads.
 func (l L7) String() string {
-	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.HeaderEdits.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -258,7 +260,7 @@ func ParseRoute(spec string) (Route, error) {
 }
 
 func (r *Route) keys() []string {
-	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.Waits.keys(), r.HTTPWaits.keys())
+	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.HeaderEdits.keys(), r.Waits.keys(), r.HTTPWaits.keys())
 }
 
 func (r *Route) set(key, value string) error {
@@ -276,6 +278,8 @@ func (r *Route) set(key, value string) error {
 		r.Strip = value
 	default:
 		switch {
+		case r.HeaderEdits.lists(key):
+			return r.HeaderEdits.set(key, value)
 		case slices.Contains(r.Waits.keys(), key):
 			return r.Waits.set(key, value)
 		case slices.Contains(r.HTTPWaits.keys(), key):
@@ -321,6 +325,9 @@ func (r *Route) check() error {
 		if r.Waits != (Waits{}) || r.HTTPWaits != (HTTPWaits{}) {
 			return fmt.Errorf("a route with redirect= forwards nothing; connect-timeout=, response-timeout=, body-timeout= and retries= are of no use")
 		}
+		if len(r.RequestHeaders) > 0 {
+			return fmt.Errorf("a route with redirect= forwards nothing; request-header= is of no use")
+		}
 		return nil
 	}
 	return serviceName(r.Service)
@@ -331,7 +338,9 @@ func notInHost(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_[]:", r)
 }
 
-func (r *Route) lists(key string) bool { return r.RouteOptions.lists(key) }
+func (r *Route) lists(key string) bool {
+	return r.RouteOptions.lists(key) || r.HeaderEdits.lists(key)
+}
 
 // UnmarshalYAML reads the line of ParseRoute or a mapping with host, path,
 // service and its keys.
@@ -339,7 +348,7 @@ func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, Parse
 
 // String returns the line that ParseRoute reads.
 func (r Route) String() string {
-	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
+	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.HeaderEdits.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -436,7 +445,7 @@ func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
+	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -486,6 +495,8 @@ func (s *Service) set(key, value string) (err error) {
 			return nil
 		case slices.Contains(s.Requests.keys(), key):
 			return s.Requests.set(key, value)
+		case s.HeaderEdits.lists(key):
+			return s.HeaderEdits.set(key, value)
 		case slices.Contains(s.Waits.keys(), key):
 			return s.Waits.set(key, value)
 		case slices.Contains(s.HTTPWaits.keys(), key):
@@ -498,7 +509,9 @@ func (s *Service) set(key, value string) (err error) {
 	return err
 }
 
-func (s *Service) lists(key string) bool { return s.checkWay.lists(key) }
+func (s *Service) lists(key string) bool {
+	return s.checkWay.lists(key) || s.HeaderEdits.lists(key)
+}
 
 func (s *Service) check() error {
 	if err := serviceName(s.Name); err != nil {
@@ -558,7 +571,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs())...)
+	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs())...)
 }
 
 // MarshalText is String.

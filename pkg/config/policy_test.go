@@ -133,3 +133,16 @@ func TestEarlyHints(t *testing.T) {
 	wantTrip(t, ParseService, "web,early-hints=false")
 	wantRefused(t, ParseRoute, "/=web,early-hints=maybe", "neither true nor false")
 }
+
+func TestHeaderEdits(t *testing.T) {
+	t.Parallel()
+	const edits = `,request-header=set:X-A: a\, ${client},request-header=remove:X-B*,response-header=add:Vary: Origin`
+	wantTrip(t, ParseL7, ":1"+edits)
+	wantTrip(t, ParseRoute, "/=web"+edits)
+	wantTrip(t, ParseService, "web"+edits)
+	wantTrip(t, ParseRoute, "/=,redirect=301:https://a,response-header=set:X: y")
+	wantRefused(t, ParseRoute, "/=web,request-header=set:Content-Length: 1", "frames")
+	wantRefused(t, ParseRoute, "/=web,request-header=set:X: $nope", "known are client")
+	wantRefused(t, ParseService, "web,response-header=Server", "none of set:")
+	wantRefused(t, ParseRoute, "/=,redirect=301:https://a,request-header=set:X: y", "of no use")
+}

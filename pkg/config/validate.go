@@ -185,8 +185,8 @@ func (v *validation) services() {
 		names[s.Name] = true
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
-		} else if s.Requests.any() && routed[s.Name] == "" {
-			v.add("service", "%q has sticky=, max-requests=, concurrency=, breaker= or another key that is for HTTP requests, but no --route leads to it", s.Name)
+		} else if (s.Requests.any() || s.HeaderEdits.any()) && routed[s.Name] == "" {
+			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
 		}
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
