@@ -89,15 +89,11 @@ func (x *session) dial() {
 		if x.attempt() {
 			continue
 		}
-		waits, free := false, false
-		if x.rec.tries.full {
-			waits, free = x.enqueue()
-		}
-		if !waits && !free {
-			x.end(x.rec.unserved(), nil)
-		}
-		if waits {
+		if x.rec.tries.full && x.enqueue() {
 			return
+		}
+		if !x.ended {
+			x.end(x.rec.unserved(), nil)
 		}
 	}
 	if !x.ended {

@@ -63,7 +63,7 @@ func (s *Server) lead(svc *service, client *listen.Conn, rec *record, g *listen.
 	defer svc.metrics.active.Dec()
 	defer s.record(svc, rec)
 
-	server, b, reason := s.dial(svc, rec)
+	server, b, reason := s.dial(svc, rec, client)
 	if b == nil {
 		rec.reason = reason
 		// Nothing was exchanged; the client learns of the failure by a reset

@@ -9,6 +9,7 @@ import (
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/listen"
 )
 
 // dialed is the outcome of an attempt of the copy driver.
@@ -23,10 +24,15 @@ type dialed struct {
 // second one beside the first if that does not answer in time. On success the
 // caller owns the connection and the backend's slot; otherwise the backend is
 // nil and the reason says why.
-func (s *Server) dial(svc *service, rec *record) (*net.TCPConn, *backend.Backend, Reason) {
+func (s *Server) dial(svc *service, rec *record, client *listen.Conn) (*net.TCPConn, *backend.Backend, Reason) {
+	defer func() {
+		if w := rec.tries.waiter; w != nil {
+			svc.pool().Leave(w)
+		}
+	}()
 	for {
 		c, b, reason := s.dialOnce(svc, rec)
-		if b != nil || reason == Draining || !rec.tries.full || !svc.await(rec, s.closing.Done()) {
+		if b != nil || reason == Draining || !rec.tries.full || !svc.await(rec, client, s.closing.Done()) {
 			return c, b, reason
 		}
 	}

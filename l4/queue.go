@@ -1,9 +1,13 @@
 package l4
 
 import (
+	"errors"
+	"io"
 	"time"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
 
 // queueing is a session's wait for a backend with a slot free.
@@ -14,33 +18,41 @@ type queueing struct {
 	since   int64 // in the loop's time
 }
 
-// enqueue makes the session wait for a slot. It reports whether it does, and
-// if not, whether one became free just now; else too many wait, or this one
-// has waited long enough.
-func (x *session) enqueue() (waits, free bool) {
+// readWaiting is how much is read of a client that waits for a slot. Who sends
+// more stays in the kernel.
+const readWaiting = 4 << 10
+
+// enqueue makes the session wait for a slot. It reports whether it does; else
+// too many wait, or this one has waited long enough.
+func (x *session) enqueue() (waits bool) {
 	q := &x.dialing.queue
-	again := q.used
-	if !again {
+	if !q.used {
 		q.since = x.l.Now()
-		q.waiter.Wake = func() { x.l.Post(x.wake) }
+		q.waiter.Wake = func() {
+			if !x.l.Post(x.wake) {
+				x.svc.pool().Leave(&q.waiter)
+			}
+		}
 	}
 	left := q.since + int64(x.svc.QueueTimeout) - x.l.Now()
-	if left <= 0 || !x.svc.pool().Await(&q.waiter, again) {
-		return false, false
+	if left <= 0 {
+		return false
 	}
-	q.used = true
-	if x.svc.Balancer.HasRoom(x.rec.tries.tried) && x.svc.pool().Leave(&q.waiter) {
-		return false, true
+	// By the time that the loop hears of a wake, this has returned.
+	if !x.svc.pool().Await(&q.waiter, q.used) {
+		return false
 	}
-	q.waiting = true
+	q.used, q.waiting = true, true
+	x.rec.tries.waiter = &q.waiter
 	x.l.After(&x.timer, time.Duration(left), x)
-	return true, false
+	x.readQueued()
+	return !x.ended
 }
 
-// wake is called in the loop when a slot may be free.
+// wake is called in the loop when a slot may be free. A session that has ended
+// meanwhile has said so.
 func (x *session) wake() {
 	if x.ended || x.dialing == nil || !x.dialing.queue.waiting {
-		x.svc.pool().WakeNext()
 		return
 	}
 	x.dialing.queue.waiting = false
@@ -50,33 +62,76 @@ func (x *session) wake() {
 
 // leaveQueue ends the wait, whatever came of it.
 func (x *session) leaveQueue() {
-	if q := &x.dialing.queue; q.waiting {
+	if q := &x.dialing.queue; q.used {
 		q.waiting = false
-		x.svc.pool().Leave(&q.waiter) // if it was woken already, wake passes that on
+		x.svc.pool().Leave(&q.waiter)
 	}
 }
 
+// readQueued takes what a client sends that waits, so that it is noticed if it
+// goes away. One that ends its direction before it has sent a byte has closed:
+// who ends there is rare that still expects anything.
+func (x *session) readQueued() {
+	f := &x.up
+	for x.dialing.queue.waiting && x.client.Readable() && !f.eof && len(f.pending) < readWaiting {
+		buf := x.l.Scratch()[:readWaiting]
+		n, err := x.client.Read(buf)
+		switch {
+		case err == nil && f.pending == nil:
+			f.pending = x.l.Borrow(buf[:n])
+		case err == nil:
+			f.pending = append(f.pending, buf[:n]...)
+		case errors.Is(err, reactor.ErrAgain):
+			return
+		case errors.Is(err, io.EOF) && f.pending == nil:
+			x.end(ClientEOF, nil)
+			return
+		case errors.Is(err, io.EOF):
+			f.eof = true
+		default:
+			x.end(ClientReset, nil)
+			return
+		}
+	}
+}
+
+// lookEvery is how often the copy driver looks whether a client that waits is
+// still there.
+const lookEvery = 250 * time.Millisecond
+
 // await waits for a slot, for a connection of the copy driver; false means that
-// too many wait, or that it took too long.
-func (svc *service) await(rec *record, closing <-chan struct{}) bool {
-	woken := make(chan struct{}, 1)
-	w := &backend.Waiter{Wake: func() { woken <- struct{}{} }}
-	timeout := time.NewTimer(svc.QueueTimeout)
-	defer timeout.Stop()
-	if !svc.pool().Await(w, false) {
+// too many wait, that it took too long, or that the client is gone.
+func (svc *service) await(rec *record, client *listen.Conn, closing <-chan struct{}) bool {
+	t := rec.tries
+	if t.waiter == nil {
+		t.woken = make(chan struct{}, 1)
+		t.waitUntil = time.Now().Add(svc.QueueTimeout)
+	}
+	w := t.waiter
+	if w == nil {
+		woken := t.woken
+		w = &backend.Waiter{Wake: func() { woken <- struct{}{} }}
+	}
+	if !svc.pool().Await(w, t.waiter != nil) {
 		return false
 	}
-	if svc.Balancer.HasRoom(rec.tries.tried) && svc.pool().Leave(w) {
-		return true
+	t.waiter = w
+	timeout := time.NewTimer(time.Until(t.waitUntil))
+	defer timeout.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-t.woken:
+			return true
+		case <-look.C:
+			if !gone(client.TCPConn) {
+				continue
+			}
+		case <-timeout.C:
+		case <-closing:
+		}
+		svc.pool().Leave(w)
+		return false
 	}
-	select {
-	case <-woken:
-		return true
-	case <-timeout.C:
-	case <-closing:
-	}
-	if !svc.pool().Leave(w) {
-		svc.pool().WakeNext() // it was woken at this moment: another one shall hear of it
-	}
-	return false
 }

@@ -3,12 +3,14 @@ package l4
 import (
 	"bufio"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/listen"
 )
 
@@ -73,6 +75,88 @@ func testQueueEnds(t *testing.T) {
 	waitFor(t, func() bool { return f.server.ln.Open() == 0 })
 	f.shutdown()
 	f.wantEnds(map[Reason]int{ClientEOF: 2, Limit: 2})
+}
+
+// TestQueueOfThoseWhoLeft has clients go away while they wait: by a reset, with
+// and without having sent something, and by an end before they sent anything.
+// Their place is free at once, and one that has sent all it had keeps its own.
+func TestQueueOfThoseWhoLeft(t *testing.T) { eachDriver(t, testQueueOfThoseWhoLeft) }
+
+func testQueueOfThoseWhoLeft(t *testing.T) {
+	balancer := balancerOf(t, "db", serveTCP(t, func(c *net.TCPConn) {
+		_, _ = c.Write([]byte("a\n"))
+		_, _ = io.Copy(c, c)
+	}))
+	pool := balancer.Pool()
+	pool.Limit(1, 1)
+	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
+	first := f.dial()
+	line(t, bufio.NewReader(first)) // it has the slot
+	for _, leave := range []func(c *net.TCPConn){
+		func(c *net.TCPConn) { c.SetLinger(0) },
+		func(c *net.TCPConn) {},
+		func(c *net.TCPConn) { _, _ = c.Write([]byte("hello")); c.SetLinger(0) },
+	} {
+		c := f.dial()
+		waitFor(t, func() bool { return pool.Waiting() == 1 })
+		leave(c)
+		c.Close()
+		waitFor(t, func() bool { return pool.Waiting() == 0 })
+	}
+	last := f.dial()
+	_, _ = last.Write([]byte("hello\n"))
+	last.CloseWrite()
+	waitFor(t, func() bool { return pool.Waiting() == 1 })
+	first.Close()
+	r := bufio.NewReader(last)
+	if got := line(t, r) + " " + line(t, r); got != "a hello" {
+		t.Fatalf("unexpected bytes %q", got)
+	}
+}
+
+// TestQueueIsServedInOrder has clients come one after the other while a backend
+// with one slot is taken, and a pool that changes all the time.
+func TestQueueIsServedInOrder(t *testing.T) { eachDriver(t, testQueueIsServedInOrder) }
+
+func testQueueIsServedInOrder(t *testing.T) {
+	const clients = 20
+	var mu sync.Mutex
+	var got []byte
+	balancer := balancerOf(t, "db", serveTCP(t, func(c *net.TCPConn) {
+		b := make([]byte, 1)
+		_, _ = io.ReadFull(c, b)
+		mu.Lock()
+		got = append(got, b...)
+		mu.Unlock()
+		_, _ = c.Write(b)
+	}))
+	pool := balancer.Pool()
+	pool.Limit(1, clients)
+	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
+	var want []byte
+	conns := make([]*net.TCPConn, clients)
+	for i := range conns {
+		conns[i] = f.dial()
+		if i > 0 {
+			waitFor(t, func() bool { return pool.Waiting() == i })
+		} else {
+			waitFor(t, func() bool { return pool.Snapshot().All[0].Active() == 1 })
+		}
+		want = append(want, byte('a'+i))
+	}
+	for _, i := range rand.Perm(clients) {
+		_, _ = conns[i].Write(want[i : i+1])
+		pool.SetPolicy(backend.Policy{}) // publishes
+	}
+	for _, c := range conns {
+		_, _ = io.Copy(io.Discard, c)
+		c.Close()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if string(got) != string(want) {
+		t.Fatalf("unexpected order; got %s; want %s", got, want)
+	}
 }
 
 // waitFor waits until ok, at most for 20 s.

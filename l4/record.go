@@ -115,6 +115,11 @@ type tries struct {
 	full   bool             // of those not tried, none had a slot free
 	failed *backend.Backend // the last one that could not be connected to
 	err    error            // why
+	waiter *backend.Waiter  // nil if it never waited for a slot
+
+	// Of the copy driver:
+	woken     chan struct{}
+	waitUntil time.Time
 }
 
 // plain reports whether there is nothing to tell of t: one try, which

@@ -79,6 +79,9 @@ func (s *service) pick(rec *record) *backend.Backend {
 	t.full = false
 	retry := t.tried.Len() > 0
 	switch {
+	case !retry && t.waiter == nil && s.pool().Contended(): // others came first
+		t.full = true
+		return nil
 	case t.tried.Len() > s.Retries:
 		return nil
 	case retry && !s.RetryBudget.Retry(time.Now()):
@@ -96,6 +99,9 @@ func (s *service) pick(rec *record) *backend.Backend {
 		s.RetryBudget.Attempt()
 	}
 	t.tried.Add(b)
+	if t.waiter != nil {
+		s.pool().Leave(t.waiter)
+	}
 	return b
 }
 

@@ -213,7 +213,9 @@ func (x *session) connected(a *attempt, server reactor.Stream) {
 // bytes stay in the kernel.
 func (x *session) Ready(reactor.Stream) {
 	switch {
-	case x.ended || x.dialing != nil:
+	case x.ended:
+	case x.dialing != nil:
+		x.readQueued()
 	case x.preface != nil:
 		x.readPreface()
 	case x.pump(&x.up, x.client, x.server, ClientEOF):

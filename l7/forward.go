@@ -213,21 +213,19 @@ func (x *exchange) admit() {
 // try makes an attempt at getting a response, from the backend that the
 // strategy picks.
 func (x *exchange) try() {
-	b, why := x.pick()
-	for b == nil && why == NoBackend && x.stale == nil {
-		waits, free := x.enqueue()
-		if waits {
-			x.arm()
-			x.watchIfWhole()
-			return
-		}
-		if !free {
-			if x.svc.balancer.Full(x.tried) {
-				why, x.retryAfter = NoSlot, overloadRetry
-			}
-			break
-		}
+	b, why := (*backend.Backend)(nil), NoBackend
+	if !x.mustWait() {
 		b, why = x.pick()
+	}
+	switch {
+	case b != nil:
+		x.leaveQueue()
+	case why == NoBackend && x.stale == nil && x.enqueue():
+		x.arm()
+		x.watchIfWhole()
+		return
+	case why == NoBackend && x.stale == nil && x.svc.balancer.Full(x.tried):
+		why, x.retryAfter = NoSlot, overloadRetry
 	}
 	if b == nil && x.stale != nil {
 		b = x.stale

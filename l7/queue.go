@@ -19,13 +19,12 @@ type queueing struct {
 	until   int64 // in the loop's time
 }
 
-// enqueue makes the request wait for a slot. It reports whether it does, and if
-// not, whether one became free just now; else there is none to wait for, too
-// many wait, or this one has waited long enough.
-func (x *exchange) enqueue() (waits, free bool) {
+// enqueue makes the request wait for a slot. It reports whether it does; else
+// there is none to wait for, too many wait, or this one has waited long enough.
+func (x *exchange) enqueue() (waits bool) {
 	b, now := x.svc.balancer, x.sh.l.Now()
 	if !b.Full(x.tried) {
-		return false, false
+		return false
 	}
 	q := x.queue
 	again := q != nil
@@ -34,19 +33,19 @@ func (x *exchange) enqueue() (waits, free bool) {
 		l := x.sh.l
 		q.waiter.Wake = func() {
 			if !l.Post(q.woken) {
-				q.pool.WakeNext()
+				q.pool.Leave(&q.waiter)
 			}
 		}
 		x.queue = q
 	}
-	if q.until <= now || !q.pool.Await(&q.waiter, again) {
-		return false, false
-	}
-	if b.HasRoom(x.tried) && q.pool.Leave(&q.waiter) {
-		return false, true
-	}
-	q.waiting = true
-	return true, false
+	// By the time that the loop hears of a wake, this has returned.
+	q.waiting = q.until > now && q.pool.Await(&q.waiter, again)
+	return q.waiting
+}
+
+// mustWait reports whether the request is to wait because others came first.
+func (x *exchange) mustWait() bool {
+	return x.queue == nil && x.tried.Len() == 0 && x.stale == nil && x.svc.balancer.Pool().Contended()
 }
 
 func (p *Policy) queueTimeout() time.Duration {
@@ -56,10 +55,10 @@ func (p *Policy) queueTimeout() time.Duration {
 	return p.queue
 }
 
-// woken is called in the loop when a slot may be free.
+// woken is called in the loop when a slot may be free. A request that has ended
+// meanwhile has said so.
 func (q *queueing) woken() {
 	if q.x == nil || !q.waiting {
-		q.pool.WakeNext() // it has gone meanwhile: another one shall hear of it
 		return
 	}
 	q.waiting = false
@@ -72,8 +71,8 @@ func (x *exchange) queued() bool { return x.queue != nil && x.queue.waiting }
 
 // leaveQueue ends the wait, whatever came of it.
 func (x *exchange) leaveQueue() {
-	if q := x.queue; q != nil && q.waiting {
+	if q := x.queue; q != nil {
 		q.waiting = false
-		q.pool.Leave(&q.waiter) // if it was woken already, woken passes that on
+		q.pool.Leave(&q.waiter)
 	}
 }

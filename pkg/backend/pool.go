@@ -183,7 +183,7 @@ func (p *Pool) publish() {
 	for _, l := range p.listeners {
 		l.f(s)
 	}
-	p.slots.wake(p.Waiting()) // somebody else may be eligible now
+	p.offerSlots() // somebody else may be eligible now
 }
 
 func sortByID(bs []*Backend) {

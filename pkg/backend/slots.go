@@ -6,27 +6,37 @@ import (
 )
 
 // slots bounds how many slots of a pool's backends may be taken, and keeps
-// those who wait for one.
+// those who wait for one, first come, first served.
+//
+// Who is woken answers, by taking a slot and calling Leave, by Leave alone if
+// it is gone, or by Await if what is free is nothing for it. So a slot that is
+// free is offered to one after the other until somebody takes it, and never to
+// more than there are slots. Nobody who comes later takes a slot while others
+// wait; see Contended.
 type slots struct {
 	most    atomic.Int64 // of each backend; 0: any number
 	waiting atomic.Int64 // how many are in the queue
+	woken   atomic.Int64 // how many were woken and have not answered yet
 
 	// mu protects the fields below.
-	mu    sync.Mutex
-	room  int // of the queue
-	first *Waiter
-	last  *Waiter
+	mu     sync.Mutex
+	room   int    // of the queue
+	places uint64 // that were given
+	first  *Waiter
+	last   *Waiter
 }
 
 // Waiter is somebody who waits for a slot. It must not be copied, nor used for
 // two pools.
 type Waiter struct {
-	// Wake is called, once and from any goroutine, when a slot may be free. It
-	// must not block.
+	// Wake is called, once for each Await and from any goroutine, when a slot
+	// may be free. It must not block.
 	Wake func()
 
 	prev, next *Waiter
+	place      uint64 // in the order of those who came; 0 before the first Await
 	queued     bool
+	woken      bool // and has not answered
 }
 
 // Limit lets each backend of the pool have at most perBackend slots taken, 0
@@ -36,57 +46,111 @@ func (p *Pool) Limit(perBackend, room int) {
 	p.slots.room = room
 	p.slots.most.Store(int64(perBackend))
 	p.slots.mu.Unlock()
-	p.slots.wake(room)
+	p.offerSlots()
 }
 
-// Await queues w at the end, or if it was woken in vain, at the front; false
-// means that there is no room. Since a slot may have become free meanwhile,
-// the caller must look again afterwards, and call Leave if it found one.
+// Await queues w, at the end or, if it was woken in vain, where it was; false
+// means that there is no room. It may wake w before it returns.
 func (p *Pool) Await(w *Waiter, inVain bool) bool {
 	s := &p.slots
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if w.queued {
+		s.mu.Unlock()
 		return true
 	}
-	if int(s.waiting.Load()) >= s.room && !inVain {
-		return false
-	}
-	w.queued = true
-	if inVain {
-		if w.next = s.first; w.next != nil {
-			w.next.prev = w
-		} else {
-			s.last = w
+	s.answered(w)
+	if !inVain || w.place == 0 {
+		if int(s.waiting.Load()) >= s.room {
+			s.mu.Unlock()
+			p.offerSlots()
+			return false
 		}
-		s.first = w
-	} else {
-		if w.prev = s.last; w.prev != nil {
-			w.prev.next = w
-		} else {
-			s.first = w
-		}
-		s.last = w
+		s.places++
+		w.place = s.places
 	}
-	s.waiting.Add(1)
+	s.insert(w)
+	s.mu.Unlock()
+	// A slot may have become free before w was in the queue, and is offered to
+	// whoever is first; one that was nothing for w to who comes after it.
+	if p.hasSpare() {
+		if inVain {
+			s.wakeAfter(w.place)
+		} else {
+			s.wake()
+		}
+	}
 	return true
 }
 
-// Leave takes w out of the queue. If it was woken already and does not take
-// the slot that it was woken for, the next one must hear of that: WakeNext.
+// Leave ends the wait of w, who has a slot or wants none any more, and reports
+// whether it was in the queue still.
 func (p *Pool) Leave(w *Waiter) (queued bool) {
-	p.slots.mu.Lock()
-	defer p.slots.mu.Unlock()
+	s := &p.slots
+	s.mu.Lock()
 	queued = w.queued
-	p.slots.remove(w)
+	woken := w.woken
+	s.remove(w)
+	s.answered(w)
+	s.mu.Unlock()
+	if woken {
+		p.offerSlots() // w may have left one
+	}
 	return queued
 }
 
 // Waiting returns how many wait for a slot.
 func (p *Pool) Waiting() int { return int(p.slots.waiting.Load()) }
 
+// Contended reports whether somebody waits for a slot, or was woken and has not
+// taken it yet: who comes now is to wait, too.
+func (p *Pool) Contended() bool { return p.slots.waiting.Load() > 0 || p.slots.woken.Load() > 0 }
+
 // WakeNext wakes who has waited longest.
-func (p *Pool) WakeNext() { p.slots.wake(1) }
+func (p *Pool) WakeNext() { p.slots.wake() }
+
+// offerSlots wakes as many as there are slots free, or all if there will be
+// none, because nobody is eligible.
+func (p *Pool) offerSlots() {
+	for p.slots.waiting.Load() > 0 && (p.hasSpare() || len(p.Snapshot().Eligible) == 0) {
+		p.slots.wake()
+	}
+}
+
+// hasSpare reports whether more slots are free than there are who have been
+// woken for one.
+func (p *Pool) hasSpare() bool {
+	most, woken := p.slots.most.Load(), p.slots.woken.Load()
+	free := int64(0)
+	for _, b := range p.Snapshot().Eligible {
+		if most == 0 {
+			return true
+		}
+		if free += max(0, most-b.active.Load()); free > woken {
+			return true
+		}
+	}
+	return false
+}
+
+// insert puts w where its place is; s.mu is held. Most come last.
+func (s *slots) insert(w *Waiter) {
+	w.queued = true
+	s.waiting.Add(1)
+	before := s.last
+	for before != nil && before.place > w.place {
+		before = before.prev
+	}
+	if w.prev = before; before != nil {
+		w.next, before.next = before.next, w
+	} else {
+		w.next, s.first = s.first, w
+	}
+	if w.next != nil {
+		w.next.prev = w
+	} else {
+		s.last = w
+	}
+}
 
 // remove takes w out; s.mu is held.
 func (s *slots) remove(w *Waiter) {
@@ -108,18 +172,31 @@ func (s *slots) remove(w *Waiter) {
 	w.prev, w.next = nil, nil
 }
 
-// wake wakes at most n.
-func (s *slots) wake(n int) {
-	for ; n > 0 && s.waiting.Load() > 0; n-- {
-		s.mu.Lock()
-		w := s.first
-		if w != nil {
-			s.remove(w)
-		}
-		s.mu.Unlock()
-		if w == nil {
-			return
-		}
+// answered notes that w has answered if it was woken; s.mu is held.
+func (s *slots) answered(w *Waiter) {
+	if w.woken {
+		w.woken = false
+		s.woken.Add(-1)
+	}
+}
+
+// wake wakes who is first.
+func (s *slots) wake() { s.wakeAfter(0) }
+
+// wakeAfter wakes the first one behind a place.
+func (s *slots) wakeAfter(place uint64) {
+	s.mu.Lock()
+	w := s.first
+	for w != nil && w.place <= place {
+		w = w.next
+	}
+	if w != nil {
+		s.remove(w)
+		w.woken = true
+		s.woken.Add(1)
+	}
+	s.mu.Unlock()
+	if w != nil {
 		w.Wake()
 	}
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,6 +54,7 @@ func TestQueue(t *testing.T) {
 	if len(woken) != 1 || woken[0] != "1" {
 		t.Fatalf("unexpected wake-ups %v; want the first", woken)
 	}
+	b.Acquire() // by somebody else
 	if !p.Await(w3, false) || !p.Await(w1, true) { // w1 goes back to where it was, w3 has its room
 		t.Fatal("no room")
 	}
@@ -71,12 +74,106 @@ func TestQueueHearsOfMembers(t *testing.T) {
 	t.Parallel()
 	p := newLimited(1, 10, "1")
 	var woken atomic.Int64
+	p.Snapshot().All[0].Acquire()
+	var waiters []*Waiter
 	for range 3 {
-		p.Await(&Waiter{Wake: func() { woken.Add(1) }}, false)
+		w := &Waiter{Wake: func() { woken.Add(1) }}
+		waiters = append(waiters, w)
+		p.Await(w, false)
 	}
 	p.Set([]Target{{ID: "1", Address: "192.0.2.1:1", Weight: 1}, {ID: "2", Address: "192.0.2.1:2", Weight: 1}})
-	if woken.Load() != 3 {
-		t.Fatalf("unexpected wake-ups: %d", woken.Load())
+	if woken.Load() != 1 {
+		t.Fatalf("unexpected wake-ups for one slot: %d", woken.Load())
+	}
+	p.Snapshot().All[1].Acquire()
+	p.Leave(waiters[0])
+	if woken.Load() != 1 {
+		t.Fatalf("unexpected wake-ups without a slot: %d", woken.Load())
+	}
+	p.Set(nil) // there is nothing to wait for any more
+	if woken.Load() != 3 || p.Waiting() != 0 {
+		t.Fatalf("unexpected wake-ups without members: %d", woken.Load())
+	}
+}
+
+// TestQueueKeepsItsOrder wakes all who wait, as when many slots come at once,
+// and lets them return in any order.
+func TestQueueKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	p := newLimited(1, 100, "1")
+	b := p.Snapshot().All[0]
+	b.Acquire()
+	var woken []int
+	waiters := make([]*Waiter, 20)
+	for i := range waiters {
+		waiters[i] = &Waiter{Wake: func() { woken = append(woken, i) }}
+		p.Await(waiters[i], false)
+	}
+	for range waiters {
+		p.WakeNext()
+	}
+	for _, i := range rand.Perm(len(waiters)) {
+		p.Await(waiters[i], true)
+	}
+	woken = nil
+	for i := range waiters {
+		b.Release()
+		if len(woken) != i+1 || woken[i] != i {
+			t.Fatalf("served in the order %v", woken)
+		}
+		b.Acquire()
+		p.Leave(waiters[i])
+	}
+	if p.Contended() {
+		t.Fatal("unexpected rest in the queue")
+	}
+}
+
+// TestWakeIsPassedOn has a slot free that the first two cannot use: one that
+// has tried its backend, and one that is gone.
+func TestWakeIsPassedOn(t *testing.T) {
+	t.Parallel()
+	p := newLimited(1, 10, "1", "2")
+	a, b := p.Snapshot().All[0], p.Snapshot().All[1]
+	a.Acquire()
+	b.Acquire()
+	var woken []int
+	waiters := make([]*Waiter, 4)
+	for i := range waiters {
+		waiters[i] = &Waiter{Wake: func() { woken = append(woken, i) }}
+		p.Await(waiters[i], false)
+	}
+	f := func(want ...int) {
+		t.Helper()
+		if !slices.Equal(woken, want) {
+			t.Fatalf("unexpected wake-ups; got %v; want %v", woken, want)
+		}
+	}
+	a.Release()
+	f(0)
+	p.Await(waiters[0], true) // a is nothing for it
+	f(0, 1)
+	p.Leave(waiters[1]) // gone
+	f(0, 1, 0)          // perhaps it is another one that is free
+	p.Await(waiters[0], true)
+	f(0, 1, 0, 2)
+	if !p.Contended() {
+		t.Fatal("whoever comes now would be first")
+	}
+	newcomer := &Waiter{Wake: func() { woken = append(woken, 4) }}
+	p.Await(newcomer, false)
+	f(0, 1, 0, 2) // there is no slot but that of the third
+	a.Acquire()
+	p.Leave(waiters[2])
+	f(0, 1, 0, 2)
+	b.Release()
+	f(0, 1, 0, 2, 0)
+	b.Acquire()
+	p.Leave(waiters[0])
+	p.Leave(waiters[3])
+	p.Leave(newcomer)
+	if p.Contended() || p.Waiting() != 0 {
+		t.Fatal("unexpected rest in the queue")
 	}
 }
 
@@ -99,11 +196,9 @@ func TestSlotsAtOnce(t *testing.T) {
 						t.Error("no room in the queue")
 						return
 					}
-					if b.HasRoom() && p.Leave(w) {
-						continue
-					}
 					<-wake
 				}
+				p.Leave(w)
 				if n := inside.Add(1); n > most {
 					t.Errorf("unexpected slots taken: %d", n)
 				}
