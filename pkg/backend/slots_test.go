@@ -54,7 +54,7 @@ func TestQueue(t *testing.T) {
 	if len(woken) != 1 || woken[0] != "1" {
 		t.Fatalf("unexpected wake-ups %v; want the first", woken)
 	}
-	b.Acquire() // by somebody else
+	b.Acquire()                                    // by somebody else
 	if !p.Await(w3, false) || !p.Await(w1, true) { // w1 goes back to where it was, w3 has its room
 		t.Fatal("no room")
 	}
