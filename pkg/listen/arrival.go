@@ -57,7 +57,7 @@ func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival))
 			}
 			loop := g.Least()
 			if !loop.Post(func() {
-				f(Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, TLS: guest.TLS, Read: guest.Read})
+				hand(l, Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, TLS: guest.TLS, Read: guest.Read}, f)
 			}) {
 				guest.Conn.Close()
 			}
@@ -65,11 +65,30 @@ func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival))
 	}
 }
 
+// hand gives a to f. Until f has made somebody else the handler of the stream, a
+// panic gives the place back.
+func hand(l *Listener, a Arrival, f func(Arrival)) {
+	a.Stream.Handle(&handed{l: l, place: a.Place})
+	a.Stream.Loop().Guard(a.Stream, func() { f(a) })
+}
+
+// handed is the handler of a stream that is on its way to who serves it.
+type handed struct {
+	l     *Listener
+	place Place
+}
+
+// Ready is not called: the loop is busy with the stream.
+func (h *handed) Ready(reactor.Stream) {}
+
+// Panicked gives back what a panic would have kept.
+func (h *handed) Panicked() { h.l.Leave(h.place) }
+
 // arrive serves a socket that was accepted in its loop.
 func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, f func(Arrival)) {
 	a := Arrival{Stream: s, Client: peer, Place: place}
 	if !l.ExpectsHeader(peer.Addr()) {
-		f(a)
+		hand(l, a, f)
 		return
 	}
 	e := &entrance{l: l, arrival: a, f: f}
@@ -78,7 +97,7 @@ func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, f
 	l.mu.Unlock()
 	s.Handle(e)
 	s.Loop().After(&e.timer, l.cfg.HandshakeTimeout, e)
-	e.Ready(s)
+	s.Loop().Guard(s, func() { e.Ready(s) })
 }
 
 // entrance is where a connection waits for its PROXY header: the handler of
@@ -138,7 +157,7 @@ func (e *entrance) understand(b []byte) {
 	}
 	e.leave()
 	a.Read = b[n:]
-	e.f(*a)
+	hand(e.l, *a, e.f)
 }
 
 // Expired is told that the header has not come in time.

@@ -17,6 +17,9 @@ const (
 	// connLinger bounds how long a Conn that was closed may take to send what
 	// was written before.
 	connLinger = 30 * time.Second
+	// lookEvery is how often a Conn of which nothing is taken is looked at for a
+	// reset.
+	lookEvery = time.Second
 )
 
 // Conn is a net.Conn as a Stream: for TLS, whose library knows no other, and
@@ -39,6 +42,7 @@ type Conn struct {
 	outErr  error    // how writing failed
 	writing bool     // the writer runs
 	finish  bool     // CloseWrite was called
+	reset   bool     // the peer has reset it, which no read has met yet
 	shut    bool     // Close was called
 }
 
@@ -51,7 +55,7 @@ func (l *Loop) AdoptConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.join(l, c)
 	c.writable = true
-	go c.readAhead(nc)
+	l.group.carriers.Go(func() { c.readAhead(nc) })
 	return c
 }
 
@@ -88,18 +92,47 @@ func (c *Conn) readAhead(nc net.Conn) {
 		if err != nil {
 			return
 		}
-		if n > 0 {
-			select {
-			case <-c.took:
-			case <-c.done:
-				return
-			}
+		if n > 0 && !c.awaitTaken(nc) {
+			return
 		}
 		switch {
 		case n < connPeek:
 			chunk = nil
 		case chunk == nil:
 			chunk = make([]byte, connChunk)
+		}
+	}
+}
+
+// awaitTaken waits until the loop has taken what was read, and reports whether
+// to go on. While nobody reads, a reset is not heard of: it is looked for.
+func (c *Conn) awaitTaken(nc net.Conn) bool {
+	select {
+	case <-c.took:
+		return true
+	case <-c.done:
+		return false
+	default:
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-c.took:
+			return true
+		case <-c.done:
+			return false
+		case <-look.C:
+		}
+		c.mu.Lock()
+		finish := c.finish // then a socket that is closed may have ended in order
+		c.mu.Unlock()
+		if !finish && isReset(innermost(nc)) {
+			c.mu.Lock()
+			c.reset = true
+			c.mu.Unlock()
+			c.post()
+			look.Stop()
 		}
 	}
 }
@@ -119,6 +152,7 @@ func (c *Conn) post() {
 func (c *Conn) look() {
 	c.mu.Lock()
 	c.posted = false
+	c.broken = c.broken || c.reset
 	c.readable = len(c.in) > 0 || c.inErr != nil
 	c.writable = len(c.out) < connBehind || c.outErr != nil
 	c.mu.Unlock()
@@ -188,7 +222,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) write() {
 	if !c.writing && c.nc != nil {
 		c.writing = true
-		go c.writeBehind(c.nc)
+		nc := c.nc
+		c.loop.group.carriers.Go(func() { c.writeBehind(nc) })
 	}
 }
 
@@ -208,6 +243,7 @@ func (c *Conn) writeBehind(nc net.Conn) {
 			c.mu.Unlock()
 			if shut {
 				nc.Close()
+				c.loop.group.left(nc)
 			}
 			return
 		}
@@ -249,6 +285,17 @@ func closeWrite(nc net.Conn) error {
 	return err
 }
 
+// innermost returns what nc wraps in the end.
+func innermost(nc net.Conn) net.Conn {
+	for {
+		w, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = w.NetConn()
+	}
+}
+
 // CloseWrite ends our direction after what was written.
 func (c *Conn) CloseWrite() error {
 	if c.closed {
@@ -276,13 +323,7 @@ func (c *Conn) Reset() {
 	if nc == nil {
 		return
 	}
-	for {
-		w, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		nc = w.NetConn()
-	}
+	nc = innermost(nc)
 	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(0)
 	}
@@ -304,6 +345,7 @@ func (c *Conn) Close() {
 	defer c.mu.Unlock()
 	c.shut = true
 	if c.nc != nil {
+		c.loop.group.leave(c.nc)
 		_ = c.nc.SetWriteDeadline(time.Now().Add(connLinger))
 		c.write() // which may have to wait
 	}
@@ -312,7 +354,7 @@ func (c *Conn) Close() {
 // abandon closes the connection at once, for a loop that ends.
 func (c *Conn) abandon() {
 	if nc := c.NetConn(); nc != nil {
-		nc.Close()
+		innermost(nc).Close()
 	}
 	c.self.Close()
 }

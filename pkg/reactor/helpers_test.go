@@ -10,7 +10,7 @@ import (
 
 func newGroup(t *testing.T, n int) *Group {
 	t.Helper()
-	g, err := NewGroup(n, slog.New(slog.DiscardHandler))
+	g, err := NewGroup(n, newLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,3 +94,5 @@ func wantStreams(t *testing.T, g *Group, n int) {
 type handlerFunc func(Stream)
 
 func (f handlerFunc) Ready(s Stream) { f(s) }
+
+func newLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -14,30 +14,39 @@ const (
 	busyWait = time.Millisecond
 	// idleWait bounds the wait of an idle loop.
 	idleWait = time.Minute
+	// timersPerTurn is how many timers are told or moved in a turn at most.
+	timersPerTurn = 512
+	// maxFull is after how many turns that brought as many events as they can
+	// timers have their turn all the same.
+	maxFull = 8
 )
 
 // Loop runs the handlers of its streams in one goroutine. Its methods are to
 // be called there, in handlers, timers and posted functions, unless they say
 // otherwise.
 type Loop struct {
-	group   *Group
-	index   int
-	poller  poller // of the system's sockets; it also is what wakes the loop
-	start   time.Time
-	now     int64 // ns since start, read once a turn
-	wheel   *wheel
-	scratch []byte
-	free    [][]byte
-	pipes   []*Pipe // empty ones
+	group    *Group
+	index    int
+	poller   poller // of the system's sockets; it also is what wakes the loop
+	start    time.Time
+	clock    clock     // read once a turn
+	wall     time.Time // the time of day of wallTurn
+	wallTurn uint64
+	wheel    *wheel
+	scratch  []byte
+	free     [][]byte
+	pipes    []*Pipe // empty ones
 
 	conns   map[*Conn]struct{}
 	again   []member // whose handlers to call once more, in the next turn
 	spare   []member // the memory of again's previous turn
-	current Stream   // whose handler runs
-	telling Handler  // that handler
+	current member   // whom what runs is about, or nil
 
 	turns   atomic.Uint64
+	phase   atomic.Uint64 // counts the beginnings and ends of waits: odd while the loop waits
 	streams atomic.Int64
+	stalls  atomic.Uint64
+	stalled atomic.Int64 // ns
 
 	// mu protects the fields below.
 	mu     sync.Mutex
@@ -50,6 +59,7 @@ func newLoop(g *Group, index int) (*Loop, error) {
 		group: g, index: index, start: time.Now(), scratch: make([]byte, ScratchSize),
 		conns: make(map[*Conn]struct{}),
 	}
+	l.clock = newClock()
 	l.wheel = newWheel(0)
 	return l, l.poller.open()
 }
@@ -58,7 +68,8 @@ func newLoop(g *Group, index int) (*Loop, error) {
 func (l *Loop) Index() int { return l.index }
 
 // Post makes f run in the loop, soon. It may be called from any goroutine, and
-// reports false if the loop has ended and f will not run.
+// reports false if the loop has ended and f will not run. Otherwise f does run,
+// be it as the last thing before the loop's streams are closed.
 func (l *Loop) Post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,18 +83,36 @@ func (l *Loop) Post(f func()) bool {
 	return true
 }
 
-// Now returns the time of this turn, in ns since the loop began. It is for
-// durations.
-func (l *Loop) Now() int64 { return l.now }
+// Now returns the time of this turn, in ns since the loop began, without the
+// times in which the loop was stalled. It is what time-outs are reckoned in, and
+// whatever is held against a peer.
+func (l *Loop) Now() int64 { return l.clock.now }
 
-// Time returns the time of this turn, for whoever compares it among loops or
-// with a clock.
-func (l *Loop) Time() time.Time { return l.start.Add(time.Duration(l.now)) }
+// Real returns the time of this turn, in ns since the loop began, all times
+// included. It is for durations that people read.
+func (l *Loop) Real() int64 { return l.clock.real }
+
+// Time returns the time of this turn, for whoever compares it among loops. Its
+// time of day is reckoned from that of the loop's beginning.
+func (l *Loop) Time() time.Time { return l.start.Add(time.Duration(l.clock.real)) }
+
+// Wall returns the time of day of this turn, for people. The system's clock is
+// read once a turn at most, and only if somebody asks.
+func (l *Loop) Wall() time.Time {
+	if turn := l.turns.Load(); l.wallTurn != turn || l.wall.IsZero() {
+		l.wall, l.wallTurn = time.Now(), turn
+	}
+	return l.wall
+}
+
+// StalledSince reports whether the loop was stalled after the moment at, of Now:
+// who took long or gave up since then need not be at fault.
+func (l *Loop) StalledSince(at int64) bool { return l.clock.stalledSince(at) }
 
 // After makes t tell a when d has passed since this turn began; if t is set
 // already it is moved.
 func (l *Loop) After(t *Timer, d time.Duration, a Alarm) {
-	l.wheel.set(t, l.now+int64(d), a)
+	l.wheel.set(t, l.clock.now+int64(d), a)
 }
 
 // Stop unsets t.
@@ -100,27 +129,44 @@ func (l *Loop) Turns() uint64 { return l.turns.Load() }
 // run turns the loop until Group.Close.
 func (l *Loop) run() {
 	var lastEvent int64
+	full := 0 // turns in a row that brought as many events as they can
 	for !l.isEnded() {
-		wait := l.wheel.next(l.now, idleWait)
-		busy := l.now-lastEvent < int64(busyFor)
+		wait := l.wheel.next(l.clock.now, idleWait)
+		busy := l.clock.real-lastEvent < int64(busyFor)
 		if busy {
 			wait = min(wait, busyWait)
 		}
 		if len(l.again) > 0 {
 			wait = 0
 		}
+		l.phase.Add(1)
 		n := l.poller.wait(wait, busy)
-		l.now = int64(time.Since(l.start))
+		l.phase.Add(1)
+		if stall := l.clock.advance(int64(time.Since(l.start)), wait); stall > 0 {
+			l.noteStall(stall)
+		}
 		if n > 0 {
-			lastEvent = l.now
+			lastEvent = l.clock.real
 		}
 		l.turns.Add(1)
-		l.protect(func() { l.wheel.advance(l.now) })
 		l.dispatch(n)
 		l.runPosted()
+		// What has come is dealt with before anybody is told that nothing came
+		// in time; more events may wait after as many as one turn can bring.
+		if full++; n < maxEvents || full >= maxFull {
+			full = 0
+			l.protect(func() { l.wheel.advance(l.clock.now, timersPerTurn) })
+		}
 		l.runAgain()
 		l.closeClosed()
 	}
+	l.finish()
+}
+
+// finish ends a loop that does not run any more, or never did.
+func (l *Loop) finish() {
+	l.runPosted()
+	l.closeClosed()
 	l.closeAll()
 }
 
@@ -140,29 +186,45 @@ func (l *Loop) protect(f func()) {
 	f()
 }
 
+// Guard runs f, which is about s. Should f panic, s ends and its handler is
+// told, as if that had panicked.
+func (l *Loop) Guard(s Stream, f func()) {
+	before := l.current
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p)
+		}
+		l.current = before
+	}()
+	l.current = s.(member)
+	f()
+}
+
+// panicked ends what panicked: the stream that what ran was about, or the alarm
+// of the timer that expired.
 func (l *Loop) panicked(p any) {
-	l.group.logger.Error("panic in a stream's handler", "panic", p, "stack", string(debug.Stack()))
-	s := l.current
-	if s == nil {
-		return
+	l.group.logger.Error("panic in an event loop", "panic", p, "stack", string(debug.Stack()))
+	s, alarm := l.current, l.wheel.firing
+	l.current, l.wheel.firing = nil, nil
+	var bereaved any = alarm
+	if s != nil {
+		bereaved = s.core().handler // before Close forgets it
+		s.Reset()
+		s.Close()
 	}
-	l.current = nil
-	h := l.telling
-	s.Reset()
-	s.Close()
-	if m, ok := h.(Mourner); ok {
+	if m, ok := bereaved.(Mourner); ok {
 		l.protect(m.Panicked)
 	}
 }
 
 // tell calls the handler of s. Callers guard against its panic.
-func (l *Loop) tell(s Stream, h Handler) {
+func (l *Loop) tell(s member, h Handler) {
 	if h == nil {
 		return
 	}
-	l.current, l.telling = s, h
+	l.current = s
 	h.Ready(s)
-	l.current, l.telling = nil, nil
+	l.current = nil
 }
 
 // closeAll closes everything when the loop has ended.

@@ -60,9 +60,13 @@ func (p *Pipe) close() {
 
 // Fill moves what there is to read, at most limit bytes, into p, which must be
 // empty: then ErrAgain means that there is nothing. It is Stream.Read otherwise.
+// splice never gets past a byte of urgent data: EINVAL says that Read must.
 func (s *Socket) Fill(p *Pipe, limit int) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
+	}
+	if s.urgent {
+		return 0, unix.EINVAL
 	}
 	n, errno := splice(int(s.fd), p.w, min(limit, PipeSize))
 	switch {

@@ -4,6 +4,9 @@ package reactor
 
 import "time"
 
+// maxEvents is more than a wait brings.
+const maxEvents = 1
+
 // poller waits to be woken: there are no sockets of ours here, only Conns.
 type poller struct {
 	woken chan struct{} // has room for one

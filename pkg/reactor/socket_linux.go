@@ -22,13 +22,14 @@ const HasSockets = true
 type Socket struct {
 	base
 	ending bool // the peer has ended or broken the connection: reads must go on to find out
+	urgent bool // there is urgent data, at which a read stops short
 	fd     int32
 }
 
 var _ Stream = (*Socket)(nil)
 
 // socketEvents is what every socket is registered for, once.
-const socketEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+const socketEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // Adopt makes fd, a non-blocking TCP socket, a stream of the loop, which then
 // owns fd. On an error fd is closed.
@@ -99,8 +100,16 @@ func (s *Socket) event(events uint32) {
 		s.ending = true
 		s.readable = true
 	}
-	if events&unix.EPOLLIN != 0 {
+	if events&unix.EPOLLERR != 0 {
+		// The error itself is left to the operation that meets it: asking for it
+		// would make the kernel forget it.
+		s.broken = true
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
 		s.readable = true
+	}
+	if events&unix.EPOLLPRI != 0 {
+		s.urgent = true
 	}
 	if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		s.writable = true
@@ -159,13 +168,13 @@ func (s *Socket) Read(p []byte) (int, error) {
 				s.readable = false
 				return 0, io.EOF
 			}
-			if int(n) < len(p) && !s.ending {
+			if int(n) < len(p) && !s.ending && !s.urgent {
 				s.readable = false // the next byte raises an edge
 			}
 			return int(n), nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			s.readable = false
+			s.readable, s.urgent = false, false
 			return 0, ErrAgain
 		default:
 			s.readable = false

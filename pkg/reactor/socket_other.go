@@ -30,7 +30,7 @@ func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Socket{cancel: cancel}
 	s.join(l, s)
-	go s.connect(ctx, addr)
+	l.group.carriers.Go(func() { s.connect(ctx, addr) })
 	return s, nil
 }
 

@@ -26,9 +26,10 @@ type Handler interface {
 	Ready(s Stream)
 }
 
-// Mourner is a Handler that has to give things back if it panics.
+// Mourner is a Handler, or an Alarm, that has to give things back if it panics.
 type Mourner interface {
-	// Panicked is called after the handler panicked and its stream was closed.
+	// Panicked is called after the handler panicked and its stream was closed,
+	// or after the alarm did.
 	Panicked()
 }
 
@@ -44,6 +45,11 @@ type Stream interface {
 	Readable() bool
 	// Writable reports whether a write is worth trying.
 	Writable() bool
+	// Broken reports whether the stream is known to be broken, by a reset or a
+	// time-out: what came before can still be read, and then the error. It is
+	// for who does not read because nobody takes what was read. A stream that
+	// has ended in order is not broken.
+	Broken() bool
 	// Read reads what there is, at most len(p) bytes. It returns io.EOF when
 	// the peer has ended its direction, ErrAgain when there is nothing yet, and
 	// never 0 bytes without an error for a p that is not empty.
@@ -72,6 +78,7 @@ type base struct {
 	readable bool
 	writable bool
 	closed   bool
+	broken   bool
 	again    bool // is in the loop's list of that name
 }
 
@@ -88,3 +95,6 @@ func (b *base) Readable() bool { return b.readable }
 
 // Writable reports whether a write is worth trying.
 func (b *base) Writable() bool { return b.writable }
+
+// Broken reports whether the stream is known to be broken.
+func (b *base) Broken() bool { return b.broken }

@@ -14,7 +14,8 @@ const (
 	maxTickGap = 1<<(slotBits*levels) - 1 // about 19 hours; longer timers are set again on the way
 )
 
-// Alarm is told of a timer that has expired, in the timer's loop.
+// Alarm is told of a timer that has expired, in the timer's loop. One that is a
+// [Mourner] is told if it panics then.
 type Alarm interface {
 	Expired(t *Timer)
 }
@@ -38,9 +39,12 @@ func (t *Timer) Set() bool { return t.next != nil }
 
 // wheel holds the timers of one loop.
 type wheel struct {
-	tick  int64 // all timers up to this tick have fired
-	count int
-	slot  [levels][slots]Timer // heads of circular lists
+	tick   int64 // all timers before this tick have fired, and those of it unless behind
+	level  int   // the highest level whose timers of this tick are still to be moved down
+	behind bool  // advance has stopped within this tick
+	count  int
+	slot   [levels][slots]Timer // heads of circular lists
+	firing Alarm                // which is being told
 }
 
 func newWheel(now int64) *wheel {
@@ -90,46 +94,62 @@ func (w *wheel) stop(t *Timer) {
 	}
 }
 
-// advance fires all timers due at now, in ns.
-func (w *wheel) advance(now int64) {
+// advance fires the timers due at now, in ns. It touches most of them at most
+// and reports whether more are due; the next call goes on with those.
+func (w *wheel) advance(now int64, most int) (more bool) {
 	target := now >> tickBits
 	if w.count == 0 {
-		w.tick = max(w.tick, target)
-		return
+		w.tick, w.level, w.behind = max(w.tick, target), 0, false
+		return false
 	}
-	for w.tick < target {
-		w.tick++
-		for level := 1; level < levels; level++ {
-			if w.tick&(1<<(slotBits*level)-1) != 0 {
-				break
-			}
-			w.cascade(&w.slot[level][(w.tick>>(slotBits*level))&(slots-1)])
+	for {
+		w.behind = true // also if an alarm panics
+		if !w.turn(&most) {
+			return true
 		}
-		head := &w.slot[0][w.tick&(slots-1)]
-		for t := head.next; t != head; t = head.next {
-			unlink(t)
-			if t.when > w.tick { // only a very long one
-				w.insert(t)
-				continue
-			}
-			w.count--
-			t.alarm.Expired(t)
+		w.behind = false
+		if w.tick >= target {
+			return false
+		}
+		w.tick++
+		for w.level = 0; w.level+1 < levels && w.tick&(1<<(slotBits*(w.level+1))-1) == 0; {
+			w.level++
 		}
 	}
 }
 
-// cascade moves the timers of a slot to where they belong now.
-func (w *wheel) cascade(head *Timer) {
-	for t := head.next; t != head; t = head.next {
-		unlink(t)
-		w.insert(t)
+// turn fires the timers of the current tick, after those that were further away
+// have been moved to where they belong now. It reports whether that is all.
+// Nothing is set for the current tick meanwhile, see set.
+func (w *wheel) turn(most *int) bool {
+	for ; w.level >= 0; w.level-- {
+		head := &w.slot[w.level][(w.tick>>(slotBits*w.level))&(slots-1)]
+		for t := head.next; t != head; t = head.next {
+			if *most--; *most < 0 {
+				return false
+			}
+			unlink(t)
+			if w.level > 0 || t.when > w.tick { // the latter only for a very long one
+				w.insert(t)
+				continue
+			}
+			w.count--
+			w.firing = t.alarm
+			t.alarm.Expired(t)
+			w.firing = nil
+		}
 	}
+	w.level = 0
+	return true
 }
 
 // next returns how long after now a timer may be due, at most limit.
 func (w *wheel) next(now int64, limit time.Duration) time.Duration {
 	if w.count == 0 {
 		return limit
+	}
+	if w.behind {
+		return 0
 	}
 	// The lowest level holds what is due before its slots come round; when it
 	// is empty the next cascade is what must not be missed.
