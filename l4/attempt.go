@@ -2,6 +2,7 @@ package l4
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"time"
@@ -164,10 +165,10 @@ func (a *attempt) goElsewhere() {
 		}()
 		return
 	}
-	header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
+	header, alpn := x.svc.proxyHeader(nil, x.rec.client, x.localAddr()), x.agreed()
 	go func() {
 		defer cancel()
-		nc, err := x.s.dialTLS(ctx, x.svc, b, header)
+		nc, err := x.s.dialTLS(ctx, x.svc, b, alpn, header)
 		if !x.l.Post(func() {
 			if a.isBack(err) {
 				x.connected(a, x.l.AdoptConn(nc))
@@ -178,6 +179,17 @@ func (a *attempt) goElsewhere() {
 			nc.Close()
 		}
 	}()
+}
+
+// agreed returns the application protocol that was agreed on with the client,
+// empty if none was.
+func (x *session) agreed() string {
+	if c, ok := x.client.(*reactor.Conn); ok {
+		if tc, ok := c.NetConn().(*tls.Conn); ok {
+			return tc.ConnectionState().NegotiatedProtocol
+		}
+	}
+	return ""
 }
 
 // isBack reports whether the attempt goes on after it was elsewhere, with err.

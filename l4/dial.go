@@ -121,8 +121,9 @@ func (s *Server) attempt(ctx context.Context, svc *service, b *backend.Backend) 
 	return tc, nil
 }
 
-// dialTLS makes one connection to b, sends header and shakes hands.
-func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, header []byte) (net.Conn, error) {
+// dialTLS makes one connection to b, sends header and shakes hands, with alpn
+// as the only protocol on offer if it is not empty.
+func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, alpn string, header []byte) (net.Conn, error) {
 	c, err := s.attempt(ctx, svc, b)
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (s *Server) dialTLS(ctx context.Context, svc *service, b *backend.Backend, 
 		_, err = c.Write(header)
 		_ = c.SetWriteDeadline(time.Time{})
 	}
-	tc := tls.Client(c, svc.tlsFor(b))
+	tc := tls.Client(c, svc.tlsFor(b, alpn))
 	if err == nil {
 		err = tc.HandshakeContext(ctx)
 	}

@@ -37,7 +37,10 @@ func balancerOf(t *testing.T, service string, backends ...string) *balance.Balan
 func start(t *testing.T, lc listen.Config, cfg Config) *fixture {
 	t.Helper()
 	set := metrics.NewSet()
-	lc.Kind, lc.Name, lc.Address, lc.Logger, lc.Metrics = "l4", "db", "127.0.0.1:0", slog.New(slog.DiscardHandler), set
+	lc.Kind, lc.Name, lc.Address, lc.Metrics = "l4", "db", "127.0.0.1:0", set
+	if lc.Logger == nil {
+		lc.Logger = slog.New(slog.DiscardHandler)
+	}
 	ln, err := listen.Listen(lc)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -22,8 +23,9 @@ func (s *Server) welcome(a listen.Arrival) {
 		svc = s.routes.find(a.TLS.ServerName)
 	case s.routes.byName():
 		x.preface = &preface{}
-		x.l.After(&x.timer, s.ln.HandshakeTimeout(), x)
-		if len(a.Read) > 0 {
+		if len(a.Read) == 0 {
+			x.l.After(&x.timer, s.helloWait(false), x)
+		} else {
 			x.understand(a.Read)
 		}
 		x.readPreface()
@@ -52,14 +54,24 @@ func (x *session) readPreface() {
 			x.understand(buf[:n])
 		case errors.Is(err, reactor.ErrAgain):
 			return
-		case errors.Is(err, io.EOF) && len(x.preface.read) == 0:
+		case len(x.preface.read) == 0:
 			x.end(ClientEOF, nil) // as balancers do that look whether somebody listens
 		case errors.Is(err, io.EOF):
 			x.refuse(listen.TLSHandshake, io.ErrUnexpectedEOF)
 		default:
-			x.end(ClientReset, nil)
+			x.refuse(listen.TLSHandshake, err)
 		}
 	}
+}
+
+// prefaceExpired goes on with a session whose ClientHello has not come in time.
+func (x *session) prefaceExpired() {
+	if svc := x.s.routes.other; len(x.preface.read) == 0 && svc != nil {
+		x.preface = nil
+		x.lead(svc, nil)
+		return
+	}
+	x.refuse(listen.TLSHandshake, os.ErrDeadlineExceeded)
 }
 
 // understand goes on as far as what has come allows: b, after what was kept.
@@ -74,6 +86,7 @@ func (x *session) understand(b []byte) {
 	case errors.Is(err, clienthello.ErrShort):
 		if p.read == nil {
 			p.read = slices.Clone(b)
+			x.l.After(&x.timer, x.s.helloWait(true), x)
 		}
 	case errors.Is(err, errNoName):
 		x.refuse(listen.NoRoute, err)
@@ -107,7 +120,7 @@ func (x *session) localAddr() netip.AddrPort {
 // which read has come already, and returns the service that it asks for and
 // all that has come.
 func (s *Server) awaitHello(c *listen.Conn, read []byte) (*service, []byte, error) {
-	_ = c.SetReadDeadline(time.Now().Add(s.ln.HandshakeTimeout()))
+	_ = c.SetReadDeadline(time.Now().Add(s.helloWait(len(read) > 0)))
 	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
 	buf := make([]byte, 4<<10)
 	for {
@@ -121,12 +134,22 @@ func (s *Server) awaitHello(c *listen.Conn, read []byte) (*service, []byte, erro
 			}
 		}
 		n, err := c.Read(buf)
+		if err == nil && len(read) == 0 {
+			_ = c.SetReadDeadline(time.Now().Add(s.helloWait(true)))
+		}
 		read = append(read, buf[:n]...)
-		if err != nil {
-			if len(read) > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
+		switch {
+		case err == nil:
+		case len(read) > 0 && errors.Is(err, io.EOF):
+			return nil, nil, io.ErrUnexpectedEOF
+		case len(read) > 0:
 			return nil, nil, err
+		case errors.Is(err, os.ErrDeadlineExceeded) && s.routes.other != nil:
+			return s.routes.other, nil, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, nil, err
+		default:
+			return nil, nil, io.EOF // without a word, however it left
 		}
 	}
 }

@@ -3,6 +3,7 @@ package l4
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"sluice/pkg/clienthello"
 )
@@ -47,6 +48,18 @@ func (r *routes) all(f func(*service)) {
 	if r.other != nil {
 		f(r.other)
 	}
+}
+
+// helloWait is how long a client may take to send a ClientHello, of which
+// something has come or nothing. Who says nothing at all may be waiting for the
+// server to speak first, as in MySQL, SMTP and SSH, and is led to the service
+// for all others.
+func (s *Server) helloWait(begun bool) time.Duration {
+	whole := s.ln.HandshakeTimeout()
+	if begun || s.routes.other == nil || s.cfg.HelloWait < 0 {
+		return whole
+	}
+	return min(whole, s.cfg.HelloWait)
 }
 
 var errNoName = errors.New("the client asks for no known name")

@@ -39,6 +39,10 @@ type Config struct {
 	// was sent may go without an acknowledgement, or a window stay closed. 0
 	// means the system's own limits.
 	UserTimeout time.Duration
+	// HelloWait is how long a client may say nothing, where services are told
+	// apart by the name in a ClientHello, before it is led to the one for all
+	// others. 0 means 500 ms, negative as long as a handshake may take.
+	HelloWait time.Duration
 	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
 	// goroutines a connection, which speaks no TLS.
 	Loops *reactor.Group
@@ -63,6 +67,9 @@ func (c Config) withDefaults() Config {
 		c.HedgeAfter = 200 * time.Millisecond
 	case c.HedgeAfter < 0 || c.HedgeAfter > c.ConnectDeadline:
 		c.HedgeAfter = c.ConnectDeadline // by when all is over
+	}
+	if c.HelloWait == 0 {
+		c.HelloWait = 500 * time.Millisecond
 	}
 	if c.FINTimeout == 0 {
 		c.FINTimeout = time.Minute

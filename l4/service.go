@@ -130,13 +130,19 @@ func (s *service) connected(rec *record, b *backend.Backend) {
 	b.Counters.Connections.Add(1)
 }
 
-// tlsFor returns the configuration of TLS with b; s.TLS is not nil.
-func (s *service) tlsFor(b *backend.Backend) *tls.Config {
-	if s.TLS.ServerName != "" {
+// tlsFor returns the configuration of TLS with b; s.TLS is not nil. What the
+// client has agreed on, if anything, is offered to b.
+func (s *service) tlsFor(b *backend.Backend, alpn string) *tls.Config {
+	if s.TLS.ServerName != "" && alpn == "" {
 		return s.TLS
 	}
 	c := s.TLS.Clone()
-	c.ServerName = hostOf(b.Addr())
+	if c.ServerName == "" {
+		c.ServerName = hostOf(b.Addr())
+	}
+	if alpn != "" {
+		c.NextProtos = []string{alpn}
+	}
 	return c
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"net/netip"
-	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -67,6 +66,7 @@ type flow struct {
 	bulk    bool          // reads are large: splice the next ones
 	eof     bool          // the source has ended
 	done    bool          // which the destination was told
+	ours    int           // the first bytes pending that are no peer's: the PROXY header
 	moved   int64
 	counted int64 // part of moved that was counted
 }
@@ -149,7 +149,7 @@ func (s *Server) cutSessions() {
 func (x *session) Expired(t *reactor.Timer) {
 	switch d := x.dialing; {
 	case x.preface != nil:
-		x.refuse(listen.TLSHandshake, os.ErrDeadlineExceeded)
+		x.prefaceExpired()
 	case t == &x.timer && d != nil:
 		x.deadlineOver()
 	case t == &x.timer:
@@ -199,7 +199,9 @@ func (x *session) connected(a *attempt, server reactor.Stream) {
 	x.l.Stop(&x.flush)
 	x.svc.connected(&x.rec, x.b)
 	if x.svc.ProxyOut != 0 && x.svc.TLS == nil { // through TLS, the attempt has sent it
-		x.up.pending = append(x.svc.proxyHeader(nil, x.rec.client, x.localAddr()), x.up.pending...)
+		header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
+		x.up.ours = len(header)
+		x.up.pending = append(header, x.up.pending...)
 	}
 	_, here := x.client.(*reactor.Socket)
 	_, there := x.server.(*reactor.Socket)
@@ -353,8 +355,12 @@ func (x *session) progress(f *flow, n int) {
 	if n == 0 {
 		return
 	}
-	f.moved += int64(n)
 	x.active = x.l.Now()
+	if f.ours > 0 {
+		ours := min(f.ours, n)
+		f.ours, n = f.ours-ours, n-ours
+	}
+	f.moved += int64(n)
 	if !x.flush.Set() {
 		x.l.After(&x.flush, flushEvery, x)
 	}

@@ -94,7 +94,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 				name = l.Addr
 			}
 		}
-		_, err := fs.bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, func(ln *listen.Listener) (server, error) {
+		_, err := fs.bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, whole.ALPN, func(ln *listen.Listener) (server, error) {
 			return fs.newL4(ln, parts, members)
 		})
 		if err != nil {
@@ -102,7 +102,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 		}
 	}
 	for _, l := range c.L7 {
-		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, func(ln *listen.Listener) (server, error) {
+		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
 			return l7.New(ln, l7Config(c, l, services, fs.loops, access, set, logger))
 		})
 		if err != nil {
@@ -117,7 +117,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 }
 
 // bind binds a listener and makes its server.
-func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, serve func(*listen.Listener) (server, error)) (*front, error) {
+func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, alpn []string, serve func(*listen.Listener) (server, error)) (*front, error) {
 	if limits.MaxConns == 0 {
 		limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
 	}
@@ -125,6 +125,7 @@ func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxie
 	if err != nil {
 		return nil, err
 	}
+	negotiate(tlsConfig, kind, alpn)
 	ln, err := listen.Listen(listen.Config{
 		Kind: kind, Name: name, Address: addr,
 		MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
@@ -164,7 +165,7 @@ func (fs *fronts) newL4(ln *listen.Listener, parts []config.L4, members []*servi
 // add binds a TCP listener for a service, which serviceOf makes once it is
 // bound, and begins to serve.
 func (fs *fronts) add(name, addr string, serviceOf func() (*service, error)) (*front, error) {
-	f, err := fs.bind("l4", name, addr, config.ConnLimits{}, config.ProxyIn{}, nil, func(ln *listen.Listener) (server, error) {
+	f, err := fs.bind("l4", name, addr, config.ConnLimits{}, config.ProxyIn{}, nil, nil, func(ln *listen.Listener) (server, error) {
 		s, err := serviceOf()
 		if err != nil {
 			return nil, err
@@ -241,6 +242,7 @@ func l4Config(c *config.Config, parts []config.L4, members []*service, loops *re
 		IdleTimeout:     orNever(c.L4IdleTimeout),
 		FINTimeout:      orNever(c.L4FINTimeout),
 		UserTimeout:     c.L4UserTimeout,
+		HelloWait:       config.Merged(parts).SNIWait,
 		Loops:           loops,
 		AccessLog:       access,
 		Logger:          logger,

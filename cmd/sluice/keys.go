@@ -12,6 +12,8 @@ func keysOf(flag string) []key {
 	case "l4":
 		return slices.Concat([]key{
 			{"sni=NAME", "the name that TLS clients ask for, exactly or as *.example.com, so that several --l4 share an address, one of them without sni for all others"},
+			{"sni-wait=TIME", "how long a client may say nothing before it is led to the one without sni, as for servers that speak first (default 500ms); 0 as long as --handshake-timeout"},
+			{"alpn=PROTOCOL,…|none", "protocols that are agreed on with TLS clients, such as h2,http/1.1, in order of preference, with tls-cert (default the only one that a client offers, or else http/1.1)"},
 		}, listenerKeys(), tcpLimitKeys())
 	case "l7":
 		return slices.Concat(listenerKeys(), httpKeys(), headerKeys(), headLimitKeys())

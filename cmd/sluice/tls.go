@@ -10,6 +10,7 @@ import (
 
 	"sluice/pkg/certificate"
 	"sluice/pkg/config"
+	"sluice/pkg/listen"
 )
 
 // keeper opens certificates and has them followed.
@@ -38,6 +39,20 @@ func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
 	}
 	k.stores = append(k.stores, store)
 	return store.Server(), nil
+}
+
+// negotiate says on which application protocols a listener, l4 or l7, agrees
+// with clients of cfg, which may be nil. alpn is what an operator has set.
+func negotiate(cfg *tls.Config, kind string, alpn []string) {
+	switch {
+	case cfg == nil, len(alpn) == 1 && alpn[0] == config.ALPNNone:
+	case kind == "l7":
+		listen.Negotiate(cfg, "http/1.1", "http/1.0")
+	case len(alpn) > 0:
+		listen.Negotiate(cfg, alpn...)
+	default:
+		listen.NegotiateAny(cfg)
+	}
 }
 
 // follow keeps the certificates up to date until ctx ends.

@@ -37,7 +37,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 
 	switch {
-	case g.hosts != nil && !g.hosts.allow(r.Host):
+	case g.hosts != nil && !g.hosts.allow(r.Host) && !(r.Host == "" && isProbe(r)): // of HTTP/1.0, which no browser speaks
 		http.Error(w, "this control plane is bound to loopback and answers to no other host name", http.StatusMisdirectedRequest)
 		return
 	case crossOrigin(r):
@@ -52,7 +52,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 	}
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if isProbe(r) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
@@ -79,6 +79,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.next.ServeHTTP(w, r)
 }
+
+// isProbe reports whether r asks for nothing but health.
+func isProbe(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // hosts are the host names that a server bound to loopback answers to:
 // localhost, every loopback address, and the one it was told to bind.

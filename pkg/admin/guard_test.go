@@ -156,7 +156,7 @@ func TestMethodsAndPaths(t *testing.T) {
 			t.Fatalf("unexpected Allow of %s %s: %q", method, path, got.header.Get("Allow"))
 		}
 	}
-	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/admin/backends", "/admin/config", "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/symbol", "/debug/pprof/cmdline"} {
+	for _, path := range []string{"/", "/metrics", "/admin/backends", "/admin/config", "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/symbol", "/debug/pprof/cmdline"} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
 			f(method, path, 405)
 		}

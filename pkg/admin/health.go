@@ -5,13 +5,22 @@ import (
 	"net/http"
 )
 
-// addHealth adds the two endpoints for whoever probes.
+// addHealth adds the two endpoints for whoever probes: by GET, by HEAD, or by
+// OPTIONS, which is what HAProxy's check asks unless it is told otherwise. All
+// get the same status; net/http leaves the body of a HEAD away.
 func addHealth(mux *http.ServeMux, ready func() Readiness) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	probe := func(path string, f http.HandlerFunc) {
+		mux.HandleFunc("GET "+path, f) // and HEAD
+		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+			f(w, r)
+		})
+	}
+	probe("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n") // a failure is the client's own
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	probe("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		a := Readiness{Ready: true}
 		if ready != nil {
 			a = ready()

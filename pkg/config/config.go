@@ -193,6 +193,7 @@ type L4 struct {
 	TCPWaits
 	ProxyIn
 	Certificate
+	Hello
 }
 
 // ProxyIn says which connections begin with a header of the PROXY protocol.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,13 @@ func TestParseSuccess(t *testing.T) {
 	l4(":5432=postgres")
 	l4("[::1]:0=a.b-c_d")
 	l4("127.0.0.1:80=web,max-conns=10,max-conns-per-client=3,max-rate-per-client=2")
-	l4(":443=db,sni=*.db.example,proxy-in=v1v2,proxy-from=10.0.0.0/8,proxy-from=2001:db8::/32,tls-cert=/c.pem,tls-key=/k.pem")
+	l4(":443=db,sni=*.db.example,proxy-in=v1v2,proxy-from=10.0.0.0/8,proxy-from=2001:db8::/32,tls-cert=/c.pem,tls-key=/k.pem,alpn=h2\\,http/1.1")
+	if v, err := ParseL4(":443=db,alpn=h2,http/1.1,tls-cert=/c.pem"); err != nil || !slices.Equal(v.ALPN, []string{"h2", "http/1.1"}) {
+		t.Fatalf("unexpected protocols %q, error %v", v.ALPN, err)
+	}
+	l4(":443=db,max-conns=2,sni-wait=1.5s")
+	l4(":443=db,sni-wait=0s")
+	l4(":443=db,tls-cert=/c.pem,alpn=none")
 	l7 := func(s string) { t.Helper(); v, err := ParseL7(s); f(v, err, s) }
 	l7(":80")
 	l7("0.0.0.0:8080,max-conns=3")
@@ -386,6 +393,11 @@ func TestValidate(t *testing.T) {
 	f(several(":443=db", ":443=db"), `--l4: address ":443" is taken by --l4`)
 	f(several(":443=db,sni=a.example", ":443=db,sni=A.example"), `--l4: ":443" has sni=a.example twice`)
 	f(several(":443=db,sni=a.example,max-conns=5", ":443=db,max-conns=6"), `--l4: ":443": max-conns is 5 for one name and 6`)
+	f(several(":443=db,sni=a.example,sni-wait=1s", ":443=db,sni-wait=1s"))
+	f(several(":443=db,sni=a.example,sni-wait=1s", ":443=db,sni-wait=2s"), `--l4: ":443": sni-wait differs`)
+	f(several(":443=db,sni=a.example,sni-wait=1s", ":443=db,sni=b.example"), `--l4: ":443" has sni-wait=, which needs`)
+	f(several(":443=db,sni-wait=1s"), `--l4: ":443" has sni-wait=, which needs`)
+	f(several(":443=db,sni=a.example,tls-cert=/c,alpn=h2", ":443=db,tls-cert=/c,alpn=h2,http/1.1"), `--l4: ":443": alpn differs`)
 	f(several(":443=db,sni=a.example,proxy-in=v1", ":443=db,proxy-in=v2"), `--l4: ":443": proxy-in and proxy-from differ`)
 	f(several(":443=db,sni=a.example,tls-cert=/c", ":443=db"), `--l4: ":443" has tls-cert= for some names`)
 	f(func(c *Config) { several(":443=db,tls-cert=/c")(c); c.L4Driver = "copy" }, `--l4-driver: "copy" speaks no TLS`)

@@ -39,8 +39,8 @@ func (c *ConnLimits) pairs() []pair {
 	}
 }
 
-// ParseL4 reads ADDR=SERVICE, sni, and the keys of ConnLimits, ProxyIn and
-// Certificate.
+// ParseL4 reads ADDR=SERVICE, sni, and the keys of ConnLimits, ProxyIn,
+// Certificate and Hello.
 func ParseL4(spec string) (L4, error) {
 	var l L4
 	head, options, err := cutSpec(spec)
@@ -59,10 +59,10 @@ func ParseL4(spec string) (L4, error) {
 }
 
 func (l *L4) keys() []string {
-	return slices.Concat([]string{"addr", "service", "sni"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.Waits.keys(), l.TCPWaits.keys())
+	return slices.Concat([]string{"addr", "service", "sni"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.Hello.keys(), l.Waits.keys(), l.TCPWaits.keys())
 }
 
-func (l *L4) lists(key string) bool { return l.ProxyIn.lists(key) }
+func (l *L4) lists(key string) bool { return l.ProxyIn.lists(key) || l.Hello.lists(key) }
 
 func (l *L4) set(key, value string) (err error) {
 	switch {
@@ -80,6 +80,8 @@ func (l *L4) set(key, value string) (err error) {
 		err = l.Waits.set(key, value)
 	case slices.Contains(l.TCPWaits.keys(), key):
 		err = l.TCPWaits.set(key, value)
+	case slices.Contains(l.Hello.keys(), key):
+		err = l.Hello.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -94,6 +96,9 @@ func (l *L4) check() error {
 		return err
 	}
 	if err := l.Certificate.check(); err != nil {
+		return err
+	}
+	if err := l.Hello.check(l.Certificate); err != nil {
 		return err
 	}
 	return serviceName(l.Service)
@@ -163,7 +168,7 @@ func (l *L4) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL4)
 
 // String returns the line that ParseL4 reads.
 func (l L4) String() string {
-	return line(l.Addr+"="+l.Service, slices.Concat([]pair{{"sni", l.SNI}}, l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.Waits.pairs(), l.TCPWaits.pairs())...)
+	return line(l.Addr+"="+l.Service, slices.Concat([]pair{{"sni", l.SNI}}, l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.Hello.pairs(), l.Waits.pairs(), l.TCPWaits.pairs())...)
 }
 
 // MarshalText is String.

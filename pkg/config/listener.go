@@ -48,6 +48,20 @@ func merged(parts []L4) (whole L4, err error) {
 		number("max-conns", &whole.MaxConns, l.MaxConns)
 		number("max-conns-per-client", &whole.MaxConnsPerClient, l.MaxConnsPerClient)
 		number("max-rate-per-client", &whole.MaxRatePerClient, l.MaxRatePerClient)
+		switch {
+		case l.SNIWait == 0:
+		case whole.SNIWait != 0 && whole.SNIWait != l.SNIWait:
+			err = fmt.Errorf("sni-wait differs between names, but is the listener's")
+		default:
+			whole.SNIWait = l.SNIWait
+		}
+		switch {
+		case len(l.ALPN) == 0:
+		case len(whole.ALPN) > 0 && !slices.Equal(whole.ALPN, l.ALPN):
+			err = fmt.Errorf("alpn differs between names, but is the listener's")
+		default:
+			whole.ALPN = l.ALPN
+		}
 		if l.Versions == 0 {
 			continue
 		}

@@ -53,14 +53,19 @@ func apply(x settable, pairs []pair) error {
 	return nil
 }
 
-// cutSpec splits a line into its head and its options. A comma that belongs to a
-// value is written as \,.
+// cutSpec splits a line into its head and its options. An option without a key
+// is more of the list before it, as in alpn=h2,http/1.1; a comma that belongs to
+// another value is written as \,.
 func cutSpec(spec string) (head string, options []pair, err error) {
 	head, rest, more := cutComma(spec)
 	for more {
 		var option string
 		option, rest, more = cutComma(rest)
 		key, value, ok := strings.Cut(option, "=")
+		if last := len(options) - 1; !ok && option != "" && last >= 0 && options[last].key == "alpn" {
+			options[last].value += "," + option
+			continue
+		}
 		if !ok || key == "" {
 			return "", nil, fmt.Errorf("option %q is not key=value", option)
 		}

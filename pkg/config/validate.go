@@ -125,8 +125,12 @@ func (v *validation) parts(parts []L4) {
 			v.add("l4-driver", `"copy" speaks no TLS, which tls=%s of service %q asks for`, s.TLS, s.Name)
 		}
 	}
-	if _, err := merged(parts); err != nil {
+	whole, err := merged(parts)
+	if err != nil {
 		v.add("l4", "%q: %v", first.Addr, err)
+	}
+	if named := len(names) > 1 || first.SNI != ""; whole.SNIWait != 0 && !(named && names[""]) {
+		v.add("l4", "%q has sni-wait=, which needs some --l4 at the same address with sni= and one without", first.Addr)
 	}
 }
 

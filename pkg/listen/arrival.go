@@ -121,7 +121,7 @@ func (e *entrance) Ready(s reactor.Stream) {
 			e.understand(buf[:n])
 		case errors.Is(err, reactor.ErrAgain):
 			return
-		case errors.Is(err, io.EOF) && len(e.read) == 0:
+		case len(e.read) == 0:
 			e.close() // as balancers do that look whether somebody listens
 		default:
 			e.reject(err)

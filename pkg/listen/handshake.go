@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"sluice/pkg/proxyproto"
@@ -61,16 +62,19 @@ func (c *Conn) handshake(ctx context.Context) (*Guest, error) {
 	if l.cfg.TLS == nil {
 		return g, nil
 	}
-	var inner net.Conn = c
-	if len(g.Read) > 0 {
-		inner = &readConn{Conn: c, read: g.Read}
-		g.Read = nil
-	}
-	tc := tls.Server(inner, l.cfg.TLS)
+	begun := &readConn{Conn: c, read: g.Read, heard: len(g.Read) > 0}
+	g.Read = nil
+	tc := tls.Server(begun, l.cfg.TLS)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		if !errors.Is(err, io.EOF) {
+		switch {
+		case begun.heard && spokeHTTP(err):
+			l.Reject(TLSHandshake, g.Client.Addr(), errPlainHTTP)
+			answerPlainHTTP(ctx, begun)
+		case begun.heard && errors.Is(err, io.EOF):
+			l.Reject(TLSHandshake, g.Client.Addr(), io.ErrUnexpectedEOF)
+		case begun.heard || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			l.Reject(TLSHandshake, g.Client.Addr(), err)
-		}
+		} // else it has left without a word, as probes do
 		return nil, err
 	}
 	state := tc.ConnectionState()
@@ -81,12 +85,14 @@ func (c *Conn) handshake(ctx context.Context) (*Guest, error) {
 // readHeader reads a PROXY header into g and enters its client.
 func (c *Conn) readHeader(ctx context.Context, g *Guest) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-	h, rest, err := proxyproto.Read(c, c.l.cfg.Proxy.Versions)
+	begun := &readConn{Conn: c}
+	h, rest, err := proxyproto.Read(begun, c.l.cfg.Proxy.Versions)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		if !errors.Is(err, io.EOF) { // as balancers do that look whether somebody listens
+		// Balancers that look whether somebody listens leave without a word.
+		if begun.heard || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
 			c.l.Reject(ProxyHeader, c.client.Addr(), err)
 		}
 		return err
@@ -110,20 +116,25 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// readConn is a Conn of which some bytes were read already.
+// readConn is a Conn of which some bytes were read already. It notes whether
+// its client has said anything.
 type readConn struct {
 	*Conn
-	read []byte
+	read  []byte
+	heard bool
 }
 
 func (c *readConn) Read(p []byte) (int, error) {
 	if len(c.read) > 0 {
 		n := copy(p, c.read)
-		c.read = c.read[n:]
+		if c.read = c.read[n:]; len(c.read) == 0 {
+			c.read = nil
+		}
 		return n, nil
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard = true
+	}
+	return n, err
 }
-
-// NetConn returns the connection below.
-func (c *readConn) NetConn() net.Conn { return c.Conn }
