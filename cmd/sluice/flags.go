@@ -134,7 +134,7 @@ func (r *reader) define() {
 	list(f, &c.DNSServers, config.ParseDNSServer, "dns-server", "IP[:PORT]", "DNS server for dns= of --service; repeatable, asked in order. None means those of /etc/resolv.conf")
 	f.DurationVar(&c.DNSMinTTL, "dns-min-ttl", c.DNSMinTTL, "time for which a resolved name holds at least, whatever its records say")
 	f.DurationVar(&c.DNSMaxTTL, "dns-max-ttl", c.DNSMaxTTL, "and at most")
-	f.DurationVar(&c.DNSKeep, "dns-keep", c.DNSKeep, "time that answers must say that a name has no records before its members go; 0 means that the first one is believed")
+	f.DurationVar(&c.DNSKeep, "dns-keep", c.DNSKeep, "time that answers must say that a name has no records before its members go, and for which members stay that doubtful answers leave out while their check passes; 0 means that each answer is believed")
 	f.StringVar(&c.ConsulTags, "consul-tags", c.ConsulTags, "build routes and TCP listeners from the tags of instances in Consul that begin with this, in Fabio's form; Fabio's own is urlprefix-. Empty means none")
 	f.DurationVar(&c.ConsulKeep, "consul-keep", c.ConsulKeep, "time that members stay in use when Consul loses all or most of a service at once, as after a restart without its data, while they pass sluice's own check; 0 means not at all")
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone that sluice runs in: backends of this zone are preferred as far as they can bear it, if a sluice runs in each. \"auto\" asks ECS's task metadata, or Consul's agent (node metadata sluice-zone, or the node's locality). Strategies that hash ignore zones. Empty means no preference")

@@ -174,7 +174,7 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 func (ss *services) dnsConfig(s *service, settings config.Service) dns.Config {
 	c := dns.Config{
 		Service: s.name, Name: settings.DNS, MinTTL: ss.config.DNSMinTTL, MaxTTL: ss.config.DNSMaxTTL, Keep: orNever(ss.config.DNSKeep),
-		Down: s.down, Logger: ss.logger, Metrics: ss.set,
+		Up: s.up, Down: s.down, Logger: ss.logger, Metrics: ss.set,
 	}
 	for _, server := range ss.config.DNSServers {
 		c.Servers = append(c.Servers, string(server))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -28,6 +29,10 @@ type zone struct {
 	extra    map[string][]string
 	rcode    map[string]int // by question; -1: no answer
 	truncate bool           // answers over UDP
+	cut      int            // records that UDP answers have at most, without saying so; 0: all
+	rotate   int            // the same for all answers, the next ones each time
+	turn     int            // how many answers were rotated
+	noTCP    bool           // answers over TCP are none
 	asked    map[string]int // by network and question
 }
 
@@ -70,10 +75,29 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		return
 	}
 	a.Rcode = rcode
-	if z.truncate && network == "udp" {
+	switch {
+	case z.noTCP && network == "tcp":
+		return
+	case z.truncate && network == "udp":
 		a.Truncated = true
-	} else {
+	default:
 		a.Answer, a.Extra = parse(z.records[question]), parse(z.extra[question])
+	}
+	if q.IsEdns0() != nil {
+		a.SetEdns0(udpSize, false)
+	}
+	n := len(a.Answer)
+	if z.cut > 0 && network == "udp" && n > z.cut {
+		rand.Shuffle(n, func(i, j int) { a.Answer[i], a.Answer[j] = a.Answer[j], a.Answer[i] })
+		a.Answer = a.Answer[:z.cut]
+	}
+	if z.rotate > 0 && n > z.rotate {
+		var part []dns.RR
+		for i := range z.rotate {
+			part = append(part, a.Answer[(z.turn*z.rotate+i)%n])
+		}
+		a.Answer = part
+		z.turn++
 	}
 	_ = w.WriteMsg(a) // the client may be gone
 }
@@ -215,4 +239,15 @@ func (d *down) has(addr string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Contains(d.list, addr)
+}
+
+// drain returns the last update that has come, or nothing.
+func (w *watched) drain() (last string) {
+	for {
+		select {
+		case last = <-w.updates:
+		default:
+			return last
+		}
+	}
 }

@@ -44,27 +44,28 @@ func addressesOf(list []dns.RR) (addrs []netip.Addr) {
 	return slices.Compact(addrs)
 }
 
+// member is a member, with the priority of its SRV record.
+type member struct {
+	discovery.Member
+	priority uint16
+}
+
 // membersAt returns a member at each address.
-func membersAt(addrs []netip.Addr, port uint16) (members []discovery.Member) {
+func membersAt(addrs []netip.Addr, port uint16) (members []member) {
 	for _, a := range addrs {
 		addr := netip.AddrPortFrom(a, port).String()
-		members = append(members, discovery.Member{Target: backend.Target{ID: addr, Address: addr, Weight: 1}})
+		members = append(members, member{Member: discovery.Member{Target: backend.Target{ID: addr, Address: addr, Weight: 1}}})
 	}
 	return members
 }
 
-// membersOf returns the members that servers are. Those of the lowest priority
-// of which not all members are down get a weight, the others 0.
-func membersOf(servers []server, down func(address string) bool) (members []discovery.Member) {
+// membersOf returns the members that servers are, with the weights that they
+// have within their priority.
+func membersOf(servers []server) (members []member) {
 	servers = slices.Clone(servers)
 	slices.SortFunc(servers, func(a, b server) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), strings.Compare(a.target, b.target), cmp.Compare(a.port, b.port))
 	})
-	type tiered struct {
-		discovery.Member
-		priority uint16
-	}
-	var all []tiered
 	seen := make(map[string]bool)
 	scale := scaleOf(servers)
 	for _, s := range servers {
@@ -75,30 +76,37 @@ func membersOf(servers []server, down func(address string) bool) (members []disc
 			}
 			seen[addr] = true
 			weight := min(max(int(s.weight)*scale/len(s.addrs), 1), backend.MaxWeight)
-			all = append(all, tiered{discovery.Member{Target: backend.Target{
+			members = append(members, member{discovery.Member{Target: backend.Target{
 				ID: s.target + ":" + strconv.Itoa(int(s.port)) + "/" + a.String(), Address: addr, Weight: weight,
 			}}, s.priority})
 		}
 	}
-	// If all are down it is the first whose turn it is.
-	turn := uint16(0)
-	if len(all) > 0 {
-		turn = all[0].priority
-	}
-	for _, m := range all {
-		if !down(m.Address) {
-			turn = m.priority
-			break
+	return members
+}
+
+// inTurn returns members as they are used: those of the lowest priority of
+// which not all are down have their weight, the others 0.
+func inTurn(members []member, down func(address string) bool) (used []discovery.Member) {
+	turn, first := uint16(0), true
+	for _, m := range members {
+		if !down(m.Address) && (first || m.priority < turn) {
+			turn, first = m.priority, false
 		}
 	}
-	for _, m := range all {
+	if first { // all are down: it is the first whose turn it is
+		for i, m := range members {
+			if i == 0 || m.priority < turn {
+				turn = m.priority
+			}
+		}
+	}
+	for _, m := range members {
 		if m.priority != turn {
 			m.Weight = 0
 		}
-		members = append(members, m.Member)
+		used = append(used, m.Member)
 	}
-	slices.SortFunc(members, func(a, b discovery.Member) int { return strings.Compare(a.ID, b.ID) })
-	return members
+	return used
 }
 
 // scaleOf returns by what weights are to be multiplied so that they can be
@@ -116,7 +124,7 @@ func scaleOf(servers []server) int {
 	return max(1, min(spread, backend.MaxWeight/int(most)))
 }
 
-// tiers reports whether servers have more than one priority.
-func tiers(servers []server) bool {
-	return slices.ContainsFunc(servers, func(s server) bool { return s.priority != servers[0].priority })
+// tiers reports whether members have more than one priority.
+func tiers(members []member) bool {
+	return slices.ContainsFunc(members, func(m member) bool { return m.priority != members[0].priority })
 }

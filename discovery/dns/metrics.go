@@ -13,6 +13,8 @@ type sourceMetrics struct {
 	unchanged   *metrics.Counter // those that brought none
 	nothing     *metrics.Counter // those that said that there is nothing
 	errors      *metrics.Counter // those that brought no answer
+	kept        *metrics.Gauge   // members in use that the last answer did not list
+	rotating    *metrics.Gauge   // 1 while answers list others each time
 	lastSuccess *metrics.Gauge   // Unix time of the last answer with records
 }
 
@@ -26,6 +28,8 @@ func newSourceMetrics(set *metrics.Set, service string) *sourceMetrics {
 		unchanged:   result("unchanged"),
 		nothing:     result("nothing"),
 		errors:      result("error"),
+		kept:        set.GetOrCreateGauge("sluice_dns_kept_members{"+labels+"}", nil),
+		rotating:    set.GetOrCreateGauge("sluice_dns_rotating{"+labels+"}", nil),
 		lastSuccess: set.GetOrCreateGauge("sluice_dns_last_success_timestamp_seconds{"+labels+"}", nil),
 	}
 }

@@ -49,12 +49,14 @@ type Config struct {
 	// means 1 s and 1 min.
 	MinTTL, MaxTTL time.Duration
 	// Keep is how long an answer that says that there is nothing must last
-	// before it is believed. 0 means 1 min, negative at once.
+	// before it is believed, and how long members stay that doubtful answers
+	// leave out; see keeper. 0 means 1 min, negative at once.
 	Keep time.Duration
-	// Down reports whether sluice's own check of an address fails. It decides
-	// whose turn it is among SRV priorities; nil means that nobody is. It must
-	// be quick and safe for concurrent use.
-	Down func(address string) bool
+	// Up and Down report whether sluice's own check of an address passes, or
+	// fails. They decide who stays that is left out of an answer, and whose turn
+	// it is among SRV priorities; nil means that nobody's does. They must be
+	// quick and safe for concurrent use.
+	Up, Down func(address string) bool
 	// Logger takes one line when resolving begins to fail and one when it is
 	// well again. Nil means that nothing is logged.
 	Logger *slog.Logger
@@ -73,10 +75,12 @@ type Source struct {
 
 	// What follows belongs to the watch.
 	good     map[uint16][]netip.Addr // the last good addresses of the host, by type
-	servers  []server                // the last good SRV records
+	srv      []dns.RR                // the last good SRV records
 	targets  map[string]*found       // the last good addresses of SRV targets, by name
-	empty    time.Time               // when answers began to say that there is nothing
-	failures int                     // in a row
+	keeper   keeper
+	current  []member  // by the last good records and the keeper
+	empty    time.Time // when answers began to say that there is nothing
+	failures int       // in a row
 	last     []discovery.Member
 	reported bool
 
@@ -87,8 +91,12 @@ type Source struct {
 	kept    int
 }
 
-// found are addresses by the type of their records.
-type found map[uint16][]netip.Addr
+// found are addresses, by the type of their records; whole and turns are those
+// of records.
+type found struct {
+	addrs        map[uint16][]netip.Addr
+	whole, turns bool
+}
 
 var _ discovery.Source = (*Source)(nil)
 
@@ -132,8 +140,12 @@ func New(config Config) (*Source, error) {
 	if config.Keep == 0 {
 		config.Keep = defaultKeep
 	}
+	nobody := func(string) bool { return false }
+	if config.Up == nil {
+		config.Up = nobody
+	}
 	if config.Down == nil {
-		config.Down = func(string) bool { return false }
+		config.Down = nobody
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -143,7 +155,8 @@ func New(config Config) (*Source, error) {
 	}
 	config.Logger = config.Logger.With("service", config.Service, "dns", config.Name)
 	s.config = config
-	s.resolver = resolver{servers: config.Servers, path: resolvConf, read: dns.ClientConfigFromFile}
+	s.keeper.keep = max(0, config.Keep)
+	s.resolver.servers, s.resolver.path, s.resolver.read = config.Servers, resolvConf, dns.ClientConfigFromFile
 	s.metrics = newSourceMetrics(config.Metrics, config.Service)
 	return s, nil
 }
@@ -163,11 +176,11 @@ func (s *Source) Watch(ctx context.Context, update func([]discovery.Member)) err
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		wait := min(max(ttl, s.config.MinTTL), s.config.MaxTTL)
+		wait := s.wait(ttl)
 		if err != nil {
 			s.failures++
 			s.metrics.errors.Inc()
-			s.tell(strings.ReplaceAll(err.Error(), "\n", "; "))
+			s.tell(unresolved, strings.ReplaceAll(err.Error(), "\n", "; "), len(s.last))
 			// Even: not all processes at the same moment.
 			wait = min(maxBackoff, minBackoff<<min(s.failures, 6))
 			wait = wait/2 + rand.N(wait/2)
@@ -189,7 +202,7 @@ func (s *Source) waitFor(ctx context.Context, d time.Duration, update func([]dis
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	var turn <-chan time.Time
-	if tiers(s.servers) {
+	if tiers(s.current) {
 		ticker := time.NewTicker(tierInterval)
 		defer ticker.Stop()
 		turn = ticker.C
@@ -212,9 +225,7 @@ func (s *Source) waitFor(ctx context.Context, d time.Duration, update func([]dis
 func equal(a, b []discovery.Member) bool { return slices.EqualFunc(a, b, discovery.Member.Equal) }
 
 // hasRecords reports whether there is anything that was good once.
-func (s *Source) hasRecords() bool {
-	return len(s.servers) > 0 || slices.ContainsFunc([]uint16{dns.TypeA, dns.TypeAAAA}, func(t uint16) bool { return len(s.good[t]) > 0 })
-}
+func (s *Source) hasRecords() bool { return len(s.current) > 0 }
 
 // report passes the members on if they are news, or if nothing was passed on
 // yet.
@@ -235,34 +246,56 @@ func (s *Source) report(update func([]discovery.Member), answered bool) {
 	update(slices.Clone(members))
 }
 
-// members returns who is a member by the last good records.
-func (s *Source) members() []discovery.Member {
-	if s.port != 0 {
-		return membersAt(append(slices.Clone(s.good[dns.TypeA]), s.good[dns.TypeAAAA]...), s.port)
+// members returns who is a member now.
+func (s *Source) members() []discovery.Member { return inTurn(s.current, s.config.Down) }
+
+// wait returns how long records with a time to live hold.
+func (s *Source) wait(ttl time.Duration) time.Duration {
+	return min(max(ttl, s.config.MinTTL), s.config.MaxTTL)
+}
+
+// judge decides who is a member after an answer that had records, and takes
+// note of what is doubtful about it. err is what was missing of it.
+func (s *Source) judge(a answer, err error) {
+	now := time.Now()
+	var kept int
+	s.current, kept = s.keeper.next(now, a, standing{up: s.config.Up, down: s.config.Down})
+	s.metrics.kept.Set(float64(kept))
+	s.metrics.rotating.Set(0)
+	switch {
+	case s.keeper.rotating:
+		s.metrics.rotating.Set(1)
+		s.tell(doubtful, fmt.Sprintf("the answers leave members out, others each time (a server that cuts or rotates them): members are those of all answers of %v", s.keeper.window(a.ttl)), kept)
+	case s.keeper.losing():
+		s.tell(doubtful, fmt.Sprintf("the answers list half of the members or less, all at once; those that pass their check stay for %v", s.config.Keep), kept)
+	case err == nil:
+		s.well(kept)
 	}
-	return membersOf(s.servers, s.config.Down)
 }
 
 // resolve asks once for everything, and takes over what is good. It returns
 // how long that holds.
 func (s *Source) resolve(ctx context.Context) (ttl time.Duration, err error) {
 	if s.port != 0 {
-		var next found
-		next, ttl, err = s.addresses(ctx, s.host, s.good)
-		if err != nil && len(next) == 0 {
-			return ttl, err
+		next, life, err := s.addresses(ctx, s.host, s.good)
+		if err != nil && len(next.addrs) == 0 {
+			return life, err
 		}
-		if s.nothing(err == nil && next.count() == 0, err) {
-			return s.config.MinTTL, err
+		if err == nil && next.count() == 0 {
+			s.nothing()
+			return s.config.MinTTL, nil
 		}
-		s.good = next
-		return ttl, err
+		s.something()
+		s.good = next.addrs
+		addrs := append(slices.Clone(s.good[dns.TypeA]), s.good[dns.TypeAAAA]...)
+		s.judge(answer{members: membersAt(addrs, s.port), whole: next.whole, turns: next.turns, ttl: s.wait(life)}, err)
+		return life, err
 	}
 	return s.resolveSRV(ctx)
 }
 
-func (f found) count() (n int) {
-	for _, addrs := range f {
+func (f *found) count() (n int) {
+	for _, addrs := range f.addrs {
 		n += len(addrs)
 	}
 	return n
@@ -271,9 +304,9 @@ func (f found) count() (n int) {
 // addresses resolves a host's addresses. Of a family for which there is no
 // answer those in last stay, and the error says so; next is empty if there is
 // none for either.
-func (s *Source) addresses(ctx context.Context, host string, last found) (next found, ttl time.Duration, err error) {
+func (s *Source) addresses(ctx context.Context, host string, last map[uint16][]netip.Addr) (next found, ttl time.Duration, err error) {
 	ttl = -1
-	next = make(found)
+	next = found{addrs: make(map[uint16][]netip.Addr), whole: true}
 	type result struct {
 		qtype uint16
 		records
@@ -282,7 +315,7 @@ func (s *Source) addresses(ctx context.Context, host string, last found) (next f
 	results := make(chan result, 2)
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		go func() {
-			r, err := s.resolver.lookup(ctx, host, qtype)
+			r, err := s.resolver.lookup(ctx, host, qtype, func(list []dns.RR) bool { return lacksAddresses(list, last[qtype]) })
 			results <- result{qtype, r, err}
 		}()
 	}
@@ -292,26 +325,34 @@ func (s *Source) addresses(ctx context.Context, host string, last found) (next f
 		if r.err != nil {
 			failed++
 			err = errors.Join(err, r.err)
-			next[r.qtype] = last[r.qtype]
+			next.addrs[r.qtype] = last[r.qtype]
 			continue
 		}
-		next[r.qtype] = addressesOf(r.list)
+		next.addrs[r.qtype] = addressesOf(r.list)
 		if len(r.list) > 0 {
 			ttl = shorter(ttl, r.ttl)
+			next.whole, next.turns = next.whole && r.whole, next.turns || r.turns
 		}
 	}
 	if failed == 2 {
-		next = nil
+		next = found{}
 	}
 	return next, ttl, err
 }
 
+// lacksAddresses reports whether records lack one of the addresses.
+func lacksAddresses(list []dns.RR, addrs []netip.Addr) bool {
+	here := addressesOf(list)
+	return slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !slices.Contains(here, a) })
+}
+
 // resolveSRV asks for SRV records and for the addresses of their targets.
 func (s *Source) resolveSRV(ctx context.Context) (ttl time.Duration, err error) {
-	r, err := s.resolver.lookup(ctx, s.host, dns.TypeSRV)
+	r, err := s.resolver.lookup(ctx, s.host, dns.TypeSRV, func(list []dns.RR) bool { return len(lacking(list, s.srv)) > 0 })
 	if err != nil {
 		return 0, err
 	}
+	whole := r.whole
 	ttl = r.ttl
 	var servers []server
 	for _, rr := range r.list {
@@ -336,18 +377,23 @@ func (s *Source) resolveSRV(ctx context.Context) (ttl time.Duration, err error) 
 				ttl = shorter(ttl, life)
 			}
 			targets[name] = f
+			whole = whole && f.whole
 		}
-		servers[i].addrs = append(slices.Clone((*f)[dns.TypeA]), (*f)[dns.TypeAAAA]...)
+		servers[i].addrs = append(slices.Clone(f.addrs[dns.TypeA]), f.addrs[dns.TypeAAAA]...)
 	}
 	servers = slices.DeleteFunc(servers, func(s server) bool { return len(s.addrs) == 0 })
 	if len(problems) > 0 && len(servers) == 0 {
 		return 0, errors.Join(problems...)
 	}
-	if s.nothing(len(problems) == 0 && len(servers) == 0, errors.Join(problems...)) {
+	if len(servers) == 0 {
+		s.nothing()
 		return s.config.MinTTL, nil
 	}
-	s.servers, s.targets = servers, targets
-	return ttl, errors.Join(problems...)
+	s.something()
+	s.srv, s.targets = r.list, targets
+	err = errors.Join(problems...)
+	s.judge(answer{members: membersOf(servers), whole: whole, turns: r.turns, ttl: s.wait(ttl)}, err)
+	return ttl, err
 }
 
 // target returns the addresses of an SRV target: those that came along, or
@@ -363,60 +409,64 @@ func (s *Source) target(ctx context.Context, name string, more []dns.RR) (*found
 		}
 	}
 	if len(along) > 0 {
-		return &found{dns.TypeA: addressesOf(along)}, ttl, nil
+		return &found{addrs: map[uint16][]netip.Addr{dns.TypeA: addressesOf(along)}, whole: true}, ttl, nil
 	}
 	last := s.targets[name]
 	if last == nil {
 		last = &found{}
 	}
-	next, ttl, err := s.addresses(ctx, name+".", *last)
-	if next == nil {
-		next = *last
+	next, ttl, err := s.addresses(ctx, name+".", last.addrs)
+	if next.addrs == nil {
+		return last, ttl, err
 	}
 	return &next, ttl, err
 }
 
-// nothing takes note of whether an answer says that there is nothing, and
-// reports whether that is to be ignored for now. err is what is missing of the
-// answer.
-func (s *Source) nothing(empty bool, err error) (ignored bool) {
+// something takes note of an answer that has records.
+func (s *Source) something() {
+	s.metrics.succeeded(time.Now())
+	s.empty = time.Time{}
+}
+
+// nothing takes note of an answer that says that there is nothing, and believes
+// it after Keep.
+func (s *Source) nothing() {
 	now := time.Now()
-	if !empty {
-		s.metrics.succeeded(now)
-		s.empty = time.Time{}
-		if err == nil {
-			s.well()
-		}
-		return false
-	}
 	s.metrics.nothing.Inc()
 	if s.empty.IsZero() {
 		s.empty = now
 	}
 	if s.hasRecords() && now.Sub(s.empty) < s.config.Keep {
-		s.tell("the name has no records any more; the last ones stay for " + s.config.Keep.String())
-		return true
+		s.tell(unresolved, "the name has no records any more; the last ones stay for "+s.config.Keep.String(), len(s.last))
+		return
 	}
-	s.servers, s.good, s.targets = nil, make(found), make(map[string]*found)
-	s.tell("the name has no records")
-	return false
+	s.current, s.srv, s.good, s.targets = nil, nil, make(map[uint16][]netip.Addr), make(map[string]*found)
+	s.keeper.forget()
+	s.tell(unresolved, "the name has no records", 0)
 }
 
-// well takes note of a good answer.
-func (s *Source) well() {
+// well takes note of a good answer. kept members are in use that it did not
+// list.
+func (s *Source) well(kept int) {
 	s.mu.Lock()
 	before := s.trouble
 	since := s.since
-	s.trouble, s.since, s.kept = "", time.Time{}, 0
+	s.trouble, s.since, s.kept = "", time.Time{}, kept
 	s.mu.Unlock()
 	if before != "" {
 		s.config.Logger.Info("the name is resolved again", "after", time.Since(since).Round(time.Millisecond).String())
 	}
 }
 
-// tell takes note of trouble, and logs it when it is new.
-func (s *Source) tell(trouble string) {
-	kept := len(s.last)
+// What tell says of trouble.
+const (
+	unresolved = "cannot resolve the name"
+	doubtful   = "the answers for the name are doubtful"
+)
+
+// tell takes note of trouble, and logs it when it is new. kept members are in
+// use for which no answer vouches.
+func (s *Source) tell(what, trouble string, kept int) {
 	s.mu.Lock()
 	first := s.trouble == ""
 	if first {
@@ -425,6 +475,6 @@ func (s *Source) tell(trouble string) {
 	s.trouble, s.kept = trouble, kept
 	s.mu.Unlock()
 	if first {
-		s.config.Logger.Warn("cannot resolve the name", "kept_members", kept, "err", trouble)
+		s.config.Logger.Warn(what, "kept_members", kept, "err", trouble)
 	}
 }

@@ -42,7 +42,7 @@ func TestAddresses(t *testing.T) {
 	t.Parallel()
 	z := newZone(t)
 	z.set("web.test A", "web.test. 0 IN A 10.0.0.2", "web.test. 0 IN A 10.0.0.1", "web.test. 0 IN A 10.0.0.1")
-	w := watch(t, Config{Name: "web.test:80", Servers: []string{z.addr}})
+	w := watch(t, Config{Name: "web.test:80", Servers: []string{z.addr}, Keep: -1})
 	w.expect(t, "10.0.0.1:80 10.0.0.2:80")
 	z.set("web.test AAAA", "web.test. 0 IN AAAA 2001:db8::1")
 	w.expect(t, "10.0.0.1:80 10.0.0.2:80 [2001:db8::1]:80")
@@ -104,6 +104,7 @@ func TestNothing(t *testing.T) {
 		kept.expectNone(t)
 		z.fail(0, "web.test A", "web.test AAAA")
 		z.set("web.test A", "web.test. 0 IN A 10.0.0.2")
+		kept.expect(t, "10.0.0.1:80 10.0.0.2:80") // one that was replaced stays for a moment
 		kept.expect(t, "10.0.0.2:80")
 		gone.expect(t, "10.0.0.2:80")
 	}
@@ -177,6 +178,8 @@ func TestTTL(t *testing.T) {
 	}
 }
 
+func nothingLacks([]dns.RR) bool { return false }
+
 func TestResolvConf(t *testing.T) {
 	t.Parallel()
 	z := newZone(t)
@@ -193,18 +196,18 @@ func TestResolvConf(t *testing.T) {
 	}
 	conf.Port = port
 	r := resolver{path: path, read: func(string) (*dns.ClientConfig, error) { return conf, nil }}
-	got, err := r.lookup(t.Context(), "web", dns.TypeA)
+	got, err := r.lookup(t.Context(), "web", dns.TypeA, nothingLacks)
 	if err != nil || len(got.list) != 1 {
 		t.Fatalf("unexpected answer: %v, %v", got, err)
 	}
 	if z.count("udp web.other.test A") != 1 {
 		t.Fatal("the search list was not followed in order")
 	}
-	if got, err = r.lookup(t.Context(), "web.", dns.TypeA); err != nil || len(got.list) != 0 {
+	if got, err = r.lookup(t.Context(), "web.", dns.TypeA, nothingLacks); err != nil || len(got.list) != 0 {
 		t.Fatalf("unexpected answer for a complete name: %v, %v", got, err)
 	}
 	missing := resolver{path: path + ".missing", read: dns.ClientConfigFromFile}
-	if _, err := missing.lookup(t.Context(), "web", dns.TypeA); err == nil || !strings.Contains(err.Error(), "cannot read") {
+	if _, err := missing.lookup(t.Context(), "web", dns.TypeA, nothingLacks); err == nil || !strings.Contains(err.Error(), "cannot read") {
 		t.Fatalf("unexpected error without resolv.conf: %v", err)
 	}
 }
@@ -223,7 +226,7 @@ func TestSRV(t *testing.T) {
 	z.set("b.test A", "b.test. 0 IN A 10.0.0.2")
 	srv("1 3 80 a.test.", "1 1 81 b.test.")
 	var down down
-	w := watch(t, Config{Name: "_web._tcp.test", Servers: []string{z.addr}, Down: down.has})
+	w := watch(t, Config{Name: "_web._tcp.test", Servers: []string{z.addr}, Down: down.has, Keep: -1})
 	w.expect(t, "10.0.0.1:80*3 10.0.0.2:81")
 
 	// Addresses that come along are used.

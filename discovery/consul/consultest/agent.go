@@ -79,6 +79,10 @@ func Start(t testing.TB, args ...string) *Agent {
 // same when the agent restarts.
 func (a *Agent) Addr() string { return a.ports.httpAddress() }
 
+// DNS returns the address, host:port, of the agent's DNS server, which answers
+// over UDP and TCP.
+func (a *Agent) DNS() string { return local(a.ports.dns) }
+
 // Node returns the name of the agent's node.
 func (a *Agent) Node() string { return a.node }
 
@@ -187,7 +191,7 @@ func (a *Agent) tail() string {
 
 // ports are those that an agent cannot do without.
 type ports struct {
-	http, server, serf int
+	http, server, serf, dns int
 }
 
 // config returns the part of the agent's configuration that has no flag.
@@ -199,14 +203,14 @@ ports {
   serf_lan = %d
   serf_wan = -1
   https = -1
-  dns = -1
+  dns = %d
   grpc = -1
   grpc_tls = -1
 }
 connect { enabled = false }
 ui_config { enabled = false }
 disable_update_check = true
-`, p.http, p.server, p.serf)
+`, p.http, p.server, p.serf, p.dns)
 }
 
 func (p ports) httpAddress() string { return local(p.http) }
@@ -216,14 +220,16 @@ func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(
 // freePorts returns ports on which nothing listens now.
 func freePorts() (ports, error) {
 	var p ports
-	for _, port := range []*int{&p.http, &p.server, &p.serf} {
+	taken := make(map[int]bool)
+	for _, port := range []*int{&p.http, &p.server, &p.serf, &p.dns} {
 		var err error
 		if *port, err = freePort(); err != nil {
 			return ports{}, err
 		}
-	}
-	if p.http == p.server || p.http == p.serf || p.server == p.serf {
-		return ports{}, errors.New("cannot find distinct free ports")
+		if taken[*port] {
+			return ports{}, errors.New("cannot find distinct free ports")
+		}
+		taken[*port] = true
 	}
 	return p, nil
 }
