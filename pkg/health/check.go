@@ -3,8 +3,10 @@ package health
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/proxyproto"
@@ -72,16 +74,40 @@ func addrPort(a net.Addr) netip.AddrPort {
 // TCPCheck passes if a TCP connection can be made.
 type TCPCheck struct{}
 
-// Probe connects and closes the connection with a reset, as HAProxy does: the
-// backend then has nothing to keep, and no port of ours waits in TIME_WAIT.
+// Probe begins a connection and abandons it before the handshake is complete,
+// as HAProxy does: the SYN was answered, which is what is asked, and the process
+// behind it never hears of a connection that nobody uses. Servers would log
+// one, or count it (MariaDB blocks a host after a hundred), or fall over a reset
+// that they do not expect. Where that cannot be had it ends by a FIN.
 func (TCPCheck) Probe(ctx context.Context, addr string) (Result, error) {
-	d := net.Dialer{KeepAlive: -1} // which would be four calls for nothing
+	d := net.Dialer{KeepAlive: -1, Control: delayACK} // keep-alives would be four calls for nothing
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return Result{}, err
 	}
-	_ = c.(*net.TCPConn).SetLinger(0)
+	abandon(c.(*net.TCPConn))
 	return Result{Tested: Connect}, c.Close()
 }
 
 func (TCPCheck) String() string { return "tcp check" }
+
+// goodbye is how long the other side may take to end a connection that we have
+// ended.
+const goodbye = time.Second
+
+// hangUp ends a connection that was used politely: by our FIN, after a TLS alert
+// if it speaks TLS, and by no reset for what the other side still says. It does
+// not wait.
+func hangUp(c net.Conn) {
+	_ = c.SetDeadline(time.Now().Add(goodbye))
+	go func() {
+		defer c.Close()
+		if tc, ok := c.(*tls.Conn); ok {
+			_ = tc.CloseWrite()
+			c = tc.NetConn()
+		}
+		if tc, ok := c.(*net.TCPConn); ok && tc.CloseWrite() == nil {
+			_, _ = io.Copy(io.Discard, tc)
+		}
+	}()
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxAnswer is how much of an answer is looked at, in bytes.
@@ -61,7 +62,7 @@ func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer resp.Body.Close()
+	defer finish(resp.Body)
 	r := Result{Tested: Answer}
 	r.Word, r.BadWord = parseWord(strings.Join(resp.Header.Values(WordHeader), ","))
 	if resp.StatusCode == http.StatusServiceUnavailable && r.Word.Drain {
@@ -81,6 +82,20 @@ func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 		return Result{}, fmt.Errorf("cannot read the body: %w", err)
 	}
 	return Result{}, fmt.Errorf("no %q in the body, which begins with %.40q", s.body, body)
+}
+
+// What is read at most of a body that nobody asked for, so that a server which
+// still sends it meets no reset.
+const (
+	finishTime  = 200 * time.Millisecond
+	finishBytes = 1 << 20
+)
+
+// finish reads the rest of a body, as far as that goes, and closes it.
+func finish(body io.ReadCloser) {
+	defer time.AfterFunc(finishTime, func() { body.Close() }).Stop()
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, finishBytes))
+	body.Close()
 }
 
 func (h *HTTPCheck) String() string { return "http check" }

@@ -64,7 +64,7 @@ func parseStatuses(list string) (all statuses, err error) {
 
 // ParseCheck returns the check that spec asks for, or nil for "none". It goes
 // the way of via; for a TCP check without a conversation, a connection is
-// enough. What could never pass is refused.
+// enough, with the PROXY header and the TLS handshake that via asks for. What could never pass is refused.
 func ParseCheck(spec string, via Via) (Check, error) {
 	words, err := splitWords(spec)
 	if err != nil {
@@ -114,7 +114,7 @@ func parseTalk(options []string, via Via) (check Check, port string, err error) 
 			return nil, "", err
 		}
 	}
-	if len(t.steps) == 0 {
+	if len(t.steps) == 0 && via == (Via{}) {
 		return TCPCheck{}, port, nil
 	}
 	return t, port, nil

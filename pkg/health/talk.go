@@ -31,7 +31,7 @@ func (t *TalkCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { c.Close() }()
+	defer func() { hangUp(c) }()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	if t.via.TLS != nil {
 		cfg := t.via.TLS
