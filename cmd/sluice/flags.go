@@ -128,7 +128,7 @@ func (r *reader) define() {
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable")
 	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Its members come from every source that is named")
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
-	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
+	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. Several, separated by commas, share the load and stand in for each other; --register goes to the first. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 	f.StringVar(&c.ConsulDatacenter, "consul-datacenter", c.ConsulDatacenter, "Consul datacenter in which services are looked up that do not say; empty means the agent's own")
 	list(f, &c.Registers, config.ParseRegister, "register", "SERVICE[,key=value...]", "register this process as a service in Consul, whose agent is at --consul, once it is ready, and deregister it first thing on SIGTERM; repeatable")
 	list(f, &c.DNSServers, config.ParseDNSServer, "dns-server", "IP[:PORT]", "DNS server for dns= of --service; repeatable, asked in order. None means those of /etc/resolv.conf")
@@ -136,6 +136,7 @@ func (r *reader) define() {
 	f.DurationVar(&c.DNSMaxTTL, "dns-max-ttl", c.DNSMaxTTL, "and at most")
 	f.DurationVar(&c.DNSKeep, "dns-keep", c.DNSKeep, "time that answers must say that a name has no records before its members go, and for which members stay that doubtful answers leave out while their check passes; 0 means that each answer is believed")
 	f.StringVar(&c.ConsulTags, "consul-tags", c.ConsulTags, "build routes and TCP listeners from the tags of instances in Consul that begin with this, in Fabio's form; Fabio's own is urlprefix-. Empty means none")
+	decimalVar(f, &c.ConsulMaxConns, "consul-max-conns", c.ConsulMaxConns, "connections to each Consul agent at once, 16 at least: an agent allows 200 from one address, to all programs there together. While there are more services than connections, those with traffic have a query of their own, and the others share a few")
 	f.DurationVar(&c.ConsulKeep, "consul-keep", c.ConsulKeep, "time that members stay in use when Consul loses all or most of a service at once, as after a restart without its data, while they pass sluice's own check; 0 means not at all")
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone that sluice runs in: backends of this zone are preferred as far as they can bear it, if a sluice runs in each. \"auto\" asks ECS's task metadata, or Consul's agent (node metadata sluice-zone, or the node's locality). Strategies that hash ignore zones. Empty means no preference")
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,21 +46,8 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, tags *tags, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
-	ready := func() admin.Readiness {
-		r := admin.Readiness{Details: append(services.troubles(), tags.troubles()...)}
-		switch names := append(services.unknown(), tags.unknown()...); {
-		case life.get() == starting:
-			r.Reasons = []string{"starting"}
-		case life.get() == draining:
-			r.Reasons = []string{"draining"}
-		case len(names) > 0:
-			r.Reasons = []string{"the members of " + strings.Join(names, ", ") + " are not known yet"}
-		default:
-			r.Ready = true
-		}
-		return r
-	}
+func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
+	ready := func() admin.Readiness { return readiness(life, services, tags, registrars) }
 	set.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
 			return 1

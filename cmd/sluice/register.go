@@ -19,21 +19,42 @@ import (
 // deregisterTimeout bounds how long Consul may take to let go of us.
 const deregisterTimeout = 3 * time.Second
 
-// registrars keep this process registered.
+// registrars keep this process registered. All methods are safe for concurrent
+// use.
 type registrars struct {
-	all    []*consul.Registrar
 	logger *slog.Logger
 	once   sync.Once // guards the end
 	wg     sync.WaitGroup
+
+	// mu protects the field below.
+	mu  sync.Mutex
+	all []*consul.Registrar
 }
 
-// startRegistrars registers what is configured.
-func startRegistrars(c *config.Config, services *services, fronts *fronts, plane *plane, logger *slog.Logger) *registrars {
-	rs := &registrars{logger: logger}
+// start registers what is configured.
+func (rs *registrars) start(c *config.Config, services *services, fronts *fronts, plane *plane) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
 	for _, r := range c.Registers {
 		rs.all = append(rs.all, services.registry.Register(registrationOf(r, services.registry, fronts, plane)))
 	}
-	return rs
+}
+
+func (rs *registrars) list() []*consul.Registrar {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.all
+}
+
+// troubles returns why this process is not registered, in words.
+func (rs *registrars) troubles() (all []string) {
+	for _, r := range rs.list() {
+		if why, since := r.Trouble(); why != "" {
+			all = append(all, fmt.Sprintf("cannot keep %s registered in Consul, so that clients may not find this sluice: %s, since %s",
+				r.Service(), why, since.UTC().Format(time.RFC3339)))
+		}
+	}
+	return all
 }
 
 func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, plane *plane) consul.Registration {
@@ -100,7 +121,7 @@ func portOf(a net.Addr) int {
 // leave begins to deregister everything, the first time it is called.
 func (rs *registrars) leave() {
 	rs.once.Do(func() {
-		for _, r := range rs.all {
+		for _, r := range rs.list() {
 			rs.wg.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
 				defer cancel()

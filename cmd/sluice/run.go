@@ -107,7 +107,8 @@ func serve(cmd *command, set *metrics.Set, logger *slog.Logger, stdout io.Writer
 		tags = newTags(c, services, fronts, set, logger)
 	}
 	life := &lifecycle{}
-	plane, err := bindPlane(c, services, tags, life, set, logger)
+	registrars := &registrars{logger: logger}
+	plane, err := bindPlane(c, services, tags, registrars, life, set, logger)
 	if err != nil {
 		fronts.close()
 		return err
@@ -126,7 +127,7 @@ func serve(cmd *command, set *metrics.Set, logger *slog.Logger, stdout io.Writer
 	}
 	fronts.serve(failed)
 	life.set(running)
-	registrars := startRegistrars(c, services, fronts, plane, logger)
+	registrars.start(c, services, fronts, plane)
 	if c.Demo {
 		banner(stdout, fronts, plane)
 	}

@@ -32,6 +32,8 @@ type service struct {
 	name     string
 	settings config.Service
 	source   discovery.Source
+	kind     string    // of the source
+	began    time.Time // when it was made
 	pool     *backend.Pool
 	monitor  *health.Monitor
 	checks   *memberChecks
@@ -73,7 +75,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 	if c.Consul != "" {
 		var err error
 		ss.registry, err = consul.New(consul.Config{
-			Address: c.Consul, Datacenter: c.ConsulDatacenter, Keep: c.ConsulKeep, Logger: logger, Metrics: set,
+			Address: c.Consul, Datacenter: c.ConsulDatacenter, Keep: c.ConsulKeep, MaxConns: c.ConsulMaxConns, Logger: logger, Metrics: set,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("--consul: %w", err)
@@ -100,7 +102,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	c := ss.config
-	s := &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
+	s := &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), began: time.Now(), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
 	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
 	s.logger = ss.logger.With("service", s.name)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
@@ -162,8 +164,11 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 	}
 	if ss.config.InConsul(s.name) {
 		all = append(all, discovery.Named{Name: "consul", Source: ss.registry.Service(consul.Query{
-			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up,
+			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic,
 		})})
+	}
+	for _, n := range all {
+		s.kind += n.Name + " "
 	}
 	if len(all) == 1 {
 		return all[0].Source, nil // whose IDs need no prefix
@@ -195,6 +200,15 @@ func (s *service) up(address string) bool {
 	return s.checks.made(address) && slices.ContainsFunc(s.pool.Snapshot().All, func(b *backend.Backend) bool {
 		return b.Addr() == address && b.State() == backend.Up
 	})
+}
+
+// traffic returns a number that changes while the service has traffic.
+func (s *service) traffic() (n uint64) {
+	for _, b := range s.pool.Snapshot().All {
+		c := &b.Counters
+		n += c.Connections.Load() + c.ConnectFailures.Load() + c.BytesIn.Load() + c.BytesOut.Load() + uint64(b.Active())
+	}
+	return n
 }
 
 // down reports whether a member of that address fails sluice's own check.
@@ -325,20 +339,11 @@ func (ss *services) awaitFirstLists(limit time.Time) (missing []string) {
 		select {
 		case <-s.known:
 		case <-timer.C:
-			return ss.unknown()
+			waiting, late := ss.unknown()
+			return append(waiting, late...)
 		}
 	}
 	return nil
-}
-
-// unknown returns the names of the services whose members are not known yet.
-func (ss *services) unknown() (names []string) {
-	for _, s := range ss.list() {
-		if s.pool.Snapshot().Version == 0 {
-			names = append(names, s.name)
-		}
-	}
-	return names
 }
 
 // troubles returns what is wrong with the sources of the services, in words.

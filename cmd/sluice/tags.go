@@ -42,7 +42,8 @@ type tags struct {
 
 	// mu protects the fields below, which the watches write.
 	mu      sync.Mutex
-	listed  []string // by the catalogue; nil until it has answered
+	listed  []string  // by the catalogue; nil until it has answered
+	since   time.Time // when it first did
 	watches map[string]*tagWatch
 
 	// What follows belongs to the deciding goroutine.
@@ -50,6 +51,7 @@ type tags struct {
 	pools     map[string]*service     // by name in the table
 	shown     map[string]fabio.Pool   // as applied, by name in the table
 	routes    []fabio.Route           // as applied
+	applied   bool                    // routes have been
 	listeners map[string]*tagListener // by address
 	problems  map[fabio.Problem]bool  // of the table that was applied
 	refused   map[string]string       // listeners that could not be opened, and why
@@ -113,6 +115,9 @@ func (t *tags) start() {
 		_ = t.catalog.Watch(ctx, func(names []string) { // its error is ctx's
 			t.mu.Lock()
 			t.listed = append([]string{}, names...)
+			if t.since.IsZero() {
+				t.since = time.Now()
+			}
 			t.mu.Unlock()
 			t.notify()
 		})
@@ -157,21 +162,30 @@ func (t *tags) run(ctx context.Context) {
 				continue
 			}
 		}
-		if members, complete := t.gather(); complete {
-			t.apply(t.reader.Build(members))
-			if !t.isKnown() {
-				close(t.known)
-			}
+		members, listed := t.gather()
+		if !listed {
+			continue
+		}
+		// Whoever is known is served, whoever else is not.
+		began := time.Now()
+		t.apply(t.reader.Build(members))
+		if names, _ := t.missing(); len(names) == 0 && !t.isKnown() {
+			close(t.known)
+		}
+		// Many changes at once, as at the start, are one table.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(2*time.Since(began), time.Second)):
 		}
 	}
 }
 
 // gather starts and ends watches as the catalogue says, and returns the
-// members of each service. A service that the catalogue no longer lists is
-// watched until no member of it asks for anything, so that losing them all is
-// judged in one place. It reports false until every service that was listed at
-// first is known: a table without some of them would lead requests astray.
-func (t *tags) gather() (members map[string][]discovery.Member, complete bool) {
+// members of each service that is known. A service that the catalogue no longer
+// lists is watched until no member of it asks for anything, so that losing them
+// all is judged in one place. It reports false until the catalogue has answered.
+func (t *tags) gather() (members map[string][]discovery.Member, listed bool) {
 	gone := make(map[string]*tagWatch)
 	defer func() {
 		for name, w := range gone {
@@ -190,11 +204,10 @@ func (t *tags) gather() (members map[string][]discovery.Member, complete bool) {
 			t.watches[name] = t.watch(name)
 		}
 	}
-	members, complete = make(map[string][]discovery.Member), true
+	members = make(map[string][]discovery.Member)
 	for name, w := range t.watches {
 		switch {
 		case !w.known:
-			complete = complete && t.isKnown()
 		case slices.ContainsFunc(w.members, t.asks):
 			members[name] = w.members
 		case !slices.Contains(t.listed, name):
@@ -202,7 +215,21 @@ func (t *tags) gather() (members map[string][]discovery.Member, complete bool) {
 			gone[name] = w // ended once mu is free, which it may be waiting for
 		}
 	}
-	return members, complete
+	return members, true
+}
+
+// missing returns the names of the services that are listed and not known yet,
+// in order, and since when the catalogue is known; zero if it is not.
+func (t *tags) missing() (names []string, since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, w := range t.watches {
+		if !w.known {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, t.since
 }
 
 // asks reports whether a member has a tag that is for us.
@@ -215,7 +242,7 @@ func (t *tags) watch(name string) *tagWatch {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &tagWatch{cancel: cancel, done: make(chan struct{})}
 	w.users.Store(&[]*service{})
-	w.source = t.services.registry.Service(consul.Query{Service: name, Up: w.up})
+	w.source = t.services.registry.Service(consul.Query{Service: name, Up: w.up, Traffic: w.traffic})
 	go func() {
 		defer close(w.done)
 		_ = w.source.Watch(ctx, func(members []discovery.Member) { // its error is ctx's
@@ -231,6 +258,15 @@ func (t *tags) watch(name string) *tagWatch {
 // up reports whether a member of that address passes sluice's own check.
 func (w *tagWatch) up(address string) bool {
 	return slices.ContainsFunc(*w.users.Load(), func(s *service) bool { return s.up(address) })
+}
+
+// traffic returns a number that changes while one of the services that hold
+// its members has traffic.
+func (w *tagWatch) traffic() (n uint64) {
+	for _, s := range *w.users.Load() {
+		n += s.traffic()
+	}
+	return n
 }
 
 // apply makes everything as the table says: pools first, then what leads to
@@ -312,7 +348,7 @@ func (t *tags) addService(p fabio.Pool, name string, header bool) (*service, err
 // applyRoutes gives the HTTP listeners the configured routes and those of the
 // tags, if the latter have changed.
 func (t *tags) applyRoutes(routes []fabio.Route) {
-	if slices.EqualFunc(routes, t.routes, fabio.Route.Equal) && t.isKnown() {
+	if slices.EqualFunc(routes, t.routes, fabio.Route.Equal) && t.applied {
 		return
 	}
 	all := configuredRoutes(t.config, t.services)
@@ -326,7 +362,7 @@ func (t *tags) applyRoutes(routes []fabio.Route) {
 		t.logger.Error("cannot use the routes that tags ask for; the old ones stay", "err", err)
 		return
 	}
-	t.routes = routes
+	t.routes, t.applied = routes, true
 	t.logger.Info("routes changed as tags ask for", "routes", len(routes))
 }
 
@@ -519,15 +555,40 @@ func (t *tags) awaitFirst(limit time.Time) (missing []string) {
 	case <-t.known:
 	case <-time.After(time.Until(limit)):
 	}
-	return t.unknown()
+	waiting, late := t.unknown()
+	return append(waiting, late...)
 }
 
-// unknown says what is not known yet.
-func (t *tags) unknown() []string {
-	if t == nil || t.isKnown() {
-		return nil
+// unknown says what is not known yet: what readiness waits for, and what it
+// waits for no longer.
+func (t *tags) unknown() (waiting, late []string) {
+	if t == nil {
+		return nil, nil
 	}
-	return []string{"the services with tags " + t.config.ConsulTags}
+	names, since := t.missing()
+	switch {
+	case since.IsZero():
+		return []string{"the services with tags " + t.config.ConsulTags}, nil
+	case t.isKnown():
+		return nil, names
+	case len(names) == 0:
+		return []string{"the services with tags " + t.config.ConsulTags}, nil // a moment later they are
+	case time.Since(since) >= straggleAfter && t.served():
+		return nil, names
+	}
+	return names, nil
+}
+
+// served reports whether any of the services is known.
+func (t *tags) served() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.watches {
+		if w.known {
+			return true
+		}
+	}
+	return false
 }
 
 // troubles returns what is wrong with the catalogue, in words.

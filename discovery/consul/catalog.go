@@ -54,13 +54,14 @@ func (c *Catalog) Watch(ctx context.Context, update func(names []string)) error 
 	reported := false
 	run := &watch[[]string]{
 		client:  c.client,
+		turns:   always{},
 		metrics: c.metrics,
 		contact: c.contact,
 		bucket:  bucket{interval: catalogInterval, burst: rateBurst},
 		question: question[[]string]{
 			what: "the catalogue's services",
-			ask: func(options *api.QueryOptions) ([]string, *api.QueryMeta, error) {
-				tags, meta, err := c.client.consul.Catalog().Services(options)
+			ask: func(consul *api.Client, options *api.QueryOptions) ([]string, *api.QueryMeta, error) {
+				tags, meta, err := consul.Catalog().Services(options)
 				if err == nil && len(tags) == 0 && meta.ResultsFilteredByACLs {
 					err = errHidden
 				}
@@ -83,7 +84,7 @@ func (c *Catalog) Watch(ctx context.Context, update func(names []string)) error 
 			kept: func() int { return len(last) },
 		},
 	}
-	return run.run(ctx)
+	return run.run(ctx, nil)
 }
 
 // withTag returns the names of services that have a tag with prefix, in order.

@@ -23,8 +23,11 @@ const (
 	// asked to wait: the way there and back, and a busy server.
 	queryGrace = time.Second
 
-	// maxIdleConns is how many connections are kept between queries.
-	maxIdleConns = 1024
+	// readTimeout is what a query may take that does not wait for a change, and
+	// firstTimeout the same unless the one before has failed: others wait for
+	// their turn meanwhile.
+	readTimeout  = 5 * time.Second
+	firstTimeout = 2 * time.Second
 
 	// recheckInterval is how long a watch relies on answers that do not say
 	// how stale they are before it asks for one that does.
@@ -41,9 +44,15 @@ const (
 // CONSUL_TLS_SERVER_NAME, CONSUL_NAMESPACE and CONSUL_PARTITION.
 type Config struct {
 	// Address is Consul's HTTP API: host:port, http://host:port,
-	// https://host:port or unix:///path. Empty means CONSUL_HTTP_ADDR, or
-	// else localhost:8500.
+	// https://host:port or unix:///path. Several agents of one datacenter are
+	// separated by commas; they share the load and stand in for each other,
+	// and the first is the one that registrations go to. Empty means
+	// CONSUL_HTTP_ADDR, or else localhost:8500.
 	Address string
+
+	// MaxConns is how many connections to each agent may be open at once. 0
+	// means 128; less than MinMaxConns is an error.
+	MaxConns int
 
 	// Token is the ACL token sent with each query; it needs service:read on
 	// the services watched and node:read on the nodes they run on. It takes
@@ -84,6 +93,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("cannot use wait %s: it must be within 0s and %s", c.Wait, maxWait)
 	case c.Keep < 0:
 		return c, fmt.Errorf("cannot keep members for %s: it must not be negative", c.Keep)
+	case c.MaxConns != 0 && c.MaxConns < MinMaxConns:
+		return c, fmt.Errorf("cannot do with %d connections: there must be %d at least", c.MaxConns, MinMaxConns)
 	case c.MaxStale < 0:
 		return c, fmt.Errorf("cannot use max stale %s: it must not be negative", c.MaxStale)
 	}
@@ -92,6 +103,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxStale == 0 {
 		c.MaxStale = defaultMaxStale
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = defaultMaxConns
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -102,19 +116,21 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Client asks one Consul agent or server. It is safe for concurrent use and
+// Client asks Consul's agents or servers. It is safe for concurrent use and
 // holds nothing that must be closed. A token file is read again when Consul
 // denies access.
 type Client struct {
 	config     Config // after withDefaults
 	address    string // as configured, for logs
-	consul     *api.Client
-	transport  *http.Transport        // of consul, unless it speaks to a unix socket
+	agents     []*agent
+	seats      *seats
 	tokenFile  string                 // empty if there is none
-	tokenValue atomic.Pointer[string] // nil: the one that consul was made with
+	tokenValue atomic.Pointer[string] // nil: the one that the library found
 
 	// Constants but for tests.
 	queryTimeout time.Duration
+	readTimeout  time.Duration
+	firstTimeout time.Duration
 	recheck      time.Duration
 }
 
@@ -125,32 +141,36 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ac := api.DefaultConfig()
-	if config.Address != "" {
-		ac.Address = config.Address
+	found := api.DefaultConfig() // in the environment
+	address := config.Address
+	if address == "" {
+		address = found.Address
 	}
-	tokenFile := ac.TokenFile
+	tokenFile := found.TokenFile
 	if config.Token != "" {
-		ac.Token, tokenFile = config.Token, ""
-	}
-	// Many watches share the transport, and each is without a query for a
-	// moment now and then: its connection must not be closed for that.
-	ac.Transport.MaxIdleConns, ac.Transport.MaxIdleConnsPerHost = 0, maxIdleConns
-	ac.Datacenter = config.Datacenter
-	address := ac.Address // before NewClient takes it apart
-	consul, err := api.NewClient(ac)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use Consul at %q: %w", address, err)
+		tokenFile = ""
 	}
 	c := &Client{
 		config:       config,
 		address:      address,
-		consul:       consul,
-		transport:    ac.Transport,
 		tokenFile:    tokenFile,
 		queryTimeout: config.Wait + config.Wait/16 + queryGrace,
+		readTimeout:  readTimeout,
+		firstTimeout: firstTimeout,
 		recheck:      recheckInterval,
 	}
+	for _, one := range addresses(address) {
+		a, err := newAgent(one, config)
+		if err != nil {
+			return nil, err
+		}
+		c.agents = append(c.agents, a)
+	}
+	if len(c.agents) == 0 {
+		return nil, fmt.Errorf("cannot use Consul at %q: that is no address", address)
+	}
+	exposeAgents(config.Metrics, c.agents)
+	c.seats = newSeats(c)
 	// The library prefers the environment's token file to a token that is
 	// given, and never reads it again.
 	token := config.Token

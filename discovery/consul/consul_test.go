@@ -184,8 +184,8 @@ func TestConsulConnections(t *testing.T) {
 	const services, rounds, wait = 30, 3, time.Second
 	c := newClient(t, Config{Address: a.Addr(), Wait: wait})
 	var dials atomic.Int64
-	dial := c.transport.DialContext
-	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := c.agents[0].transport.DialContext
+	c.agents[0].transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dials.Add(1)
 		return dial(ctx, network, addr)
 	}

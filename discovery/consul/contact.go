@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,12 +23,13 @@ var errHidden = errors.New("consul: entries hidden by ACLs")
 
 // contact knows whether Consul answers, and logs when that changes.
 type contact struct {
-	log *slog.Logger
+	log  *slog.Logger
+	lost *atomic.Int64 // how many are without contact of those that speak as one; nil: it is alone
 
 	// mu protects the fields below.
 	mu       sync.Mutex
 	failures int             // in a row; 0 while in contact
-	lost     time.Time       // when the first of them happened
+	since    time.Time       // when the first of them happened
 	reason   string          // of the last of them
 	told     map[string]bool // the reasons that were logged of this outage
 }
@@ -40,7 +42,7 @@ func (c *contact) trouble() (reason string, since time.Time) {
 	if c.failures == 0 {
 		return "", time.Time{}
 	}
-	return c.reason, c.lost
+	return c.reason, c.since
 }
 
 // failed takes note of a query that brought no usable answer; kept members
@@ -49,7 +51,7 @@ func (c *contact) failed(now time.Time, err error, kept int) (failures int) {
 	reason := explain(err)
 	c.mu.Lock()
 	if c.failures == 0 {
-		c.lost, c.told = now, make(map[string]bool)
+		c.since, c.told = now, make(map[string]bool)
 	}
 	news := !c.told[reason]
 	c.told[reason] = true
@@ -57,7 +59,11 @@ func (c *contact) failed(now time.Time, err error, kept int) (failures int) {
 	c.failures++
 	failures = c.failures
 	c.mu.Unlock()
+	if c.lost != nil && failures == 1 && c.lost.Add(1) > 1 {
+		return failures // another one has said so
+	}
 	switch {
+	case c.lost != nil && c.lost.Load() > 1:
 	case failures == 1:
 		c.log.Warn("lost contact with Consul", "reason", reason, "kept_members", kept, "err", err)
 	case news:
@@ -69,11 +75,11 @@ func (c *contact) failed(now time.Time, err error, kept int) (failures int) {
 // succeeded takes note of a usable answer.
 func (c *contact) succeeded(now time.Time) {
 	c.mu.Lock()
-	failures, lost := c.failures, c.lost
+	failures, since := c.failures, c.since
 	c.failures, c.reason = 0, ""
 	c.mu.Unlock()
-	if failures > 0 {
-		c.log.Info("regained contact with Consul", "lost_for", now.Sub(lost).Round(time.Millisecond).String(), "failures", failures)
+	if failures > 0 && (c.lost == nil || c.lost.Add(-1) == 0) {
+		c.log.Info("regained contact with Consul", "lost_for", now.Sub(since).Round(time.Millisecond).String(), "failures", failures)
 	}
 }
 

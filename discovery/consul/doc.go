@@ -4,9 +4,13 @@
 // A watch follows one service and is one goroutine, the caller's:
 //
 //	client.go     Config → Client: where Consul is and with which token
+//	agents.go     several addresses: which is asked first, and which instead
+//	budget.go     how the connections to an agent are divided
+//	seats.go      who may send a query now: the turns of a watch
 //	service.go    a Source: one service's list, diffed, kept, reported
 //	catalog.go    the names of the services that carry certain tags
-//	watch.go      the loop: wait for a token, query, judge, accept
+//	watch.go      the loop: wait for a turn, query, judge, accept
+//	overview.go   which services have changed, for those without own queries
 //	ratelimit.go  a token bucket bounds how often Consul is asked
 //	members.go    an answer → a sorted list of members and what was left out
 //	keep.go       who stays although Consul lost them all at once
@@ -20,21 +24,30 @@
 //     the first read after any error: an index from before may be above that
 //     of a Consul that was restored, and would block for nothing. Then each
 //     query blocks until the service changes or Config.Wait has passed.
+//
 //   - Reads are stale: any server may answer them, with or without a leader.
 //     What the answering server says of itself (a leader is known, how long
 //     ago it was heard) is believed only where it is true, which it is not on
 //     the answers of Consul's streaming backend: they always say that no
 //     leader is known. So an index-less read, which streaming never answers,
 //     is made at least every minute.
+//
 //   - Three answers are not believed at once, and the leader is asked instead,
 //     by a read in default mode that counts in their place: one from a server
 //     that has lost its leader or is too far behind, an empty one, and one
 //     that drops more than half of the members. The last two are what a
 //     restarting server says before it knows better.
+//
 //   - An index that goes backwards starts over without one; an index of 0
 //     becomes 1, or the loop would be a busy one.
+//
 //   - Every query ends within wait*17/16 plus a second, so a Consul that hangs
 //     is noticed, and so is a connection that died in silence.
+//
+//   - With more services than connections, those without traffic have no query
+//     of their own. An overview of a few blocking queries says which of them to
+//     read, and then Consul's leader is asked, since another server may not
+//     know yet what the one knew that answered the overview.
 //
 // Invariants:
 //
@@ -48,5 +61,8 @@
 //   - An empty list from which Consul says it hid entries (ACLs) is an error.
 //   - However often a service changes, Consul is asked at most 4 times in
 //     quick succession and then five times a second for each watch.
-//   - When Watch returns, nothing of it runs any more.
+//   - There are never more than Config.MaxConns connections to an agent.
+//   - A service that is never answered holds up no other.
+//   - When Watch returns, nothing of it runs any more; when the last of a client
+//     does, neither do its overviews.
 package consul

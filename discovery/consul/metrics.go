@@ -15,6 +15,11 @@ const (
 	connectedMetric   = "sluice_consul_connected"
 	lastSuccessMetric = "sluice_consul_last_success_timestamp_seconds"
 
+	overviewQueriesMetric = "sluice_consul_overview_queries_total"
+	seatsMetric           = "sluice_consul_services"
+	connectionsMetric     = "sluice_consul_connections"
+	bytesMetric           = "sluice_consul_bytes_total"
+
 	catalogQueriesMetric     = "sluice_consul_catalog_queries_total"
 	catalogConnectedMetric   = "sluice_consul_catalog_connected"
 	catalogLastSuccessMetric = "sluice_consul_catalog_last_success_timestamp_seconds"
@@ -37,11 +42,17 @@ type queryMetrics struct {
 }
 
 // newQueryMetrics returns metrics with the given names and labels, in the form
-// `service="web"` or empty.
+// `service="web"` or empty. Without a name for them, the gauges are in no set.
 func newQueryMetrics(set *metrics.Set, queries, connected, lastSuccess, labels string) queryMetrics {
 	braced, comma := "", ""
 	if labels != "" {
 		braced, comma = "{"+labels+"}", labels+","
+	}
+	gauge := func(name string) *metrics.Gauge {
+		if name == "" {
+			return metrics.NewSet().NewGauge("unseen", nil)
+		}
+		return set.GetOrCreateGauge(name+braced, nil)
 	}
 	result := func(r string) *metrics.Counter {
 		return set.GetOrCreateCounter(fmt.Sprintf("%s{%sresult=%q}", queries, comma, r))
@@ -51,8 +62,8 @@ func newQueryMetrics(set *metrics.Set, queries, connected, lastSuccess, labels s
 		unchanged:   result("unchanged"),
 		confirmed:   result("doubtful"),
 		errors:      result("error"),
-		connected:   set.GetOrCreateGauge(connected+braced, nil),
-		lastSuccess: set.GetOrCreateGauge(lastSuccess+braced, nil),
+		connected:   gauge(connected),
+		lastSuccess: gauge(lastSuccess),
 	}
 }
 
@@ -90,6 +101,35 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		skipped:      set.GetOrCreateCounter(skippedMetric + "{" + labels + "}"),
 		kept:         set.GetOrCreateGauge(keptMetric+"{"+labels+"}", nil),
 	}
+}
+
+// seatMetrics tell how the connections to Consul are divided.
+type seatMetrics struct {
+	own, sharing *metrics.Gauge // services, by how they are followed
+}
+
+func newSeatMetrics(set *metrics.Set) *seatMetrics {
+	return &seatMetrics{
+		own:     set.GetOrCreateGauge(seatsMetric+`{query="own"}`, nil),
+		sharing: set.GetOrCreateGauge(seatsMetric+`{query="shared"}`, nil),
+	}
+}
+
+// exposeAgents has the connections of agents counted.
+func exposeAgents(set *metrics.Set, agents []*agent) {
+	for _, a := range agents {
+		label := "agent=" + quoted(a.address)
+		set.GetOrCreateGauge(connectionsMetric+"{"+label+"}", func() float64 { return float64(a.open.Load()) })
+		a.in = set.GetOrCreateCounter(bytesMetric + "{" + label + `,direction="in"}`)
+		a.out = set.GetOrCreateCounter(bytesMetric + "{" + label + `,direction="out"}`)
+	}
+}
+
+// newOverviewMetrics returns those of overviews; whether they are answered is
+// among the metrics of the services that they are for.
+func newOverviewMetrics(set *metrics.Set) *queryMetrics {
+	m := newQueryMetrics(set, overviewQueriesMetric, "", "", "")
+	return &m
 }
 
 func newCatalogMetrics(set *metrics.Set) *queryMetrics {

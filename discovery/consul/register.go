@@ -94,13 +94,16 @@ func (g *Registrar) Deregister(ctx context.Context) error {
 	g.stop()
 	<-g.done
 	g.registered.Set(0)
-	err := g.client.consul.Agent().ServiceDeregisterOpts(g.r.ID, g.options(ctx))
+	err := g.client.agents[0].register.Agent().ServiceDeregisterOpts(g.r.ID, g.options(ctx))
 	if err != nil && !unknownToAgent(err) {
 		return fmt.Errorf("cannot deregister %q: %w", g.r.ID, err)
 	}
 	g.log.Info("deregistered from Consul")
 	return nil
 }
+
+// Service returns the name of the service that the instance is of.
+func (g *Registrar) Service() string { return g.r.Service }
 
 // Trouble says why the instance is not registered, and since when; nothing
 // while it is.
@@ -143,7 +146,7 @@ func (g *Registrar) run(ctx context.Context) {
 func (g *Registrar) beat(ctx context.Context, known bool) error {
 	ctx, cancel := context.WithTimeout(ctx, beatInterval)
 	defer cancel()
-	agent := g.client.consul.Agent()
+	agent := g.client.agents[0].register.Agent()
 	ok, why := g.r.Ready()
 	status := api.HealthPassing
 	if !ok {
@@ -231,7 +234,7 @@ func unknownToAgent(err error) bool {
 // if the agent is on this machine, whose node's address is then the better
 // one.
 func (c *Client) LocalAddress() string {
-	host := c.address
+	host := c.agents[0].address
 	if _, rest, ok := strings.Cut(host, "://"); ok {
 		if strings.HasPrefix(host, "unix:") {
 			return ""

@@ -1,9 +1,11 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,11 @@ type Query struct {
 	// who stays when Consul's list empties; nil means that nobody does. It
 	// must be quick and safe for concurrent use.
 	Up func(address string) bool
+	// Traffic returns a number that changes while the service has traffic, such
+	// as a count of its bytes. If there are more services than connections, it
+	// decides who has a query of its own; nil means that there is no traffic.
+	// It must be quick and safe for concurrent use.
+	Traffic func() uint64
 }
 
 // Service is the source of one service. It may be watched more than once and
@@ -46,6 +53,9 @@ func (c *Client) Service(q Query) *Service {
 	if q.Up == nil {
 		q.Up = func(string) bool { return false }
 	}
+	if q.Traffic == nil {
+		q.Traffic = func() uint64 { return 0 }
+	}
 	return &Service{
 		client:  c,
 		query:   q,
@@ -58,7 +68,9 @@ func (c *Client) Service(q Query) *Service {
 func (s *Service) Reports() []discovery.Report {
 	r := discovery.Report{Source: "consul " + s.client.address}
 	if w := s.current.Load(); w != nil {
-		r.Trouble, r.Since = w.contact.trouble()
+		if r.Trouble, r.Since = w.contact.trouble(); r.Trouble == "" {
+			r.Trouble, r.Since = w.seat.trouble()
+		}
 		switch kept := w.kept.Load(); {
 		case r.Trouble != "":
 			r.Trouble = "lost contact: " + r.Trouble
@@ -78,6 +90,7 @@ type serviceWatch struct {
 	update  func([]discovery.Member)
 	contact *contact
 	keeper  keeper
+	seat    *seat
 
 	listed   []discovery.Member // by Consul, last
 	last     []discovery.Member // reported last
@@ -120,10 +133,17 @@ func (s *Service) Watch(ctx context.Context, update func([]discovery.Member)) er
 		contact: &contact{log: s.log},
 		keeper:  keeper{limit: s.client.config.Keep, up: s.query.Up},
 	}
+	w.seat = &seat{
+		service:    strings.ToLower(s.query.Service),
+		datacenter: cmp.Or(s.query.Datacenter, s.client.config.Datacenter),
+		traffic:    s.query.Traffic,
+		stands:     w.stands,
+	}
 	s.current.Store(w)
 	defer s.metrics.kept.Set(0)
 	run := &watch[answer]{
 		client:  s.client,
+		turns:   w.seat,
 		metrics: &s.metrics.queryMetrics,
 		contact: w.contact,
 		bucket:  bucket{interval: rateInterval, burst: rateBurst},
@@ -135,18 +155,39 @@ func (s *Service) Watch(ctx context.Context, update func([]discovery.Member)) er
 			kept:   func() int { return len(w.last) },
 		},
 	}
-	return run.run(ctx)
+	return run.run(ctx, w.seat)
 }
 
-func (w *serviceWatch) ask(options *api.QueryOptions) (answer, *api.QueryMeta, error) {
+// stands takes note, while others are asked whether there is news of the
+// service, whether they answer.
+func (w *serviceWatch) stands(ok bool) {
+	if why, _ := w.contact.trouble(); why != "" {
+		ok = false
+	}
+	if !ok {
+		w.metrics.connected.Set(0)
+	} else if w.metrics.lastSuccess.Get() > 0 {
+		w.metrics.connected.Set(1)
+		w.metrics.lastSuccess.Set(float64(time.Now().UnixMilli()) / 1000)
+	}
+}
+
+func (w *serviceWatch) ask(consul *api.Client, options *api.QueryOptions) (answer, *api.QueryMeta, error) {
 	options.Datacenter = w.query.Datacenter
-	entries, meta, err := w.client.consul.Health().Service(w.query.Service, "", false, options)
+	entries, meta, err := consul.Health().Service(w.query.Service, "", false, options)
 	if err == nil && len(entries) == 0 && meta.ResultsFilteredByACLs {
 		err = errHidden
 	}
 	if err != nil {
 		return answer{}, nil, err
 	}
+	nodes := make(map[string]bool)
+	for _, e := range entries {
+		if e != nil && e.Node != nil {
+			nodes[e.Node.Node] = true
+		}
+	}
+	w.seat.on(nodes)
 	members, bad, others := membersOf(entries, w.query.Tag)
 	return answer{members, bad, others}, meta, nil
 }

@@ -19,13 +19,13 @@ func (c *Client) Zone(ctx context.Context) (string, error) {
 		Config struct{ NodeName string }
 		Meta   map[string]string
 	}
-	if _, err := c.consul.Raw().Query("/v1/agent/self", &self, options); err != nil {
+	if _, err := c.agents[0].register.Raw().Query("/v1/agent/self", &self, options); err != nil {
 		return "", fmt.Errorf("cannot ask Consul's agent for its zone: %w", err)
 	}
 	if zone := self.Meta[ZoneMeta]; zone != "" {
 		return zone, nil
 	}
-	n, _, err := c.consul.Catalog().Node(self.Config.NodeName, options)
+	n, _, err := c.agents[0].register.Catalog().Node(self.Config.NodeName, options)
 	if err != nil {
 		return "", fmt.Errorf("cannot ask Consul for the locality of node %q: %w", self.Config.NodeName, err)
 	}

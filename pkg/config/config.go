@@ -55,6 +55,8 @@ type Config struct {
 	// ConsulKeep is how long members stay that Consul lost all at once and that
 	// pass their own check; 0 means not at all.
 	ConsulKeep time.Duration `yaml:"consul-keep"`
+	// ConsulMaxConns is how many connections to each agent there may be.
+	ConsulMaxConns int `yaml:"consul-max-conns"`
 
 	// Admin is the address of the control plane, or Off.
 	Admin string `yaml:"admin"`
@@ -146,6 +148,7 @@ func Default() Config {
 	return Config{
 		Strategy:            "p2c",
 		ConsulKeep:          10 * time.Minute,
+		ConsulMaxConns:      128,
 		DNSMinTTL:           time.Second,
 		DNSMaxTTL:           time.Minute,
 		DNSKeep:             time.Minute,

@@ -342,6 +342,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Consul, c.ConsulTags = "c:1", "a b" }, "--consul-tags: \"a b\" has spaces")
 	f(func(c *Config) { *c = Default(); c.Demo, c.Consul, c.ConsulTags = true, "c:1", "x" }, "--consul-tags: contradicts --demo")
 	f(func(c *Config) { c.ConsulKeep = -1 }, "--consul-keep: -1ns is below 0")
+	f(func(c *Config) { c.ConsulMaxConns = 15 }, "--consul-max-conns: 15 is less than 16")
 	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no --consul")
 	f(func(c *Config) { c.Consul, c.Services = "c:1", []Service{{Name: "db", Tag: "x"}} }) // two sources
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", DNS: "db.internal:1"}} })

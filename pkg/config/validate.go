@@ -16,6 +16,10 @@ import (
 	"sluice/pkg/balance"
 )
 
+// minConsulConns is how many connections to an agent are needed at least: some
+// for registrations, some for each kind of query.
+const minConsulConns = 16
+
 // Problem is something wrong with one setting.
 type Problem struct {
 	// Setting is the setting's name, which is also the flag's.
@@ -279,6 +283,9 @@ func (v *validation) behaviour() {
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("consul-keep", c.ConsulKeep)
+	if c.ConsulMaxConns < minConsulConns {
+		v.add("consul-max-conns", "%d is less than %d", c.ConsulMaxConns, minConsulConns)
+	}
 	positive("dns-min-ttl", c.DNSMinTTL)
 	positive("dns-max-ttl", c.DNSMaxTTL)
 	notNegative("dns-keep", c.DNSKeep)

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/pkg/admin"
+)
+
+const (
+	// straggleAfter is how long a start waits for services whose members are
+	// not known, although others of the same source are.
+	straggleAfter = 10 * time.Second
+	// mostNamed is how many services are named where all could be meant.
+	mostNamed = 5
+)
+
+// readiness says whether this process is ready, and what else is wrong.
+func readiness(life *lifecycle, services *services, tags *tags, registrars *registrars) admin.Readiness {
+	waiting, late := services.unknown()
+	waitingTags, lateTags := tags.unknown()
+	waiting, late = append(waiting, waitingTags...), append(late, lateTags...)
+	var r admin.Readiness
+	if len(late) > 0 {
+		r.Details = append(r.Details, "the members of "+named(late)+" are not known yet")
+	}
+	r.Details = append(r.Details, services.troubles()...)
+	r.Details = append(r.Details, tags.troubles()...)
+	r.Details = append(r.Details, registrars.troubles()...)
+	switch {
+	case life.get() == starting:
+		r.Reasons = []string{"starting"}
+	case life.get() == draining:
+		r.Reasons = []string{"draining"}
+	case len(waiting) > 0:
+		r.Reasons = []string{"the members of " + named(waiting) + " are not known yet"}
+	default:
+		r.Ready = true
+	}
+	return r
+}
+
+// named names some of the names, each once, and counts the others.
+func named(names []string) string {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) <= mostNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d others", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+}
+
+// unknown returns the names of the services whose members are not known yet:
+// those that readiness waits for, and those that it waits for no longer, since
+// another service of the same kind of source is known. One that never answers
+// holds up nobody; a source that has said nothing at all does.
+func (ss *services) unknown() (waiting, late []string) {
+	answered := make(map[string]bool) // kinds of sources that have
+	all := ss.list()
+	for _, s := range all {
+		if s.isKnown() {
+			answered[s.kind] = true
+		}
+	}
+	for _, s := range all {
+		switch {
+		case s.isKnown():
+		case answered[s.kind] && time.Since(s.began) >= straggleAfter:
+			late = append(late, s.name)
+		default:
+			waiting = append(waiting, s.name)
+		}
+	}
+	return waiting, late
+}
+
+// isKnown reports whether a first list of members has come.
+func (s *service) isKnown() bool { return s.pool.Snapshot().Version > 0 }
