@@ -10,6 +10,9 @@ import (
 // editRequest makes the edits of listener, service and route, in this order, on
 // b, the head that goes to a backend.
 func (x *exchange) editRequest(b []byte) []byte {
+	if a := x.auth(); a != nil {
+		b = a.edits.Apply(b, headeredit.Request, x)
+	}
 	b = x.sh.s.cfg.RequestHeaders.Apply(b, headeredit.Request, x)
 	if p := x.svc.policy; p != nil {
 		b = p.requestHeaders.Apply(b, headeredit.Request, x)
@@ -74,6 +77,8 @@ func (x *exchange) AppendVariable(dst []byte, v headeredit.Variable, name string
 		return append(dst, query...)
 	case headeredit.RequestID:
 		return append(dst, x.from.requestID...)
+	case headeredit.User:
+		return append(dst, x.user...)
 	case headeredit.Service:
 		if x.svc != nil {
 			return append(dst, x.svc.name...)

@@ -27,12 +27,15 @@ type exchange struct {
 	req       head
 	path      path // of it, judged
 	route     *route
-	waits     waits    // the listener's, and once it is judged its route's
-	svc       *service // of the route, or its canary's
-	key       uint64   // of the client, for strategies that hash
-	admitted  bool     // it has a service and is counted there
-	entered   bool     // and among those that it has in flight
-	joins     bool     // it shall be once its body has gone up
+	user      string        // who it is, by auth
+	verifying *verification // the wait for that, or nil
+	challenge string        // with an answer that asks for it
+	waits     waits         // the listener's, and once it is judged its route's
+	svc       *service      // of the route, or its canary's
+	key       uint64        // of the client, for strategies that hash
+	admitted  bool          // it has a service and is counted there
+	entered   bool          // and among those that it has in flight
+	joins     bool          // it shall be once its body has gone up
 	from      origin
 	rewritten []byte                         // memory for the target as it is forwarded
 	ids       [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
@@ -113,6 +116,9 @@ func (x *exchange) timedOut() {
 		x.fail(IdleTimeout, nil)
 	case x.c.eof && x.pending.empty() && x.sh.s.cfg.FINTimeout < forever:
 		x.fail(ClientAbort, errHalfClosed)
+	case x.verifying != nil:
+		x.retryAfter = overloadRetry
+		x.fail(AuthBusy, nil)
 	case x.queued():
 		x.leaveQueue()
 		x.retryAfter = overloadRetry
@@ -184,6 +190,7 @@ func (x *exchange) refuse(r Reason, detail string) {
 // client's connection in the middle of it.
 func (x *exchange) fail(r Reason, err error) {
 	x.dropUpstream(r != IdleTimeout)
+	x.endVerification()
 	x.reason, x.err = r, err
 	if x.started || r == ClientAbort || r == ClientStalled {
 		c := x.c
@@ -212,6 +219,9 @@ func (x *exchange) answer() {
 	x.closing = x.closing || !x.inDone || x.req.close
 	x.status = x.reason.status()
 	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter)
+	if x.challenge != "" {
+		b = append(append(b[:len(b)-2], x.challenge...), "\r\n"...)
+	}
 	b = x.editResponse(b)
 	if string(x.req.method) != "HEAD" {
 		b = append(append(b, x.detail...), '\n')
@@ -296,6 +306,7 @@ func (x *exchange) dropUpstream(reset bool) {
 func (x *exchange) end() {
 	x.count()
 	x.leave()
+	x.endVerification()
 	if x.tunnel != nil {
 		x.svc.metrics.upgraded.Dec()
 	}

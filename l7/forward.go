@@ -51,9 +51,15 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 	if x.inDone = length == noLength || length == 0; x.inDone {
 		x.c.ahead(rest, own)
 	}
-	if !x.judge() {
-		return
+	if x.judge() && x.authorise(rest, own) {
+		x.receiveBody(rest, own)
 	}
+}
+
+// receiveBody goes on with a request that is let in, of whose body, and of what
+// follows, rest has come.
+func (x *exchange) receiveBody(rest []byte, own bool) {
+	length := x.req.length
 	switch {
 	case x.inDone:
 	case length > 0 && length <= smallBody:

@@ -15,13 +15,14 @@ type LogField struct {
 	Name string
 }
 
-// LogOf is a part of an exchange: LogQuery, LogRequest or LogResponse.
+// LogOf is a part of an exchange: LogQuery, LogUser, LogRequest or LogResponse.
 type LogOf string
 
-// Of the target its query, and of the two heads a header: of several lines the
+// Of the target its query, the user as Auth has found it, and of the two heads a header: of several lines the
 // first one.
 const (
 	LogQuery    LogOf = "query"
+	LogUser     LogOf = "user"
 	LogRequest  LogOf = "request"
 	LogResponse LogOf = "response"
 )
@@ -30,6 +31,7 @@ const (
 // for a record. Its zero value is ready.
 type noted struct {
 	text   []byte
+	user   []byte
 	ends   []int // in text, of each LogResponse that was noted
 	fields []accesslog.Field
 }
@@ -41,7 +43,7 @@ func (n noted) reset() noted {
 		n.text = nil
 	}
 	clear(n.fields)
-	return noted{text: n.text[:0], ends: n.ends[:0], fields: n.fields[:0]}
+	return noted{text: n.text[:0], user: n.user[:0], ends: n.ends[:0], fields: n.fields[:0]}
 }
 
 // noteResponse keeps what the access log has of the response's head, while it
@@ -75,6 +77,9 @@ func (x *exchange) noteFields(r *accesslog.Record) {
 		switch f.Of {
 		case LogQuery:
 			_, value, _ = bytes.Cut(x.req.target, []byte("?"))
+		case LogUser:
+			n.user = append(n.user[:0], x.user...)
+			value = n.user
 		case LogRequest:
 			value = valueOf(x.req.fields, f.Name)
 		case LogResponse:

@@ -6,7 +6,7 @@ import "fmt"
 // closed: it is a metric label, a log field and the value of X-Sluice-Reason.
 type Reason uint8
 
-// None is an exchange that went well. Those up to RateLimited say that the
+// None is an exchange that went well. Those up to AuthBusy say that the
 // request was at fault and was not forwarded; the others happen to requests
 // that have a service, as BadRequest, RequestTimeout and ClientAbort may too.
 const (
@@ -22,6 +22,8 @@ const (
 	BodyTooLarge             // the request's body exceeds its limit
 	Forbidden                // the route is not for this client
 	RateLimited              // the client makes too many requests a second
+	Unauthorized             // the client has no credentials, or wrong ones
+	AuthBusy                 // there was no time to verify its credentials
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientStalled            // the client took no byte of the response for the body timeout
 	NoBackend                // no backend was eligible
@@ -68,6 +70,10 @@ func (r Reason) String() string {
 		return "forbidden"
 	case RateLimited:
 		return "rate_limited"
+	case Unauthorized:
+		return "unauthorized"
+	case AuthBusy:
+		return "auth_busy"
 	case ClientAbort:
 		return "client_abort"
 	case ClientStalled:
@@ -109,6 +115,8 @@ func (r Reason) status() int {
 	switch r {
 	case BadRequest:
 		return 400
+	case Unauthorized:
+		return 401
 	case Forbidden:
 		return 403
 	case NoRoute:
@@ -129,7 +137,7 @@ func (r Reason) status() int {
 		return 431
 	case ClientAbort, ClientStalled:
 		return statusClientGone
-	case NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
+	case AuthBusy, NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
 		return 503
 	case ConnectTimeout, ResponseTimeout, BackendStalled:
 		return 504
@@ -161,7 +169,7 @@ func (r Reason) setting() string {
 // much, or not there, is no reason.
 func (r Reason) closes() bool {
 	switch r {
-	case NoRoute, Forbidden, RateLimited:
+	case NoRoute, Forbidden, RateLimited, Unauthorized, AuthBusy:
 		return false
 	}
 	return true
@@ -186,6 +194,10 @@ func (r Reason) explain() string {
 		return "this is not for your network"
 	case RateLimited:
 		return "too many requests"
+	case Unauthorized:
+		return "a user name and a password are needed"
+	case AuthBusy:
+		return "there was no time to verify your credentials"
 	case NoBackend:
 		return "no backend is available"
 	case NoSlot:

@@ -75,6 +75,10 @@ type Route struct {
 	Policy *Policy
 	// Canary leads a part of the requests to another service.
 	Canary Canary
+	// Auth says who is let in; nil leaves it to the listener, or if Open is true
+	// lets everybody in.
+	Auth *Auth
+	Open bool
 	// RequestHeaders and ResponseHeaders are made after those of the listener
 	// and of the service. Of a response to a route that redirects there are the
 	// latter alone.
@@ -135,6 +139,9 @@ type route struct {
 	canary   canary
 	waits    Waits
 	hints    Toggle
+
+	auth *Auth
+	open bool // whatever the listener says
 
 	requestHeaders, responseHeaders headeredit.Edits
 }
@@ -225,6 +232,7 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 	b := &route{
 		name: rt.Host + rt.Path, path: path, form: rt.Form, methods: slices.Clone(rt.Methods), headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
 		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits, hints: rt.EarlyHints,
+		auth: rt.Auth, open: rt.Open,
 		requestHeaders: rt.RequestHeaders, responseHeaders: rt.ResponseHeaders,
 	}
 	for i := range b.methods {
@@ -428,7 +436,7 @@ func (rt *route) matches(h *head) bool {
 // guarded reports whether the route has conditions, or bounds who may use it,
 // so that backends must read a request's path as sluice does.
 func (rt *route) guarded() bool {
-	return len(rt.methods)+len(rt.headers)+len(rt.allow)+len(rt.deny) > 0
+	return len(rt.methods)+len(rt.headers)+len(rt.allow)+len(rt.deny) > 0 || rt.auth != nil || rt.open
 }
 
 // has reports whether one of the header lines is as m, whose name is in lower

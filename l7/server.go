@@ -102,6 +102,8 @@ type Config struct {
 	// EarlyHints says whether 103 and other interim responses of backends are
 	// passed on, where neither route nor service says.
 	EarlyHints Toggle
+	// Auth says who is let in, where the route does not say.
+	Auth *Auth
 	// RequestHeaders are made on the head that a backend gets, and
 	// ResponseHeaders on the one that a client gets, before those of the service
 	// and of the route.

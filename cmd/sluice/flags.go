@@ -127,6 +127,7 @@ func (r *reader) define() {
 	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,key=value...]", "HTTP route: the requests that lead to a service, by host (exact, then *.example.com, then any) and longest path; repeatable. /=web is the default route")
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable")
 	list(f, &c.Services, config.ParseService, "service", "SERVICE[,key=value...]", "settings of one service; repeatable. Its members come from every source that is named")
+	list(f, &c.Auths, config.ParseAuth, "auth", "NAME=FILE[,key=value...]", "file of users, as Apache's htpasswd writes it (bcrypt, apr1, SHA and others), that --l7 or --route asks clients for by auth=NAME; repeatable. It is read again when it changes")
 	f.StringVar(&c.Strategy, "strategy", c.Strategy, "how a backend is chosen, for services that do not say: "+strings.Join(balance.Names(), ", ")+". All honour weights")
 	f.StringVar(&c.Consul, "consul", c.Consul, "HTTP address of Consul, such as 127.0.0.1:8500; services without --backend are looked up there. Several, separated by commas, share the load and stand in for each other; --register goes to the first. CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others work as for Consul's own tools")
 	f.StringVar(&c.ConsulDatacenter, "consul-datacenter", c.ConsulDatacenter, "Consul datacenter in which services are looked up that do not say; empty means the agent's own")
@@ -185,7 +186,7 @@ func (r *reader) define() {
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.BoolVar(&c.AccessLog, "access-log", c.AccessLog, "log every HTTP request and every TCP connection when it has ended. Nobody waits for it: what the output does not take in time is dropped and counted")
-	f.StringVar((*string)(&c.AccessLogFields), "access-log-fields", string(c.AccessLogFields), "with --access-log, what the lines of requests have too, separated by commas: query, user-agent, referer, and request:NAME or response:NAME for any other header")
+	f.StringVar((*string)(&c.AccessLogFields), "access-log-fields", string(c.AccessLogFields), "with --access-log, what the lines of requests have too, separated by commas: query, user, user-agent, referer, and request:NAME or response:NAME for any other header")
 	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")

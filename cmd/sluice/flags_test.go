@@ -252,7 +252,7 @@ func TestHelpHasEveryKey(t *testing.T) {
 	form := regexp.MustCompile(`([a-z0-9-]+)=`)
 	heads := map[string][]string{
 		"l4": {"addr", "service"}, "l7": {"addr"}, "route": {"host", "path", "service"}, "backend": {"service", "addr"},
-		"service": {"service"}, "register": {"service"},
+		"service": {"service"}, "register": {"service"}, "auth": {"name", "file"},
 	}
 	newReader(config.Default()).flags.VisitAll(func(f *pflag.Flag) {
 		var told []string

@@ -43,6 +43,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		Logger:          logger,
 		Metrics:         set,
 	}
+	cfg.Auth, _ = services.auths.of(l.Auth)
 	own := l7Waits(l.Waits, l.HTTPWaits)
 	cfg.ConnectTimeout = cmp.Or(own.ConnectTimeout, cfg.ConnectTimeout)
 	cfg.ResponseTimeout = cmp.Or(own.ResponseTimeout, cfg.ResponseTimeout)
@@ -81,6 +82,7 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 			RequestHeaders: r.RequestHeaders, ResponseHeaders: r.ResponseHeaders,
 			EarlyHints: toggle(r.EarlyHints), Waits: l7Waits(r.Waits, r.HTTPWaits),
 		}
+		route.Auth, route.Open = services.auths.of(r.Auth)
 		for _, h := range r.Headers {
 			route.Headers = append(route.Headers, l7.HeaderMatch{Name: h.Name, Value: h.Value})
 		}

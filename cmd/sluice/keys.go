@@ -16,9 +16,9 @@ func keysOf(flag string) []key {
 			{"alpn=PROTOCOL,…|none", "protocols that are agreed on with TLS clients, such as h2,http/1.1, in order of preference, with tls-cert (default the only one that a client offers, or else http/1.1)"},
 		}, listenerKeys(), tcpLimitKeys())
 	case "l7":
-		return slices.Concat(listenerKeys(), httpKeys(), headerKeys(), headLimitKeys())
+		return slices.Concat(listenerKeys(), httpKeys(), headerKeys(), []key{{"auth=NAME", "clients must be users of the file that --auth NAME=FILE names, else they get 401; backends get the user in X-Forwarded-User"}}, headLimitKeys())
 	case "route":
-		return slices.Concat(routeKeys(), moreHeaderKeys("--l7 and --service"), routeLimitKeys())
+		return slices.Concat(routeKeys(), []key{{"auth=NAME|off", "instead of the listener's"}}, moreHeaderKeys("--l7 and --service"), routeLimitKeys())
 	case "backend":
 		return []key{
 			{"weight=N", "share relative to others, 0 to 65535; 0 means no new connections (default 1)"},
@@ -26,6 +26,11 @@ func keysOf(flag string) []key {
 		}
 	case "service":
 		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), cookieKeys(), moreHeaderKeys("--l7"), serviceLimitKeys())
+	case "auth":
+		return []key{
+			{"realm=TEXT", "that clients are shown (default the name)"},
+			{"forward=true", "backends get the credentials too, not just the user's name"},
+		}
 	case "register":
 		return []key{
 			{"addr=HOST", "where clients find it (default the listener's own address, or this machine's as the agent sees it)"},

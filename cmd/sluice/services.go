@@ -57,6 +57,7 @@ type services struct {
 	registry *consul.Client // nil without Consul
 	set      *metrics.Set
 	logger   *slog.Logger
+	auths    auths
 	wg       sync.WaitGroup // of who finds out the zone
 
 	// mu protects the fields below.
@@ -69,6 +70,10 @@ type services struct {
 // newServices makes the services of the configuration. It starts nothing.
 func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*services, error) {
 	ss := &services{config: c, set: set, logger: logger, byName: make(map[string]*service)}
+	var err error
+	if ss.auths, err = openAuths(c, logger); err != nil {
+		return nil, err
+	}
 	if c.Zone != config.ZoneAuto {
 		ss.zone = c.Zone
 	}
@@ -243,6 +248,7 @@ func (ss *services) start(ctx context.Context, ecs string) {
 			}
 		})
 	}
+	ss.auths.follow(ctx)
 	for _, s := range ss.list() {
 		s.follow()
 	}

@@ -98,6 +98,9 @@ func checkFiles(c *config.Config) (problems []error) {
 			problems = append(problems, config.Problem{Setting: "l7", Reason: err.Error()})
 		}
 	}
+	if _, err := openAuths(c, k.logger); err != nil {
+		problems = append(problems, err)
+	}
 	for _, s := range c.Services {
 		if _, err := backendTLS(s); err != nil {
 			problems = append(problems, config.Problem{Setting: "service", Reason: err.Error()})

@@ -29,6 +29,7 @@ type Config struct {
 	Routes   []Route   `yaml:"route"`
 	Backends []Backend `yaml:"backend"`
 	Services []Service `yaml:"service"`
+	Auths    []Auth    `yaml:"auth"`
 
 	// Strategy is how backends are chosen for services that do not say.
 	Strategy string `yaml:"strategy"`
@@ -219,6 +220,7 @@ type L7 struct {
 	Certificate
 	HTTP
 	HeaderEdits
+	AuthName
 	Heads
 	Waits
 	HTTPWaits
@@ -240,6 +242,7 @@ type Route struct {
 	Strip   string // prefix taken off before forwarding; empty: none
 	RouteOptions
 	HeaderEdits
+	AuthName
 	Waits
 	HTTPWaits
 }

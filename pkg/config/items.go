@@ -189,7 +189,7 @@ func ParseL7(spec string) (L7, error) {
 }
 
 func (l *L7) keys() []string {
-	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.HeaderEdits.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.HeaderEdits.keys(), l.AuthName.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
 }
 
 func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) || l.HeaderEdits.lists(key) }
@@ -204,6 +204,8 @@ func (l *L7) set(key, value string) (err error) {
 		err = l.Certificate.set(key, value)
 	case slices.Contains(l.HTTP.keys(), key):
 		err = l.HTTP.set(key, value)
+	case key == "auth":
+		err = l.AuthName.set(key, value)
 	case l.HeaderEdits.lists(key):
 		err = l.HeaderEdits.set(key, value)
 	case slices.Contains(l.Heads.keys(), key):
@@ -239,7 +241,7 @@ func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7)
 
 // String returns the line that ParseL7 reads.
 func (l L7) String() string {
-	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.HeaderEdits.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.HeaderEdits.pairs(), l.AuthName.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.
@@ -265,7 +267,7 @@ func ParseRoute(spec string) (Route, error) {
 }
 
 func (r *Route) keys() []string {
-	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.HeaderEdits.keys(), r.Waits.keys(), r.HTTPWaits.keys())
+	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.HeaderEdits.keys(), r.AuthName.keys(), r.Waits.keys(), r.HTTPWaits.keys())
 }
 
 func (r *Route) set(key, value string) error {
@@ -283,6 +285,8 @@ func (r *Route) set(key, value string) error {
 		r.Strip = value
 	default:
 		switch {
+		case key == "auth":
+			return r.AuthName.set(key, value)
 		case r.HeaderEdits.lists(key):
 			return r.HeaderEdits.set(key, value)
 		case slices.Contains(r.Waits.keys(), key):
@@ -330,6 +334,9 @@ func (r *Route) check() error {
 		if r.Waits != (Waits{}) || r.HTTPWaits != (HTTPWaits{}) {
 			return fmt.Errorf("a route with redirect= forwards nothing; connect-timeout=, response-timeout=, body-timeout= and retries= are of no use")
 		}
+		if r.Auth != "" {
+			return fmt.Errorf("a route with redirect= forwards nothing; auth= is of no use")
+		}
 		if len(r.RequestHeaders) > 0 {
 			return fmt.Errorf("a route with redirect= forwards nothing; request-header= is of no use")
 		}
@@ -353,7 +360,7 @@ func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, Parse
 
 // String returns the line that ParseRoute reads.
 func (r Route) String() string {
-	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.HeaderEdits.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
+	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.HeaderEdits.pairs(), r.AuthName.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.

@@ -7,14 +7,14 @@ import (
 )
 
 // LogFields are what lines of the access log have by choice, as it is written:
-// query, user-agent, referer, request:NAME and response:NAME, with commas
+// query, user, user-agent, referer, request:NAME and response:NAME, with commas
 // between them.
 type LogFields string
 
 // LogField is one of them.
 type LogField struct {
 	Key  string // in the line
-	Of   string // query, request or response
+	Of   string // query, user, request or response
 	Name string // of the header, in lower case
 }
 
@@ -31,13 +31,13 @@ func (l LogFields) Parse() (all []LogField, err error) {
 		switch {
 		case part == "":
 			continue
-		case part == "query":
+		case part == "query", part == "user":
 			f.Key = part
 		case part == "user-agent", part == "referer":
 			f = LogField{Key: strings.ReplaceAll(part, "-", "_"), Of: "request", Name: part}
 		case named && isToken(name) && (of == "request" || of == "response"):
 		default:
-			return nil, fmt.Errorf("%q is none of query, user-agent, referer, request:NAME and response:NAME", part)
+			return nil, fmt.Errorf("%q is none of query, user, user-agent, referer, request:NAME and response:NAME", part)
 		}
 		if slices.ContainsFunc(all, func(x LogField) bool { return x.Key == f.Key }) {
 			return nil, fmt.Errorf("%q comes twice", part)

@@ -146,3 +146,27 @@ func TestHeaderEdits(t *testing.T) {
 	wantRefused(t, ParseService, "web,response-header=Server", "none of set:")
 	wantRefused(t, ParseRoute, "/=,redirect=301:https://a,request-header=set:X: y", "of no use")
 }
+
+func TestAuthKeys(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseAuth, `staff=/etc/a\,b,realm=The "staff",forward=true`)
+	wantTrip(t, ParseL7, ":1,auth=staff")
+	wantTrip(t, ParseRoute, "/=web,auth=off")
+	wantRefused(t, ParseAuth, "staff", "want NAME=FILE")
+	wantRefused(t, ParseAuth, "off=/f", "cannot be a name")
+	wantRefused(t, ParseAuth, "a=", "has no file")
+	wantRefused(t, ParseAuth, "a=/f,realm=\n", "control")
+	wantRefused(t, ParseRoute, "/=,redirect=301:https://a,auth=x", "of no use")
+	wantRefused(t, ParseRoute, "/=web,auth=", "auth=off")
+	c := Default()
+	c.L7 = []L7{{Addr: ":1"}}
+	c.Routes = []Route{{Path: "/", Service: "web", AuthName: AuthName{"staff"}}}
+	c.Consul = "127.0.0.1:8500"
+	c.Auths = []Auth{{Name: "other", File: "/f"}, {Name: "other", File: "/f"}}
+	err := c.Validate()
+	for _, want := range []string{`--route: "/" has auth=staff, but there is no --auth staff=FILE`, `--auth: "other" is never used`, `--auth: "other" is set twice`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("unexpected problems; got %v; want %q", err, want)
+		}
+	}
+}

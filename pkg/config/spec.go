@@ -241,6 +241,8 @@ func Keys(setting string) []string {
 		return (&Service{}).keys()
 	case "register":
 		return (&Register{}).keys()
+	case "auth":
+		return (&Auth{}).keys()
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func (c *Config) Validate() error {
 	} else {
 		v.listeners()
 		v.services()
+		v.auths()
 	}
 	v.behaviour()
 	v.plane()
@@ -371,6 +372,7 @@ func (v *validation) demo() {
 		{"route", len(c.Routes) > 0},
 		{"backend", len(c.Backends) > 0},
 		{"service", len(c.Services) > 0},
+		{"auth", len(c.Auths) > 0},
 		{"consul-tags", c.ConsulTags != ""},
 		{"register", len(c.Registers) > 0},
 	} {

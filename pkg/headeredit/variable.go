@@ -20,6 +20,7 @@ const (
 	Path  // of the target, as it was received
 	Query // of the target, without the question mark
 	RequestID
+	User // who the client is, by auth=; empty without
 	Service
 	Backend // address of the backend, empty if there is none
 	Header
@@ -45,6 +46,8 @@ func (v Variable) String() string {
 		return "query"
 	case RequestID:
 		return "request_id"
+	case User:
+		return "user"
 	case Service:
 		return "service"
 	case Backend:
