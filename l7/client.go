@@ -6,46 +6,6 @@ import (
 	"unsafe"
 )
 
-// A request's client is whom limits, stickiness and the access log are about:
-// the peer of its connection, unless that is a trusted proxy that says for whom
-// it speaks.
-
-// maxHops is how many addresses of X-Forwarded-For are looked at.
-const maxHops = 32
-
-// clientOf returns the client of a request that came from peer: the last
-// address in X-Forwarded-For that is not a trusted proxy's, as nginx finds it
-// with real_ip_recursive. What is left of it could have been made up. If the
-// peer is not trusted, it is the client.
-func clientOf(fields []field, peer netip.Addr, trusted []netip.Prefix) netip.Addr {
-	client := peer
-	if !contains(trusted, peer) {
-		return client
-	}
-	hops := 0
-	for i := len(fields) - 1; i >= 0; i-- { // several lines are one list
-		if fields[i].kind != kindForwardedFor {
-			continue
-		}
-		for rest := fields[i].value; len(rest) > 0; {
-			var hop []byte
-			if j := bytes.LastIndexByte(rest, ','); j >= 0 {
-				hop, rest = rest[j+1:], rest[:j]
-			} else {
-				hop, rest = rest, nil
-			}
-			a, ok := parseHop(trimSpace(hop))
-			if hops++; !ok || hops > maxHops {
-				return client // whoever wrote this, the last one known is to blame
-			}
-			if client = a; !contains(trusted, a) {
-				return client
-			}
-		}
-	}
-	return client
-}
-
 // parseHop reads an address, which may have a port as some proxies add it.
 func parseHop(b []byte) (netip.Addr, bool) {
 	switch {
@@ -74,20 +34,6 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	for _, p := range networks {
 		if p.Contains(a) {
 			return true
-		}
-	}
-	return false
-}
-
-// secure reports whether the client speaks HTTPS: with sluice, or with a
-// trusted proxy that says so.
-func secure(fields []field, tls, trusted bool) bool {
-	if tls || !trusted {
-		return tls
-	}
-	for i := range fields {
-		if f := &fields[i]; f.kind == kindForwardedProto {
-			return equalFold(f.value, "https")
 		}
 	}
 	return false

@@ -49,6 +49,8 @@ type conn struct {
 	client     netip.AddrPort
 	key        uint64 // of the client's address, for strategies that hash
 	tls        *tls.ConnectionState
+	secure     bool   // the client uses TLS, with us or with the proxy that says so in its PROXY header
+	port       uint16 // that the client is connected to, here or there
 
 	x        *exchange // the request that is being served, or nil
 	in       []byte    // read and not used: part of a head, or what follows the request being served
@@ -69,7 +71,10 @@ type conn struct {
 // connection's loop.
 func (s *Server) start(a listen.Arrival) {
 	sh := s.shards[a.Stream.Loop().Index()]
-	c := &conn{sh: sh, stream: a.Stream, place: a.Place, client: a.Client, tls: a.TLS}
+	c := &conn{sh: sh, stream: a.Stream, place: a.Place, client: a.Client, tls: a.TLS, secure: a.TLS != nil || a.ProxyTLS, port: s.port}
+	if a.Local.IsValid() {
+		c.port = a.Local.Port()
+	}
 	client := a.Client
 	if client.IsValid() {
 		c.key = balance.HashAddr(client.Addr())

@@ -17,7 +17,7 @@
 //     What two programs could read differently is refused with a 4xx or 505,
 //     the connection is closed, and no backend hears of it.
 //  4. judge (judge.go): the one form of the path (path.go); who asks, and under which ID and trace (identify.go,
-//     client.go, request_id.go, trace.go); the route by host, path, method and
+//     origin.go, forwarded.go, client.go, request_id.go, trace.go); the route by host, path, method and
 //     headers (route.go), which may redirect (redirect.go) or refuse; the rate
 //     of the client; the route's service or its canary (canary.go).
 //  5. forward (forward.go): if the service has room for one more request

@@ -127,7 +127,7 @@ func TestHopByHopAndForwarded(t *testing.T) {
 	want(h, "X-Forwarded-For", "1.2.3.4, 127.0.0.1")
 	want(h, "X-Forwarded-Proto", "https")
 	want(h, "X-Request-Id", "theirs")
-	want(h, "X-Forwarded-Port", "80")
+	want(h, "X-Forwarded-Port", "443")
 	want(h, "X-Real-Ip", "1.2.3.4")
 	want(h, "Traceparent", "")
 

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"bytes"
-	"net/netip"
 	"strconv"
 )
 
@@ -151,40 +150,6 @@ func equalFold(b []byte, s string) bool {
 	return true
 }
 
-// origin is what sluice knows of where a request came from, and says to
-// backends.
-type origin struct {
-	peer      netip.Addr
-	client    netip.Addr // as clientOf finds it
-	trusted   bool       // the peer's own word on it is believed
-	tls       bool       // it came by TLS
-	secure    bool       // the client uses HTTPS, as secure finds
-	requestID []byte     // the client's own if it is kept, or one made for it
-	trace     trace
-	forwarded bool   // Forwarded is said as well
-	host      string // in place of the client's Host; empty means that
-}
-
-// proto returns the scheme that the peer used.
-func (o *origin) proto() string {
-	if o.tls {
-		return "https"
-	}
-	return "http"
-}
-
-// appendPort appends the port that the client asked for: that of Host, or what
-// its scheme implies.
-func (o *origin) appendPort(dst []byte, host []byte) []byte {
-	switch _, port := splitHost(host); {
-	case len(port) > 0:
-		return append(dst, port...)
-	case o.secure:
-		return append(dst, "443"...)
-	}
-	return append(dst, "80"...)
-}
-
 const maxRequestID = 128
 
 // requestID returns the request's own ID if it is to be kept: that of a
@@ -229,33 +194,7 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 		dst = appendLine(dst, "Host", host)
 	}
 	dst, said := appendFields(dst, h, o)
-	dst = append(dst, "X-Forwarded-For: "...)
-	if said&(1<<kindForwardedFor) != 0 {
-		dst = appendValues(dst, h, kindForwardedFor)
-	}
-	dst = append(o.peer.AppendTo(dst), "\r\n"...)
-	if said&(1<<kindForwardedProto) == 0 {
-		dst = appendLine(dst, "X-Forwarded-Proto", o.proto())
-	}
-	if said&(1<<kindForwardedHost) == 0 && len(h.host) > 0 {
-		dst = append(dst, "X-Forwarded-Host: "...)
-		dst = append(append(dst, h.host...), "\r\n"...)
-	}
-	if said&(1<<kindForwardedPort) == 0 {
-		dst = append(dst, "X-Forwarded-Port: "...)
-		dst = append(o.appendPort(dst, h.host), "\r\n"...)
-	}
-	if said&(1<<kindRealIP) == 0 {
-		dst = append(dst, "X-Real-IP: "...)
-		dst = append(o.client.AppendTo(dst), "\r\n"...)
-	}
-	if o.forwarded {
-		dst = append(dst, "Forwarded: "...)
-		if said&(1<<kindForwarded) != 0 {
-			dst = appendValues(dst, h, kindForwarded)
-		}
-		dst = append(appendForwarded(dst, o.peer, h.host, o.proto()), "\r\n"...)
-	}
+	dst = o.appendOrigin(dst, h, said)
 	dst = append(dst, "X-Request-ID: "...)
 	dst = append(append(dst, o.requestID...), "\r\n"...)
 	if len(o.trace.begun) > 0 {
@@ -282,7 +221,7 @@ func appendFields(dst []byte, h *head, o *origin) (_ []byte, said uint32) {
 			forward = true
 		case kindHost:
 			forward = o.host == ""
-		case kindForwardedProto, kindForwardedHost, kindForwardedPort, kindRealIP, kindForwardedOther:
+		case kindForwardedOther:
 			forward = o.trusted
 		case kindForwarded:
 			forward = o.trusted && !o.forwarded

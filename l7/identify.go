@@ -9,16 +9,13 @@ import (
 // identify sets what is known of the request's origin.
 func (x *exchange) identify() {
 	s, o, fields := x.sh.s, &x.from, x.req.fields
-	o.peer, o.trusted, o.tls = x.c.client.Addr(), x.c.trusted, x.c.tls != nil
-	o.client = o.peer
-	if o.trusted {
-		o.client = clientOf(fields, o.peer, s.cfg.TrustedProxies)
-	}
+	o.peer, o.trusted = x.c.client.Addr(), x.c.trusted
+	o.secure, o.asked, o.port = x.c.secure, x.req.host, x.c.port
+	o.find(fields, s.cfg.TrustedProxies)
 	x.key = x.c.key
 	if o.client != o.peer {
 		x.key = balance.HashAddr(o.client)
 	}
-	o.secure = secure(fields, o.tls, o.trusted)
 	o.forwarded = s.cfg.Forwarded
 	if o.requestID = x.req.requestID(o.trusted); o.requestID == nil {
 		o.requestID = appendUUID(x.ids[:0], x.sh.l.Time(), rand.Uint64(), rand.Uint64())

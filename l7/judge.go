@@ -23,7 +23,7 @@ func (x *exchange) judge() bool {
 		if port == 0 {
 			port = 443
 		}
-		to, err := appendSecureLocation(nil, x.req.host, p.normal, x.req.query(), port)
+		to, err := appendSecureLocation(nil, x.from.asked, p.normal, x.req.query(), port)
 		x.redirect(secureCode(x.req.method), to, err)
 		return false
 	}
@@ -40,7 +40,7 @@ func (x *exchange) judge() bool {
 		x.refuse(Forbidden, Forbidden.explain())
 		return false
 	case rt.redirect != nil:
-		to, err := rt.appendLocation(nil, x.req.host, p.normal, x.req.query())
+		to, err := rt.appendLocation(nil, x.from.asked, p.normal, x.req.query())
 		x.redirect(rt.redirect.code, to, err)
 		return false
 	case !x.takeRate():

@@ -1,10 +1,16 @@
 package l7
 
 import (
+	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/pkg/listen"
+	"sluice/pkg/proxyproto"
 )
 
 func prefixes(ss ...string) (ps []netip.Prefix) {
@@ -27,60 +33,148 @@ func lines(t *testing.T, lines ...string) (fields []field) {
 	return fields
 }
 
-func TestClientOf(t *testing.T) {
+func TestFindClient(t *testing.T) {
 	t.Parallel()
 	trusted := prefixes("10.0.0.0/8", "fd00::/8")
-	f := func(peer, want string, forwardedFor ...string) {
+	f := func(peer, want string, header ...string) {
 		t.Helper()
-		fs := lines(t, "Host: a.test")
-		for _, v := range forwardedFor {
-			fs = append(fs, lines(t, "X-Forwarded-For: "+v, "X-Forwarded-Host: 192.0.2.99")...)
-		}
-		if got := clientOf(fs, netip.MustParseAddr(peer), trusted); got != netip.MustParseAddr(want) {
-			t.Errorf("unexpected client of a request from %s with %q; got %s; want %s", peer, forwardedFor, got, want)
+		o := origin{peer: netip.MustParseAddr(peer)}
+		o.trusted = contains(trusted, o.peer)
+		o.find(lines(t, append([]string{"Host: a.test", "X-Forwarded-Host: 192.0.2.99"}, header...)...), trusted)
+		if o.client != netip.MustParseAddr(want) {
+			t.Errorf("unexpected client of a request from %s with %q; got %s; want %s", peer, header, o.client, want)
 		}
 	}
-	f("192.0.2.1", "192.0.2.1")
-	f("192.0.2.1", "192.0.2.1", "198.51.100.1") // made up
-	f("10.0.0.1", "10.0.0.1")
-	f("10.0.0.1", "198.51.100.1", "198.51.100.1")
-	f("10.0.0.1", "198.51.100.1", "192.0.2.66, 198.51.100.1")
-	f("10.0.0.1", "198.51.100.1", "192.0.2.66,198.51.100.1 , 10.0.0.9,\t10.0.0.8")
-	f("10.0.0.1", "198.51.100.1", "192.0.2.66", "198.51.100.1, 10.2.3.4")
-	f("10.0.0.1", "198.51.100.1", "198.51.100.1", "10.2.3.4", "10.2.3.5")
-	f("10.0.0.1", "10.9.9.9", "10.9.9.9, 10.2.3.4") // all are trusted: the first one
-	f("10.0.0.1", "10.2.3.4", "198.51.100.1, unknown, 10.2.3.4")
-	f("10.0.0.1", "10.2.3.4", "198.51.100.1,,10.2.3.4")
-	f("10.0.0.1", "10.0.0.1", "_hidden")
-	f("10.0.0.1", "198.51.100.1", "198.51.100.1:4711")
-	f("10.0.0.1", "2001:db8::1", "2001:db8::1")
-	f("10.0.0.1", "2001:db8::1", "[2001:db8::1]")
-	f("10.0.0.1", "2001:db8::1", "[2001:db8::1]:80, fd00::1")
-	f("10.0.0.1", "10.0.0.1", "[2001:db8::1")
-	f("10.0.0.1", "10.0.0.1", "[]:80")
-	f("10.0.0.1", "10.0.0.1", ":80")
-	f("10.0.0.1", "10.0.0.1", "fe80::1%eth0")
-	f("10.0.0.1", "10.0.0.1", strings.Repeat("1", 100))
-	f("10.0.0.1", "198.51.100.1", "::ffff:198.51.100.1")
-	f("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1")
-	f("10.0.0.1", "10.0.0.3", "198.51.100.1"+strings.Repeat(",10.0.0.3", 1000)) // no list is walked for ever
+	list := func(peer, want string, values ...string) {
+		t.Helper()
+		var header []string
+		for _, v := range values {
+			header = append(header, "X-Forwarded-For: "+v)
+		}
+		f(peer, want, header...)
+	}
+	list("192.0.2.1", "192.0.2.1")
+	list("192.0.2.1", "192.0.2.1", "198.51.100.1") // made up
+	list("10.0.0.1", "10.0.0.1")
+	list("10.0.0.1", "198.51.100.1", "198.51.100.1")
+	list("10.0.0.1", "198.51.100.1", "192.0.2.66, 198.51.100.1")
+	list("10.0.0.1", "198.51.100.1", "192.0.2.66,198.51.100.1 , 10.0.0.9,\t10.0.0.8")
+	list("10.0.0.1", "198.51.100.1", "192.0.2.66", "198.51.100.1, 10.2.3.4")
+	list("10.0.0.1", "198.51.100.1", "198.51.100.1", "10.2.3.4", "10.2.3.5")
+	list("10.0.0.1", "10.9.9.9", "10.9.9.9, 10.2.3.4") // all are trusted: the first one
+	list("10.0.0.1", "10.2.3.4", "198.51.100.1, unknown, 10.2.3.4")
+	list("10.0.0.1", "10.2.3.4", "198.51.100.1,,10.2.3.4")
+	list("10.0.0.1", "10.0.0.1", "_hidden")
+	list("10.0.0.1", "198.51.100.1", "198.51.100.1:4711")
+	list("10.0.0.1", "2001:db8::1", "2001:db8::1")
+	list("10.0.0.1", "2001:db8::1", "[2001:db8::1]")
+	list("10.0.0.1", "2001:db8::1", "[2001:db8::1]:80, fd00::1")
+	list("10.0.0.1", "10.0.0.1", "[2001:db8::1")
+	list("10.0.0.1", "10.0.0.1", "[]:80")
+	list("10.0.0.1", "10.0.0.1", ":80")
+	list("10.0.0.1", "10.0.0.1", "fe80::1%eth0")
+	list("10.0.0.1", "10.0.0.1", strings.Repeat("1", 100))
+	list("10.0.0.1", "198.51.100.1", "::ffff:198.51.100.1")
+	list("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1")
+	list("10.0.0.1", "10.0.0.3", "198.51.100.1"+strings.Repeat(",10.0.0.3", 1000)) // no list is walked for ever
+	// Other words, if there is no X-Forwarded-For.
+	f("10.0.0.1", "198.51.100.1", "Forwarded: for=192.0.2.66, for=198.51.100.1, for=10.0.0.9")
+	f("10.0.0.1", "2001:db8::1", `Forwarded: For="[2001:db8::1]:4711";proto=https`, "forwarded: by=x;for=10.0.0.9")
+	f("10.0.0.1", "10.0.0.9", "Forwarded: for=198.51.100.1, for=unknown, for=10.0.0.9")
+	f("10.0.0.1", "10.0.0.1", `Forwarded: for="198.51.100.1`)
+	f("10.0.0.1", "10.0.0.1", "Forwarded: for=198.51.100.1 x")
+	f("10.0.0.1", "10.0.0.1", "Forwarded: proto=https")
+	f("10.0.0.1", "10.0.0.1", "Forwarded: "+strings.Repeat("for=10.0.0.2,", 33)+"for=10.0.0.2")
+	f("192.0.2.1", "192.0.2.1", "Forwarded: for=198.51.100.1", "X-Real-IP: 198.51.100.1")
+	f("10.0.0.1", "198.51.100.2", "Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.2")
+	f("10.0.0.1", "10.0.0.1", "Forwarded: for=198.51.100.1", "X-Forwarded-For: unknown")
+	f("10.0.0.1", "198.51.100.1", "X-Real-IP: 198.51.100.1")
+	f("10.0.0.1", "198.51.100.2", "X-Real-IP: 198.51.100.1", "X-Forwarded-For: 198.51.100.2")
+	f("10.0.0.1", "10.0.0.1", "X-Real-IP: x")
 }
 
-func TestSecure(t *testing.T) {
+// TestFindScheme tries what is found of a client's scheme, host and port, and
+// that everything that is said of it agrees.
+func TestFindScheme(t *testing.T) {
 	t.Parallel()
-	f := func(tls, trusted, want bool, header ...string) {
+	f := func(tls, trusted bool, want string, header ...string) {
 		t.Helper()
-		if got := secure(lines(t, header...), tls, trusted); got != want {
-			t.Errorf("unexpected scheme, tls %v, trusted %v, %q; got https: %v", tls, trusted, header, got)
+		proxies := prefixes("10.0.0.0/8")
+		h := head{fields: lines(t, header...)}
+		o := origin{peer: netip.MustParseAddr("10.0.0.1"), trusted: trusted, secure: tls, asked: []byte("a.test"), port: 8080, forwarded: true}
+		o.find(h.fields, proxies)
+		if got := fmt.Sprintf("%s://%s %d", o.proto(), o.asked, o.port); got != want {
+			t.Errorf("unexpected finding, tls %v, trusted %v, %q; got %s; want %s", tls, trusted, header, got, want)
+		}
+		text := string(o.appendOrigin(nil, &h, 0))
+		host := string(o.asked)
+		if !isToken(o.asked) {
+			host = `"` + host + `"`
+		}
+		for _, line := range []string{
+			"X-Forwarded-Proto: " + o.proto(), "X-Forwarded-Host: " + string(o.asked), fmt.Sprint("X-Forwarded-Port: ", o.port), "X-Real-IP: " + o.client.String(),
+			"Forwarded: " + string(appendNode([]byte("for="), o.client)) + ";host=" + host + ";proto=" + o.proto(), "X-Forwarded-For: " + o.client.String(),
+		} {
+			if !strings.Contains("\r\n"+text, "\r\n"+line) {
+				t.Errorf("%q is not said, with %q: %s", line, header, text)
+			}
 		}
 	}
-	f(true, false, true)
-	f(false, false, false)
-	f(false, false, false, "X-Forwarded-Proto: https")
-	f(false, true, true, "X-Forwarded-Proto: HTTPS")
-	f(false, true, false, "X-Forwarded-Proto: http", "X-Forwarded-Proto: https")
-	f(false, true, false, "X-Forwarded-Proto: http, https")
-	f(true, true, true, "X-Forwarded-Proto: http")
+	const plain, secure, listened = "http://a.test 80", "https://a.test 443", "http://a.test 8080"
+	f(false, true, listened)
+	f(true, true, "https://a.test 8080")
+	f(false, false, listened, "X-Forwarded-Proto: https", "X-Forwarded-Host: b", "X-Forwarded-Port: 1", "Forwarded: proto=https")
+	for _, v := range []string{"https", "HTTPS", "wss", "WSS", "https,http", "https, http", "wss , http", "https,https"} {
+		f(false, true, secure, "X-Forwarded-Proto: "+v)
+	}
+	for _, v := range []string{"http", "ws", "http, https", "HTTP"} {
+		f(false, true, plain, "X-Forwarded-Proto: "+v)
+		f(true, true, plain, "X-Forwarded-Proto: "+v) // what the client uses, not the proxy
+	}
+	f(false, true, listened, "X-Forwarded-Proto: ftp")
+	f(false, true, listened, "X-Forwarded-Proto:")
+	f(true, true, "https://a.test 8080", "X-Forwarded-Proto: x")
+	f(false, true, plain, "X-Forwarded-Proto: http", "X-Forwarded-Proto: https")
+	f(false, true, secure, "X-Forwarded-Proto: https", "x-forwarded-proto: http")
+	// A list as long as that of addresses is read at the client's place: what is before that it made up.
+	f(false, true, plain, "X-Forwarded-For: 192.0.2.66, 192.0.2.1, 10.0.0.2", "X-Forwarded-Proto: https, http, https")
+	f(false, true, secure, "X-Forwarded-For: 192.0.2.1, 10.0.0.2", "X-Forwarded-Proto: https, http")
+	f(false, true, secure, "X-Forwarded-For: 192.0.2.66, 192.0.2.1", "X-Forwarded-Proto: https")
+	f(false, true, "http://b.test 80", "X-Forwarded-For: 192.0.2.66", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: evil, b.test", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http")
+	// Forwarded: the element about the client, or what the next ones know.
+	f(false, true, secure, "Forwarded: proto=https")
+	f(false, true, "https://b.test:8443 8443", `Forwarded: for=192.0.2.1;host="b.test:8443";proto=https, for=10.0.0.2;proto=http;host=inner`)
+	f(false, true, plain, "Forwarded: for=192.0.2.66;proto=https, for=192.0.2.1;proto=http")
+	f(false, true, secure, "Forwarded: for=192.0.2.1", "Forwarded: for=10.0.0.2;Proto=HTTPS")
+	f(false, true, secure, `Forwarded: for=192.0.2.1 ; proto="https" ,`)
+	f(false, true, plain, "Forwarded: for=192.0.2.1;proto=https", "X-Forwarded-Proto: http")
+	f(false, true, secure, "Forwarded: for=192.0.2.1;proto=http", "X-Forwarded-Proto: https")
+	f(false, true, listened, `Forwarded: for="x\";proto=https`)
+	f(false, true, listened, "Forwarded: for=x;proto")
+	// Host and port.
+	f(false, true, "http://b.test 8080", "X-Forwarded-Host: b.test")
+	f(false, true, "http://b.test:81 81", "X-Forwarded-Host: b.test:81")
+	f(false, true, "http://b.test:81 82", "X-Forwarded-Host: b.test:81, c", "X-Forwarded-Port: 82,83")
+	f(false, true, "https://a.test 8443", "X-Forwarded-Proto: https", "X-Forwarded-Port: 8443")
+	for _, v := range []string{"0", "65536", "x", "-1", "", "99999", "000080"} {
+		f(false, true, listened, "X-Forwarded-Port: "+v)
+	}
+	for _, v := range []string{"a b", "a/b", "", "a@b"} {
+		f(false, true, listened, "X-Forwarded-Host: "+v)
+	}
+	f(false, true, secure, "X-Forwarded-Ssl: on")
+	f(false, true, plain, "X-Forwarded-Ssl: off")
+	f(false, true, secure, "X-Forwarded-Scheme: https")
+	f(false, true, plain, "X-Forwarded-Ssl: on", "X-Forwarded-Proto: http")
+	// The whole chain is said, from the client on.
+	f(false, true, "http://a.test 8080", "Forwarded: for=192.0.2.1, for=10.0.0.3, for=10.0.0.2")
+	o := origin{peer: netip.MustParseAddr("10.0.0.1"), trusted: true, forwarded: true}
+	h := head{fields: lines(t, "Forwarded: for=192.0.2.66, for=192.0.2.1, for=10.0.0.3, for=10.0.0.2")}
+	o.find(h.fields, prefixes("10.0.0.0/8"))
+	if got := string(o.appendOrigin(nil, &h, 0)); !strings.Contains(got, "X-Forwarded-For: 192.0.2.1, 10.0.0.3, 10.0.0.2, 10.0.0.1\r\n") ||
+		!strings.Contains(got, "Forwarded: for=192.0.2.1;proto=http, for=10.0.0.3, for=10.0.0.2, for=10.0.0.1\r\n") {
+		t.Errorf("unexpected chain: %s", got)
+	}
 }
 
 func TestAppendForwarded(t *testing.T) {
@@ -195,4 +289,40 @@ func TestTraceState(t *testing.T) {
 	f(false, "t@"+strings.Repeat("s", 15)+"=1")
 	f(false, "a@b@c=1")
 	f(false, strings.Repeat("a="+strings.Repeat("b", 200)+",", 21))
+}
+
+// TestProxyHeader tries what the header of the PROXY protocol says of the
+// client: its scheme and the port that it is connected to.
+func TestProxyHeader(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		fmt.Fprint(w, h.Get("X-Forwarded-Proto"), " ", h.Get("X-Forwarded-Port"), " ", h.Get("X-Forwarded-For"), " ", h.Get("Forwarded"))
+	})
+	f := newFrontOn(t, listen.Config{Proxy: proxyproto.Policy{Versions: proxyproto.V1 | proxyproto.V2}}, func(c *Config) {
+		c.Forwarded, c.HSTS = true, time.Hour
+	}, b)
+	_, listens, _ := net.SplitHostPort(f.addr)
+	src, dst := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("192.0.2.2:443")
+	v2 := func(tlvs string) string {
+		h := proxyproto.Append(nil, 2, proxyproto.Proxy, src, dst)
+		h[15] += byte(len(tlvs))
+		return string(h) + tlvs
+	}
+	ask := func(header, want string, hsts bool) {
+		t.Helper()
+		c := f.raw()
+		c.write(header + "GET / HTTP/1.1\r\nHost: a.test:99999\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n")
+		resp, body := c.response("GET")
+		if body != want || (resp.Header.Get("Strict-Transport-Security") != "") != hsts {
+			t.Errorf("unexpected answer behind %q; got %q, %v; want %q, %v", header, body, resp.Header, want, hsts)
+		}
+	}
+	const forwarded = `for=192.0.2.1;host="a.test:99999";proto=`
+	ask(string(proxyproto.Append(nil, 1, proxyproto.Proxy, src, dst)), "http 443 192.0.2.1 "+forwarded+"http", false)
+	ask(v2(""), "http 443 192.0.2.1 "+forwarded+"http", false)
+	ask(v2("\x04\x00\x01x\x20\x00\x0d\x01\x00\x00\x00\x00\x21\x00\x05TLSv1"), "https 443 192.0.2.1 "+forwarded+"https", true)
+	ask(v2("\x20\x00\x05\x00\x00\x00\x00\x00"), "http 443 192.0.2.1 "+forwarded+"http", false) // not by TLS
+	ask(v2("\x20\x00\x01\x01"), "http 443 192.0.2.1 "+forwarded+"http", false)                 // cut short
+	ask(string(proxyproto.Append(nil, 2, proxyproto.Local, src, dst)), "http "+listens+` 127.0.0.1 for=127.0.0.1;host="a.test:99999";proto=http`, false)
 }

@@ -33,8 +33,15 @@ func TestPolicyAllocs(t *testing.T) {
 	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	now := time.Now()
 	f("find", func() { routeOf(r, h) })
-	f("clientOf", func() { clientOf(h.fields, peer, trusted) })
-	f("secure", func() { secure(h.fields, false, true) })
+	o := origin{hops: make([]netip.Addr, 0, 8)}
+	find := func(h *head) {
+		o = origin{peer: peer, trusted: true, asked: h.host, hops: o.hops[:0]}
+		o.find(h.fields, trusted)
+		buf = o.appendOrigin(buf[:0], h, 0)
+	}
+	f("find", func() { find(h) })
+	told := request(t, "GET a/", `Forwarded: for="[2001:db8::1]:80";host="a:1";proto=https, for=10.0.0.2`)
+	f("find in Forwarded", func() { find(told) })
 	f("serviceFor", func() { rt.serviceFor(1) })
 	f("appendTarget", func() { buf = rt.appendTarget(buf[:0], h.path, h.query()) })
 	f("appendLocation", func() { buf, _ = rd.appendLocation(buf[:0], h.host, h.path, h.query()) })

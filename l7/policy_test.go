@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -197,7 +198,8 @@ func TestHTTPSItself(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || string(body) != "for=127.0.0.1;host=a.example;proto=https 443" {
+	_, port, _ := net.SplitHostPort(f.addr)
+	if err != nil || string(body) != "for=127.0.0.1;host=a.example;proto=https "+port {
 		t.Errorf("unexpected body: %q, %v", body, err)
 	}
 	if cookies := resp.Cookies(); resp.StatusCode != 200 || resp.Header.Get("Strict-Transport-Security") != "max-age=3600" || len(cookies) != 1 || !cookies[0].Secure {
@@ -231,8 +233,8 @@ func FuzzJudge(f *testing.F) {
 			return
 		}
 		peer := addrOf(random)
-		o := origin{peer: peer, client: clientOf(h.fields, peer, trusted), trusted: random%2 == 0, forwarded: random%3 == 0, trace: traceOf(h.fields)}
-		o.secure = secure(h.fields, o.tls, o.trusted)
+		o := origin{peer: peer, trusted: random%2 == 0, forwarded: random%3 == 0, trace: traceOf(h.fields), asked: h.host}
+		o.find(h.fields, trusted)
 		o.requestID = appendUUID(nil, time.UnixMilli(int64(random>>20)), random, random)
 		if !o.trace.continued {
 			o.trace.begun = appendTraceparent(nil, random, random, random, true)

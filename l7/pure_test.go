@@ -168,7 +168,8 @@ func TestAppendRequest(t *testing.T) {
 			t.Fatalf("unexpected refusal: %s: %s", r, why)
 		}
 		peer := netip.MustParseAddr("192.0.2.1")
-		o := origin{peer: peer, client: peer, trusted: trusted, requestID: []byte("made"), trace: traceOf(h.fields)}
+		o := origin{peer: peer, trusted: trusted, requestID: []byte("made"), trace: traceOf(h.fields), asked: h.host, port: 8080}
+		o.find(h.fields, nil)
 		if id := h.requestID(trusted); id != nil {
 			o.requestID = id
 		}
@@ -176,7 +177,7 @@ func TestAppendRequest(t *testing.T) {
 			t.Errorf("unexpected head for %q; got\n%s\nwant\n%s", in, got, want)
 		}
 	}
-	const ours = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a:1\r\nX-Forwarded-Port: 1\r\nX-Real-IP: 192.0.2.1\r\nX-Request-ID: made\r\n"
+	const ours = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a:1\r\nX-Forwarded-Port: 8080\r\nX-Real-IP: 192.0.2.1\r\nX-Request-ID: made\r\n"
 	// Order, case and duplicates stay.
 	f("GET /x HTTP/1.1\r\nuser-AGENT: u\r\nHost: a:1\r\nCookie: 1\r\ncookie: 2\r\n\r\n", false,
 		"GET /x HTTP/1.1\r\nuser-AGENT: u\r\nHost: a:1\r\nCookie: 1\r\ncookie: 2\r\n"+ours+"\r\n")
@@ -189,8 +190,8 @@ func TestAppendRequest(t *testing.T) {
 		"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-Request-ID: theirs\r\nX_Forwarded_For: 1.1.1.1\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n"
 	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", false, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
 	f("GET / HTTP/1.1\r\nHost: a:1\r\n"+claims+"\r\n", true,
-		"GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Ssl: on\r\nx-forwarded-by: me\r\nForwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"+
-			"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.1\r\nX-Request-ID: theirs\r\n\r\n")
+		"GET / HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Ssl: on\r\nx-forwarded-by: me\r\nForwarded: for=1.1.1.1\r\n"+
+			"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Real-IP: 2.2.2.2\r\nX-Request-ID: theirs\r\n\r\n")
 	f("GET / HTTP/1.1\r\nHost: a:1\r\nX-Request-ID: a b\r\n\r\n", true, "GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
 	// A wish to switch protocols is passed on, but for h2c.
 	f("GET / HTTP/1.1\r\nHost: a:1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", false,
@@ -199,7 +200,7 @@ func TestAppendRequest(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: a:1\r\n"+ours+"\r\n")
 	// HTTP/1.0 becomes HTTP/1.1 with a Host.
 	f("GET / HTTP/1.0\r\n\r\n", false,
-		"GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\nX-Real-IP: 192.0.2.1\r\nX-Request-ID: made\r\n\r\n")
+		"GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 8080\r\nX-Real-IP: 192.0.2.1\r\nX-Request-ID: made\r\n\r\n")
 	// A trace is continued if it is valid, and dropped if not.
 	const parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
 	f("GET / HTTP/1.1\r\nHost: a:1\r\nTraceState: a=1\r\n"+parent+"tracestate: b=2\r\n\r\n", false,
@@ -217,8 +218,9 @@ func TestAppendRequestOptions(t *testing.T) {
 		if r, why := parseText(&h, "GET / HTTP/1.1\r\nHost: a.test\r\n"+header+"\r\n"); r != 0 {
 			t.Fatalf("unexpected refusal: %s: %s", r, why)
 		}
-		o := origin{peer: netip.MustParseAddr("2001:db8::1"), client: netip.MustParseAddr("192.0.2.9"), requestID: []byte("id")}
+		o := origin{peer: netip.MustParseAddr("2001:db8::1"), requestID: []byte("id"), asked: h.host, port: 8080}
 		edit(&o)
+		o.find(h.fields, prefixes("2.0.0.0/8"))
 		got := string(appendRequest(nil, &h, &o, h.target, ""))
 		for line := range strings.Lines(want) {
 			if !strings.Contains(got, "\r\n"+strings.TrimSuffix(line, "\n")+"\r\n") {
@@ -229,12 +231,12 @@ func TestAppendRequestOptions(t *testing.T) {
 			t.Errorf("unexpected repetitions: %s", got)
 		}
 	}
-	f(func(o *origin) {}, "", "X-Forwarded-For: 2001:db8::1\nX-Forwarded-Port: 80\nX-Real-IP: 192.0.2.9")
-	f(func(o *origin) { o.tls, o.secure = true, true }, "", "X-Forwarded-Proto: https\nX-Forwarded-Port: 443")
+	f(func(o *origin) {}, "", "X-Forwarded-For: 2001:db8::1\nX-Forwarded-Port: 8080\nX-Real-IP: 2001:db8::1")
+	f(func(o *origin) { o.secure = true }, "", "X-Forwarded-Proto: https\nX-Forwarded-Port: 8080")
 	f(func(o *origin) { o.host = "b.test" }, "", "Host: b.test\nX-Forwarded-Host: a.test")
 	f(func(o *origin) { o.forwarded = true }, "Forwarded: for=1.1.1.1\r\n", `Forwarded: for="[2001:db8::1]";host=a.test;proto=http`)
 	f(func(o *origin) { o.forwarded, o.trusted = true, true }, "Forwarded: for=1.1.1.1\r\nforwarded: for=2.2.2.2\r\n",
-		`Forwarded: for=1.1.1.1, for=2.2.2.2, for="[2001:db8::1]";host=a.test;proto=http`)
+		`Forwarded: for=1.1.1.1;host=a.test;proto=http, for=2.2.2.2, for="[2001:db8::1]"`)
 	f(func(o *origin) { o.trusted = true }, "Forwarded: for=1.1.1.1\r\n", "Forwarded: for=1.1.1.1")
 	f(func(o *origin) { o.trace.begun = []byte("00-x") }, "", "traceparent: 00-x")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -35,7 +36,7 @@ type Config struct {
 	Paths    PathPolicy
 	PathForm PathForm
 	// Forwarded says the origin of a request in a Forwarded header (RFC 7239),
-	// beside X-Forwarded-*.
+	// beside X-Forwarded-*, and the same.
 	Forwarded bool
 	// TraceShare is the part, 0 to 1, of the requests without a W3C trace that
 	// begin one which is sampled; the others begin one which is not. 0 means
@@ -165,6 +166,7 @@ type Server struct {
 	ln        *listen.Listener
 	router    atomic.Pointer[router]
 	redirects *metrics.Counter
+	port      uint16                    // that it listens on
 	hsts      string                    // the line that asks clients for HTTPS, or empty
 	rejected  [reasons]*metrics.Counter // of requests without a service
 	refusals  throttle.Throttle
@@ -201,6 +203,9 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.withDefaults(), ln: ln}
 	s.waits = s.cfg.waits()
 	s.rejected = newRejected(cfg.Metrics)
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		s.port = uint16(a.Port)
+	}
 	s.redirects = cfg.Metrics.GetOrCreateCounter("sluice_l7_redirects_total")
 	s.hsts = hstsLine(cfg.HSTS)
 	if cfg.Rate != nil {

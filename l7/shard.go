@@ -99,7 +99,7 @@ func (sh *shard) release(x *exchange) {
 	if cap(forms.mem) > worthKeeping {
 		forms = path{}
 	}
-	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms, noted: noted}
+	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms, noted: noted, from: origin{hops: x.from.hops[:0]}}
 	if len(sh.free) < freeExchanges {
 		sh.free = append(sh.free, x)
 	}

@@ -24,6 +24,9 @@ type Arrival struct {
 	// there is one; Local is not valid if there is none. IPv4 addresses are
 	// such.
 	Client, Local netip.AddrPort
+	// ProxyTLS reports that the PROXY header says that the client uses TLS with
+	// the proxy.
+	ProxyTLS bool
 	// TLS is the state of the handshake; nil without TLS.
 	TLS *tls.ConnectionState
 	// Read is what the client has sent already. It is valid until the function
@@ -57,7 +60,7 @@ func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival))
 			}
 			loop := g.Least()
 			if !loop.Post(func() {
-				hand(l, Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, TLS: guest.TLS, Read: guest.Read}, f)
+				hand(l, Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, ProxyTLS: guest.ProxyTLS, TLS: guest.TLS, Read: guest.Read}, f)
 			}) {
 				guest.Conn.Close()
 			}
@@ -150,6 +153,7 @@ func (e *entrance) understand(b []byte) {
 	a := &e.arrival
 	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
 		a.Client, a.Local = h.Source, h.Destination
+		a.ProxyTLS = h.ClientTLS()
 	}
 	if !e.l.admitClient(&a.Place, a.Client.Addr()) {
 		e.close()

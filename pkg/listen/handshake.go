@@ -20,6 +20,9 @@ type Guest struct {
 	// Client is who connected and Local what to, as the PROXY header says if
 	// there is one. IPv4 addresses are such.
 	Client, Local netip.AddrPort
+	// ProxyTLS reports that the PROXY header says that the client uses TLS with
+	// the proxy.
+	ProxyTLS bool
 	// TLS is the state of the handshake; nil without TLS.
 	TLS *tls.ConnectionState
 	// Read is what the client has sent already, if TLS is nil.
@@ -100,6 +103,7 @@ func (c *Conn) readHeader(ctx context.Context, g *Guest) error {
 	g.Read = rest
 	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
 		g.Client, g.Local = h.Source, h.Destination
+		g.ProxyTLS = h.ClientTLS()
 	}
 	if !c.l.admitClient(&c.place, g.Client.Addr()) {
 		return errors.New("too many connections of a client")
