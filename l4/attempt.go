@@ -76,7 +76,8 @@ func (x *session) stopDialing() {
 type attempt struct {
 	x         *session
 	b         *backend.Backend // whose slot is held; nil when the attempt is over
-	server    *reactor.Socket  // nil while the attempt is made elsewhere
+	server    *reactor.Socket  // nil while the attempt is made elsewhere, or a race
+	race      *reactor.Race    // to the addresses of a name
 	begun     int64            // in the loop's time
 	timer     reactor.Timer
 	elsewhere bool               // a goroutine resolves a name, or shakes hands
@@ -115,10 +116,15 @@ func (x *session) attempt() bool {
 	d.running++
 	a.b, a.begun = b, x.l.Now()
 	x.l.After(&a.timer, x.svc.ConnectTimeout, a)
-	if x.svc.TLS != nil || !b.AddrPort().IsValid() {
+	switch {
+	case x.svc.TLS != nil:
 		a.goElsewhere()
-	} else if err := a.connect(b.AddrPort()); err != nil {
-		a.failed(err)
+	case b.AddrPort().IsValid():
+		if err := a.connect(b.AddrPort()); err != nil {
+			a.failed(err)
+		}
+	default:
+		a.connectByName()
 	}
 	return true
 }
@@ -126,8 +132,16 @@ func (x *session) attempt() bool {
 // Expired is told that the attempt took too long.
 func (a *attempt) Expired(*reactor.Timer) {
 	x := a.x
-	a.failed(reactor.ErrConnectTimeout)
+	a.failed(a.tookTooLong())
 	x.dial()
+}
+
+// tookTooLong returns what an attempt fails of that is given up.
+func (a *attempt) tookTooLong() error {
+	if a.race != nil {
+		return failures(a.race.GaveUp(reactor.ErrConnectTimeout))
+	}
+	return reactor.ErrConnectTimeout
 }
 
 func (a *attempt) connect(addr netip.AddrPort) error {
@@ -143,6 +157,41 @@ func (a *attempt) connect(addr netip.AddrPort) error {
 	return nil
 }
 
+// connectByName tries the addresses of a backend's name, if they are known.
+func (a *attempt) connectByName() {
+	if addrs, known := a.b.Known(); known {
+		a.race = a.x.l.Race(addrs, backend.AttemptDelay, a)
+		return
+	}
+	a.goElsewhere()
+}
+
+// Raced is told of the outcome of the race.
+func (a *attempt) Raced(s *reactor.Socket, addr netip.AddrPort, failed []reactor.Failed) {
+	x := a.x
+	a.race = nil
+	if s == nil {
+		a.b.Unreached()
+		a.failed(failures(failed))
+		x.dial()
+		return
+	}
+	a.b.Reached(addr)
+	if t := x.s.cfg.UserTimeout; t > 0 {
+		s.SetUserTimeout(t)
+	}
+	x.connected(a, s)
+}
+
+// failures returns attempts that came to nothing as one error.
+func failures(all []reactor.Failed) error {
+	errs := make([]error, len(all))
+	for i, f := range all {
+		errs[i] = backend.At(f.Addr, f.Err)
+	}
+	return backend.Several(errs)
+}
+
 // goElsewhere leaves the loop for what would block it: to look up a backend's
 // name, or to speak TLS.
 func (a *attempt) goElsewhere() {
@@ -153,13 +202,10 @@ func (a *attempt) goElsewhere() {
 	if x.svc.TLS == nil {
 		go func() {
 			defer cancel()
-			addr, err := b.Resolve(ctx)
+			addrs, err := b.Addresses(ctx)
 			x.l.Post(func() {
 				if a.isBack(err) {
-					if err := a.connect(addr); err != nil {
-						a.failed(err)
-						x.dial()
-					}
+					a.race = x.l.Race(addrs, backend.AttemptDelay, a)
 				}
 			})
 		}()
@@ -235,6 +281,10 @@ func (a *attempt) drop() *backend.Backend {
 	if a.server != nil {
 		a.server.Close()
 	}
+	if a.race != nil {
+		a.race.Close()
+		a.race = nil
+	}
 	if a.cancel != nil {
 		a.cancel()
 	}
@@ -253,7 +303,7 @@ func (a *attempt) failed(err error) {
 func (x *session) deadlineOver() {
 	for i := range x.dialing.attempts[:x.dialing.begun] {
 		if a := &x.dialing.attempts[i]; a.b != nil {
-			a.failed(reactor.ErrConnectTimeout)
+			a.failed(a.tookTooLong())
 		}
 	}
 	x.end(x.rec.unserved(), nil)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"sluice/pkg/backend"
@@ -108,14 +109,22 @@ func (s *Server) abandon(svc *service, outcomes <-chan dialed, n int) {
 	}
 }
 
-// attempt makes one connection to b.
+// attempt makes one connection to b, at the first of its addresses that answers.
 func (s *Server) attempt(ctx context.Context, svc *service, b *backend.Backend) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, svc.ConnectTimeout)
 	defer cancel()
-	c, err := s.dialer.DialContext(ctx, "tcp", b.Addr())
+	addrs, err := b.Addresses(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c, addr, err := backend.Race(ctx, addrs, func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+		return s.dialer.DialContext(ctx, "tcp", addr.String())
+	}, func(c net.Conn) { c.Close() })
+	if err != nil {
+		b.Unreached()
+		return nil, err
+	}
+	b.Reached(addr)
 	tc := c.(*net.TCPConn)
 	setUserTimeout(tc, s.cfg.UserTimeout)
 	return tc, nil

@@ -9,7 +9,6 @@ import (
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
-	"sluice/pkg/reactor"
 )
 
 // exchange is one request and its response. It belongs to the connection that
@@ -129,7 +128,7 @@ func (x *exchange) timedOut() {
 		x.fail(BackendStalled, errBackendStalled)
 	case x.up != nil && x.up.connecting:
 		x.attempt.connects = balance.MaxTries // there is no time for another
-		x.connectFailed(x.up, reactor.ErrConnectTimeout)
+		x.connectFailed(x.up, x.up.tookTooLong())
 	case !x.inDone && x.held.empty() && !x.deaf:
 		x.fail(RequestTimeout, errRequestStalled)
 	default:

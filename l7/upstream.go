@@ -29,7 +29,8 @@ const (
 type upstream struct {
 	sh      *shard
 	b       *backend.Backend
-	stream  *reactor.Socket // nil while a name is resolved
+	stream  *reactor.Socket // nil while a name is resolved, or a race
+	race    *reactor.Race   // to the addresses of a name
 	x       *exchange       // that uses it; nil while it is idle
 	reused  bool            // it has served a request before
 	partial []byte          // the beginning of a response head
@@ -80,6 +81,10 @@ func (up *upstream) idleReady() {
 func (up *upstream) close(reset bool) {
 	up.x = nil
 	up.sh.l.Stop(&up.timer)
+	if up.race != nil {
+		up.race.Close()
+		up.race = nil
+	}
 	if up.stream == nil {
 		return
 	}
@@ -95,7 +100,7 @@ func (sh *shard) dial(x *exchange, b *backend.Backend) (*upstream, error) {
 	up := &upstream{sh: sh, b: b, x: x, connecting: true, begun: sh.l.Now()}
 	sh.l.After(&up.timer, x.waits.connect, up)
 	if !b.AddrPort().IsValid() {
-		up.resolve()
+		up.connectByName()
 		return up, nil
 	}
 	if err := up.connect(b.AddrPort()); err != nil {
@@ -115,24 +120,64 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 	return nil
 }
 
+// connectByName tries the addresses of a backend's name, if they are known.
+func (up *upstream) connectByName() {
+	if addrs, known := up.b.Known(); known {
+		up.race = up.sh.l.Race(addrs, backend.AttemptDelay, up)
+		return
+	}
+	up.resolve()
+}
+
+// Raced is told of the outcome of the race.
+func (up *upstream) Raced(s *reactor.Socket, addr netip.AddrPort, failed []reactor.Failed) {
+	up.race = nil
+	defer up.x.c.guard()
+	if s == nil {
+		up.b.Unreached()
+		up.x.connectFailed(up, failures(failed))
+		return
+	}
+	up.b.Reached(addr)
+	up.stream = s
+	s.Handle(up)
+	up.established()
+}
+
+// failures returns attempts that came to nothing as one error.
+func failures(all []reactor.Failed) error {
+	errs := make([]error, len(all))
+	for i, f := range all {
+		errs[i] = backend.At(f.Addr, f.Err)
+	}
+	return backend.Several(errs)
+}
+
+// tookTooLong returns what a connect fails of that is given up.
+func (up *upstream) tookTooLong() error {
+	if up.race != nil {
+		return failures(up.race.GaveUp(reactor.ErrConnectTimeout))
+	}
+	return reactor.ErrConnectTimeout
+}
+
 // resolve looks a backend's name up, outside the loop, and then connects.
 func (up *upstream) resolve() {
 	sh, b := up.sh, up.b
 	ctx, cancel := context.WithTimeout(sh.s.closing, up.x.waits.connect)
 	go func() {
 		defer cancel()
-		addr, err := b.Resolve(ctx)
+		addrs, err := b.Addresses(ctx)
 		sh.l.Post(func() {
 			if up.x == nil {
 				return // it is over
 			}
 			defer up.x.c.guard()
-			if err == nil {
-				err = up.connect(addr)
-			}
 			if err != nil {
 				up.x.connectFailed(up, err)
+				return
 			}
+			up.race = sh.l.Race(addrs, backend.AttemptDelay, up)
 		})
 	}()
 }
@@ -143,17 +188,22 @@ func (up *upstream) connectReady() {
 	case err != nil:
 		up.x.connectFailed(up, err)
 	default:
-		up.connecting = false
-		up.sh.l.Stop(&up.timer)
-		up.x.connected(up)
+		up.established()
 	}
+}
+
+// established goes on with a connect that has succeeded.
+func (up *upstream) established() {
+	up.connecting = false
+	up.sh.l.Stop(&up.timer)
+	up.x.connected(up)
 }
 
 // Expired is told that the connect took too long.
 func (up *upstream) Expired(*reactor.Timer) {
 	if x := up.x; x != nil {
 		defer x.c.guard()
-		x.connectFailed(up, reactor.ErrConnectTimeout)
+		x.connectFailed(up, up.tookTooLong())
 	}
 }
 

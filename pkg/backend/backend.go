@@ -137,6 +137,7 @@ type Backend struct {
 	pool      *Pool
 	suspected chan struct{} // capacity 1; a token means "check me now"
 	alarms    chan struct{} // capacity 1; a token means "judge my streak"
+	name      name          // of addr, if its host or port is one
 
 	target    atomic.Pointer[Target]
 	condition atomic.Pointer[Condition]
@@ -165,7 +166,7 @@ func (b *Backend) ID() string { return b.id }
 func (b *Backend) Addr() string { return b.addr }
 
 // AddrPort returns the address in parsed form. It is not valid if the host is
-// a name, which has to be resolved for each connection.
+// a name, for which there are Known and Addresses.
 func (b *Backend) AddrPort() netip.AddrPort { return b.addrPort }
 
 // Service returns the name of the service that the backend belongs to.

@@ -53,6 +53,7 @@ type Pool struct {
 	snapshot atomic.Pointer[Snapshot]
 	changes  atomic.Uint64 // of conditions, so far
 	slots    slots
+	resolver atomic.Pointer[Lookup] // nil: LookupSystem
 
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
@@ -86,6 +87,17 @@ func (p *Pool) Policy() Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.policy
+}
+
+// SetLookup replaces how the addresses of members are found that are given by a
+// name; LookupSystem at first.
+func (p *Pool) SetLookup(l Lookup) { p.resolver.Store(&l) }
+
+func (p *Pool) lookup() Lookup {
+	if l := p.resolver.Load(); l != nil {
+		return *l
+	}
+	return LookupSystem
 }
 
 // Service returns the name of the service.

@@ -52,7 +52,7 @@ type Via struct {
 // dial connects and sends the header.
 func (v Via) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, network, addr)
+	c, err := d.DialContext(ctx, network, at(ctx, addr))
 	if err != nil || v.ProxyOut == 0 {
 		return c, err
 	}
@@ -81,7 +81,7 @@ type TCPCheck struct{}
 // that they do not expect. Where that cannot be had it ends by a FIN.
 func (TCPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	d := net.Dialer{KeepAlive: -1, Control: delayACK} // keep-alives would be four calls for nothing
-	c, err := d.DialContext(ctx, "tcp", addr)
+	c, err := d.DialContext(ctx, "tcp", at(ctx, addr))
 	if err != nil {
 		return Result{}, err
 	}

@@ -296,7 +296,7 @@ func (w *watch) begin(ctx context.Context) {
 	w.wg.Go(func() {
 		probeCtx, cancel := context.WithTimeout(round, w.cfg.Timeout)
 		defer cancel()
-		result, err := w.cfg.Check.Probe(probeCtx, w.b.Addr())
+		result, err := probeByName(probeCtx, w.cfg.Check, w.b)
 		results <- probed{result, err}
 	})
 }

@@ -234,7 +234,7 @@ func TestSlowStart(t *testing.T) {
 		set := func(ids ...string) {
 			var targets []backend.Target
 			for _, id := range ids {
-				targets = append(targets, backend.Target{ID: id, Address: id + ":80", Weight: 1})
+				targets = append(targets, backend.Target{ID: id, Address: fmt.Sprintf("10.0.0.1:%d", id[0]), Weight: 1})
 			}
 			m.Follow(p.Set(targets))
 		}
@@ -497,7 +497,7 @@ func TestMonitorJitteredStart(t *testing.T) {
 		defer m.Close()
 		var targets []backend.Target
 		for i := range 100 {
-			targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: "h:1", Weight: 1})
+			targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: "10.0.0.1:1", Weight: 1})
 		}
 		start := time.Now()
 		m.Follow(backend.NewPool("web").Set(targets))

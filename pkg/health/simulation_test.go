@@ -144,7 +144,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.policy.SlowStart = 5 * time.Second
 	w.tested = []health.Layer{health.Answer, health.Connect}[w.rng.IntN(2)]
 	for i := range n {
-		a := &actor{target: backend.Target{ID: fmt.Sprintf("%03d", i), Address: fmt.Sprintf("10.0.0.%d:80", i), Weight: 1, Zone: string(rune('a' + i%3))}}
+		a := &actor{target: backend.Target{ID: fmt.Sprintf("%03d", i), Address: fmt.Sprintf("10.0.%d.%d:80", i/256, i%256), Weight: 1, Zone: string(rune('a' + i%3))}}
 		if w.rng.IntN(4) == 0 {
 			a.target.Weight = 1 + w.rng.IntN(5)
 		}
