@@ -84,7 +84,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 		return nil
 	case t.tried.Len() > s.Retries:
 		return nil
-	case retry && !s.RetryBudget.Retry(time.Now()):
+	case retry && !s.Balancer.HasGood(t.tried) && !s.RetryBudget.Retry(time.Now()):
 		s.metrics.retriesDenied.Inc()
 		return nil
 	}

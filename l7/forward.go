@@ -342,7 +342,7 @@ func (x *exchange) again(r Reason, err error) {
 	x.attempt.spent = x.retries >= x.waits.retries
 	v := retry(x.attempt)
 	svc := x.svc
-	if v != giveUp && !svc.budget.Retry(time.Now()) {
+	if v != giveUp && !x.free() && !svc.budget.Retry(time.Now()) {
 		svc.metrics.retriesDenied.Inc()
 		v = giveUp
 	}
@@ -351,6 +351,14 @@ func (x *exchange) again(r Reason, err error) {
 		return
 	}
 	x.elsewhere(v)
+}
+
+// free reports whether the next attempt costs the retry budget nothing: nobody
+// was connected to, and there is somebody who is known to be good.
+func (x *exchange) free() bool {
+	tried := x.tried
+	tried.Add(x.backend)
+	return !x.attempt.connected && x.svc.balancer.HasGood(tried)
 }
 
 // elsewhere makes another attempt.

@@ -58,7 +58,7 @@ func (x *exchange) rescue() {
 	tried := x.tried
 	tried.Add(x.backend)
 	v := retry(f)
-	if v == giveUp || !x.svc.balancer.Full(tried) || !x.svc.budget.Retry(time.Now()) {
+	if v == giveUp || !x.svc.balancer.Full(tried) || !x.free() && !x.svc.budget.Retry(time.Now()) {
 		return
 	}
 	x.attempt.connects = f.connects

@@ -102,6 +102,8 @@ type Condition struct {
 	// Rise is how many passes in a row it took, when State became Down, to
 	// leave it: more for a backend that flaps. It is 0 for other states.
 	Rise int
+	// Unreachable says that State is Down because no connection could be made.
+	Unreachable bool
 	// Ejection is set by Eject and ended by Readmit; SetCondition leaves it
 	// as it is.
 	Ejection Ejection

@@ -37,7 +37,8 @@
 //
 // Which members a snapshot offers is that, each by itself, less those that are
 // ejected, and then [Policy]: never so many ejected that nobody or too few are
-// left, and all but drained ones if too few are available (panic).
+// left, and all but drained ones if too few are available (panic), less those
+// that refuse connections of checks and clients alike.
 //
 // Beside that, [Backend.Observe] remembers for some seconds how the latest
 // connections or requests went. It makes nobody ineligible; it is what

@@ -191,6 +191,42 @@ func TestPanicUsesEjected(t *testing.T) {
 	}
 }
 
+// TestPanicLeavesOutWhoRefuses has all but one of several members be down, in
+// different ways.
+func TestPanicLeavesOutWhoRefuses(t *testing.T) {
+	t.Parallel()
+	p, bs := pool(t, 4, Policy{Panic: 50, MaxEjection: 50})
+	f := func(want string) {
+		t.Helper()
+		if s := p.Snapshot(); ids(s.Eligible) != want || !s.Panic {
+			t.Fatalf("unexpected offer; got %q, panic %v; want %q", ids(s.Eligible), s.Panic, want)
+		}
+	}
+	down := Condition{State: Down, Unreachable: true}
+	bs[0].ReportConnectFailure()
+	bs[0].SetCondition(down) // both agree
+	bs[1].SetCondition(down)
+	bs[2].SetCondition(Condition{State: Down}) // its answers are wrong, perhaps
+	f("b002 b003 b004")
+	bs[1].ReportConnectFailure()
+	f("b003 b004")
+	bs[2].ReportConnectFailure() // which the check does not confirm
+	f("b003 b004")
+	bs[3].ReportConnectFailure()
+	bs[3].SetCondition(down)
+	f("b003")
+	bs[2].SetCondition(down)
+	f("b003") // no news
+	bs[2].SetCondition(Condition{State: Up})
+	bs[2].ReportConnectFailure()
+	bs[2].SetCondition(down)
+	f("b001 b002 b003 b004") // there is nobody else
+	bs[1].Observe(time.Millisecond, true)
+	f("b002")
+	bs[0].SetCondition(Condition{State: Up})
+	f("b001 b002")
+}
+
 // TestStreak feeds outcomes of live traffic: c(onnect failed), o (connected),
 // S(erved), and faults by clients 1 to 9, 0 for nobody's doing.
 func TestStreak(t *testing.T) {

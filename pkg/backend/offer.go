@@ -12,7 +12,9 @@ type Policy struct {
 	// Panic is the part of the members, in percent, below which all of them
 	// but drained ones are offered: too many are bad to believe it, and the few
 	// others could not bear what all had. 0 means never. It is Envoy's panic
-	// threshold; a member counts as one, whatever its weight.
+	// threshold; a member counts as one, whatever its weight. Those that refuse
+	// connections are left out as long as there is anybody else: of them it is
+	// believed, because live traffic and our own check agree.
 	Panic int
 	// MaxEjection is how many of the members, in percent, may be ejected at a
 	// time; one may always be if another is available. 0 means none. It is
@@ -50,6 +52,13 @@ func standingOf(t *Target, c *Condition) standing {
 		return ejected
 	}
 	return available
+}
+
+// refuses reports whether nobody can connect to b, neither our own check nor
+// live traffic.
+func (b *Backend) refuses() bool {
+	c := b.condition.Load()
+	return c.State == Down && c.Unreachable && b.streak.word.Load()&0xff != 0
 }
 
 // maxEjected returns how many of so many members may be ejected at a time.
@@ -105,10 +114,17 @@ func (p Policy) offer(all []*Backend) (offered []*Backend, panicking bool) {
 	}
 	panicking = p.panics(n[available]+spare, n.candidates())
 	offered = make([]*Backend, 0, len(all))
+	var refusing []*Backend
 	for i, b := range all {
-		if standings[i] == available || panicking && standings[i] != drained || standings[i] == ejected && spare > 0 && slices.Contains(out, b) {
+		switch {
+		case panicking && standings[i] == avoided && b.refuses():
+			refusing = append(refusing, b)
+		case standings[i] == available, panicking && standings[i] != drained, standings[i] == ejected && spare > 0 && slices.Contains(out, b):
 			offered = append(offered, b)
 		}
+	}
+	if len(offered) == 0 {
+		offered = refusing
 	}
 	return offered, panicking
 }

@@ -86,7 +86,9 @@ func (b *Backend) Observe(latency time.Duration, ok bool) {
 		o.latency.peak(float64(latency), ok, now)
 	}
 	if ok {
-		b.streak.clearConnects()
+		if b.streak.clearConnects() {
+			b.refusalChanged()
+		}
 		o.errors.scale(1-errorShare, 1e-4, now)
 		o.distrust.scale(trustGain, 0.1, now)
 		return
@@ -185,6 +187,13 @@ func (b *Backend) Distrust(now Moment) float64 { return b.outcomes.distrust.at(n
 // Distrusted reports whether Distrust can be other than 0. It does not read
 // the clock.
 func (b *Backend) Distrusted() bool { return b.outcomes.distrust.word.Load() != 0 }
+
+// KnownGood reports whether all that is known of b speaks for it: our own check
+// passes, or if there is none live traffic does, and nothing failed lately.
+func (b *Backend) KnownGood() bool {
+	c := b.condition.Load()
+	return !b.Distrusted() && !c.Ejection.Active() && (c.State == Up || c.State == Unchecked && b.outcomes.latency.at(b.Now()) > 0)
+}
 
 // forgive forgets all failures.
 func (b *Backend) forgive() {

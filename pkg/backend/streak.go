@@ -70,11 +70,14 @@ func (s *streak) clear() {
 	}
 }
 
-// clearConnects forgets the connects that failed.
-func (s *streak) clearConnects() {
-	if s.word.Load()&0xff != 0 {
-		s.update(func(k *Streak, _ *uint32) { k.Connects = 0 })
+// clearConnects forgets the connects that failed, and reports whether there
+// were any.
+func (s *streak) clearConnects() bool {
+	if s.word.Load()&0xff == 0 {
+		return false
 	}
+	s.update(func(k *Streak, _ *uint32) { k.Connects = 0 })
+	return true
 }
 
 // ReportConnectFailure counts a connection attempt of the data path that
@@ -86,6 +89,17 @@ func (b *Backend) ReportConnectFailure() {
 	k := b.streak.update(func(k *Streak, _ *uint32) { more(&k.Connects) })
 	b.alarm(k.Connects)
 	b.Suspect()
+	if k.Connects == 1 {
+		b.refusalChanged()
+	}
+}
+
+// refusalChanged makes the pool look again whether b refuses connections, if
+// that can make a difference.
+func (b *Backend) refusalChanged() {
+	if c := b.condition.Load(); c.State == Down && c.Unreachable {
+		b.pool.refresh()
+	}
 }
 
 // ReportServed notes that the backend gave a client what it is there for: in

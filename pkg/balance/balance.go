@@ -2,6 +2,7 @@ package balance
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -178,6 +179,11 @@ func (b *Balancer) SetStrategy(name string) error {
 // allocate.
 func (b *Balancer) Pick(req Request) *backend.Backend {
 	chosen := (*b.picker.Load()).Pick(req)
+	if req.Tried.Len() > 0 && (chosen == nil || !chosen.KnownGood()) {
+		if good := b.knownGood(req.Tried); good != nil { // what was tried in vain shall not be so again
+			chosen = good
+		}
+	}
 	if chosen == nil || chosen.TryAcquire() {
 		return chosen
 	}
@@ -195,6 +201,29 @@ func (b *Balancer) Pick(req Request) *backend.Backend {
 		}
 	}
 }
+
+// knownGood returns the least busy backend that is known to be good, has room
+// and is not in tried, or nil.
+func (b *Balancer) knownGood(tried Tried) (best *backend.Backend) {
+	s := b.pool.Snapshot()
+	weight := 0
+	if len(s.Eligible) == 0 {
+		return nil
+	}
+	start := rand.IntN(len(s.Eligible))
+	for n := range s.Eligible {
+		i := (start + n) % len(s.Eligible)
+		x, w := s.Eligible[i], s.Weights[i]
+		if (best == nil || LessLoaded(x, w, best, weight)) && x.HasRoom() && x.KnownGood() && !tried.Has(x) {
+			best, weight = x, w
+		}
+	}
+	return best
+}
+
+// HasGood reports whether a retry would go to a backend that is known to be
+// good. Such a retry takes nothing from those that are in trouble.
+func (b *Balancer) HasGood(tried Tried) bool { return b.knownGood(tried) != nil }
 
 // Full reports whether there is a backend that Pick could return if it had a
 // slot free: who finds none may wait for one, see backend.Pool.Await.

@@ -3,9 +3,11 @@ package health
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -346,6 +348,7 @@ func (w *watch) publish(from backend.State, streak int, now time.Time, err error
 	level := slog.LevelInfo
 	if err != nil {
 		c.Detail = err.Error()
+		c.Unreachable = unreachable(err)
 		c.Rise = w.h.Needed(now)
 		level = slog.LevelWarn
 	}
@@ -355,6 +358,12 @@ func (w *watch) publish(from backend.State, streak int, now time.Time, err error
 	w.b.SetCondition(c)
 	w.log(level, "backend state changed", "from", from.String(), "to", c.State.String(),
 		"signal", c.Signal, "streak", streak, "detail", c.Detail, "rise", c.Rise)
+}
+
+// unreachable reports whether a check failed because it could not connect.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // say publishes and logs what the backend says of itself, if it is news.
