@@ -25,7 +25,7 @@ build: ## build bin/sluice and bin/echo, static
 run: build ## run the demo: HTTP on 8080, TCP on 8081, admin on 9900
 	@bin/sluice --demo --log-format=text
 
-test: $(CONSUL) ## run all tests, with the race detector where it can run
+test: $(CONSUL) ## run all tests, with the race detector where it can run; SLUICE_GARBAGE_TIME=1m feeds sources garbage for longer
 	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test $(RACE) -shuffle=on -timeout 5m ./...
 	cd bench && $(GO) test -timeout 5m ./...
 

@@ -32,7 +32,7 @@ func (s *Server) follow(svc *service) {
 	}
 	var mu sync.Mutex // protects all
 	all := make(map[string]*known)
-	svc.pool().OnChange(func(now *backend.Snapshot) {
+	svc.unfollow = svc.pool().OnChange(func(now *backend.Snapshot) {
 		mu.Lock()
 		defer mu.Unlock()
 		type seen struct{ staying, failed bool }

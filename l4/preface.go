@@ -156,8 +156,9 @@ func (s *Server) awaitHello(c *listen.Conn, read []byte) (*service, []byte, erro
 
 // proxyHeader returns the header for a backend of svc, if it wants one.
 func (svc *service) proxyHeader(b []byte, client, local netip.AddrPort) []byte {
-	if svc.ProxyOut == 0 {
+	version := int(svc.proxyOut.Load())
+	if version == 0 {
 		return b
 	}
-	return proxyproto.Append(b, svc.ProxyOut, proxyproto.Proxy, client, local)
+	return proxyproto.Append(b, version, proxyproto.Proxy, client, local)
 }

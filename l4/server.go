@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -106,7 +107,8 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	for _, r := range cfg.Routes {
 		x := &service{Service: r.Service.withDefaults(&s.cfg)}
 		x.name = x.pool().Service()
-		x.metrics = newServiceMetrics(cfg.Metrics, x.name)
+		x.metrics = newServiceMetrics(cmp.Or(x.Metrics, cfg.Metrics), x.name)
+		x.proxyOut.Store(int32(x.ProxyOut))
 		switch {
 		case x.TLS != nil && cfg.Loops == nil:
 			return nil, fmt.Errorf("l4: the copy driver cannot speak TLS with service %q", x.name)
@@ -134,6 +136,12 @@ func (s *Server) Serve() error {
 	return s.ln.Serve(s.closing, s.cfg.Loops, s.welcome)
 }
 
+// SetProxyOut replaces ProxyOut of every service, for the connections that
+// reach a backend from now on. It is safe for concurrent use.
+func (s *Server) SetProxyOut(version int) {
+	s.routes.all(func(svc *service) { svc.proxyOut.Store(int32(version)) })
+}
+
 // Shutdown stops accepting without losing a queued connection, waits until
 // the open ones have ended or ctx ends, and then cuts those that are left and
 // returns how many they were. Serve must be running.
@@ -145,5 +153,6 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 	s.cut()
 	s.cutSessions()
 	s.ln.CloseConns()
+	s.routes.all(func(svc *service) { svc.unfollow() })
 	return cut
 }

@@ -3,7 +3,10 @@ package l4
 import (
 	"cmp"
 	"crypto/tls"
+	"sync/atomic"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
@@ -29,6 +32,9 @@ type Service struct {
 	// ProxyOut is the version of the PROXY header, 1 or 2, that tells backends
 	// who the client is; 0 for none.
 	ProxyOut int
+	// Metrics takes the service's counters, the same ones for all listeners of
+	// the service. nil means Config's.
+	Metrics *metrics.Set
 	// TLS, if not nil, is spoken with backends. If it has no ServerName, that
 	// is the host of the backend's address. It needs Loops.
 	TLS *tls.Config
@@ -64,8 +70,10 @@ func (c Service) withDefaults(cfg *Config) Service {
 // service is a Service at work.
 type service struct {
 	Service
-	name    string
-	metrics *serviceMetrics
+	name     string
+	metrics  *serviceMetrics
+	proxyOut atomic.Int32 // in place of Service.ProxyOut, which it begins as
+	unfollow func()       // ends what Server.follow began
 }
 
 func (s *service) pool() *backend.Pool { return s.Balancer.Pool() }

@@ -198,10 +198,11 @@ func (x *session) connected(a *attempt, server reactor.Stream) {
 	x.stopDialing()
 	x.l.Stop(&x.flush)
 	x.svc.connected(&x.rec, x.b)
-	if x.svc.ProxyOut != 0 && x.svc.TLS == nil { // through TLS, the attempt has sent it
-		header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
-		x.up.ours = len(header)
-		x.up.pending = append(header, x.up.pending...)
+	if x.svc.TLS == nil { // through TLS, the attempt has sent it
+		if header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr()); len(header) > 0 {
+			x.up.ours = len(header)
+			x.up.pending = append(header, x.up.pending...)
+		}
 	}
 	_, here := x.client.(*reactor.Socket)
 	_, there := x.server.(*reactor.Socket)

@@ -59,6 +59,7 @@ type Policy struct {
 	breakers    *breakers          // nil without any
 	queue       time.Duration
 	waits       Waits
+	metrics     *metrics.Set
 	hints       Toggle
 
 	requestHeaders, responseHeaders headeredit.Edits
@@ -79,7 +80,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
 		return nil, errors.New("a bound on requests is below 0")
 	}
-	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints, requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders}, cfg.Pool.Service()
+	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, metrics: cfg.Metrics, hints: cfg.EarlyHints, requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders}, cfg.Pool.Service()
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}

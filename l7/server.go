@@ -113,7 +113,8 @@ type Config struct {
 	LogFields []LogField
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
-	// Metrics takes the counters of the services. It must not be nil.
+	// Metrics takes the counters of the listener, and of services whose routes
+	// have no Policy. It must not be nil.
 	Metrics *metrics.Set
 }
 
@@ -268,8 +269,11 @@ func (s *Server) serviceOf(r *Route) *service {
 			return svc
 		}
 	}
-	name := r.Balancer.Pool().Service()
-	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(s.cfg.Metrics, name)}
+	name, set := r.Balancer.Pool().Service(), s.cfg.Metrics
+	if r.Policy != nil {
+		set = r.Policy.metrics
+	}
+	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(set, name)}
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}

@@ -12,13 +12,14 @@ import (
 // memberChecks is the check of a service whose members may name their own. An
 // operator's word, check= of --service, wins over theirs.
 type memberChecks struct {
-	service health.Check // nil: none
-	fixed   bool         // members have no say
-	via     health.Via
-	logger  *slog.Logger
+	fixed  bool // members have no say
+	logger *slog.Logger
 
-	// mu protects the fields below.
+	// mu protects the fields below. via is written by the goroutine alone that
+	// calls set.
 	mu        sync.Mutex
+	service   health.Check // nil: none
+	via       health.Via
 	byAddress map[string]health.Check // of members that name one
 	told      map[string]bool         // what could not be used and was logged
 }
@@ -60,6 +61,14 @@ func (c *memberChecks) set(members []discovery.Member) {
 	c.byAddress = byAddress
 }
 
+// replace puts another check of the service, and another way to its members, in
+// place of the old ones. The checks that members name follow with the next set.
+func (c *memberChecks) replace(service health.Check, via health.Via) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.service, c.via = service, via
+}
+
 // of returns the check of address, nil for none.
 func (c *memberChecks) of(address string) health.Check {
 	c.mu.Lock()
@@ -82,6 +91,8 @@ func (c *memberChecks) Probe(ctx context.Context, address string) (health.Result
 }
 
 func (c *memberChecks) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.service == nil {
 		return "check"
 	}

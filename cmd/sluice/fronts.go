@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +20,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
+	"sluice/pkg/metricset"
 	"sluice/pkg/proxyproto"
 	"sluice/pkg/reactor"
 )
@@ -33,7 +34,11 @@ type front struct {
 	kind     string // l4 or l7
 	listener *listen.Listener
 	server   server
-	started  bool // below fronts.mu
+	metrics  *metricset.Shared // the listener's own
+
+	// Below fronts.mu:
+	started bool
+	leaving bool // its listener closes, and it goes with its last connection
 }
 
 // server is what L4 and L7 have in common.
@@ -53,7 +58,7 @@ type fronts struct {
 	l4Loops *reactor.Group // the same, or nil for the copy driver
 	certs   keeper
 	access  *accesslog.Log
-	set     *metrics.Set
+	sets    *metricset.Sets
 	logger  *slog.Logger
 	wg      sync.WaitGroup // of servers
 
@@ -61,6 +66,7 @@ type fronts struct {
 	leaving context.Context
 	cut     context.CancelFunc
 	left    sync.WaitGroup // of those listeners
+	lost    atomic.Int64   // connections of theirs that were cut
 
 	// mu protects the fields below.
 	mu      sync.Mutex
@@ -70,8 +76,8 @@ type fronts struct {
 
 // bindFronts binds every listener or none. All that cannot be bound is in the
 // error.
-func bindFronts(c *config.Config, services *services, access *accesslog.Log, set *metrics.Set, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, set: set, logger: logger, certs: keeper{logger: logger}}
+func bindFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
+	fs := &fronts{config: c, access: access, sets: sets, logger: logger, certs: keeper{logger: logger}}
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	if epoll := (len(c.L4) > 0 || c.ConsulTags != "") && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
 		var err error
@@ -103,7 +109,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 	}
 	for _, l := range c.L7 {
 		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
-			return l7.New(ln, l7Config(c, l, services, fs.loops, access, set, logger))
+			return l7.New(ln, l7Config(c, l, services, fs.loops, access, sets.Main, logger))
 		})
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--l7: %w", err))
@@ -126,12 +132,22 @@ func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxie
 		return nil, err
 	}
 	negotiate(tlsConfig, kind, alpn)
+	own := fs.sets.Join("listener " + kind + " " + name + " " + addr)
+	f, err := fs.bindOn(own, kind, name, addr, limits, proxied, tlsConfig, serve)
+	if err != nil {
+		own.Leave()
+	}
+	return f, err
+}
+
+// bindOn is bind with a set of metrics of its own and its certificates.
+func (fs *fronts) bindOn(own *metricset.Shared, kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, tlsConfig *tls.Config, serve func(*listen.Listener) (server, error)) (*front, error) {
 	ln, err := listen.Listen(listen.Config{
 		Kind: kind, Name: name, Address: addr,
 		MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
 		Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
 		TLS:   tlsConfig, HandshakeTimeout: fs.config.HandshakeTimeout,
-		Logger: fs.logger, Metrics: fs.set,
+		Logger: fs.logger, Metrics: own.Set,
 	})
 	if err != nil {
 		return nil, err
@@ -141,7 +157,7 @@ func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxie
 		ln.Close()
 		return nil, err
 	}
-	f := &front{kind: kind, listener: ln, server: s}
+	f := &front{kind: kind, listener: ln, server: s, metrics: own}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.stopped {
@@ -155,7 +171,7 @@ func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxie
 // newL4 makes the server of a TCP listener that leads to the services of
 // parts.
 func (fs *fronts) newL4(ln *listen.Listener, parts []config.L4, members []*service) (server, error) {
-	cfg, err := l4Config(fs.config, parts, members, fs.l4Loops, fs.access, fs.set, fs.logger)
+	cfg, err := l4Config(fs.config, parts, members, fs.l4Loops, fs.access, fs.sets.Main, fs.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -179,17 +195,22 @@ func (fs *fronts) add(name, addr string, serviceOf func() (*service, error)) (*f
 	return f, nil
 }
 
-// leave closes a listener that add bound, and forgets its metrics.
-// Connections live on, until shutdown cuts them.
-func (fs *fronts) leave(f *front) {
+// leave closes a listener that add bound. Connections live on, until shutdown
+// cuts them; when none is left, its metrics are dropped and ended is called.
+func (fs *fronts) leave(f *front, ended func()) {
 	fs.mu.Lock()
-	fs.all = slices.DeleteFunc(fs.all, func(x *front) bool { return x == f })
+	f.leaving = true
 	fs.mu.Unlock()
 	fs.left.Go(func() {
 		cut := f.server.Shutdown(fs.leaving)
+		fs.lost.Add(int64(cut))
 		fs.logger.Info("listener closed", "listener", f.kind, "name", f.listener.Name(), "cut", cut)
+		fs.mu.Lock()
+		fs.all = slices.DeleteFunc(fs.all, func(x *front) bool { return x == f })
+		fs.mu.Unlock()
+		f.metrics.Leave()
+		ended()
 	})
-	forget(fs.set, "addr", f.listener.Addr().String(), func(metric string) bool { return strings.HasPrefix(metric, "sluice_listener_") })
 }
 
 // setRoutes replaces the routes of every HTTP listener.
@@ -204,8 +225,21 @@ func (fs *fronts) setRoutes(routes []l7.Route) error {
 	return nil
 }
 
-// list returns the listeners there are now.
-func (fs *fronts) list() []*front {
+// list returns the listeners there are now, without those that are leaving.
+func (fs *fronts) list() (staying []*front) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.all {
+		if !f.leaving {
+			staying = append(staying, f)
+		}
+	}
+	return staying
+}
+
+// everything returns the listeners there are now and those whose connections
+// have not all ended.
+func (fs *fronts) everything() []*front {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	return slices.Clone(fs.all)
@@ -226,6 +260,7 @@ func l4Config(c *config.Config, parts []config.L4, members []*service, loops *re
 			FINTimeout:       ownWait(tcp.FINTimeout),
 			Retries:          ownRetries(waits.Retries),
 			Balancer:         s.balancer,
+			Metrics:          s.metrics.Set,
 			RetryBudget:      s.budget,
 			QueueTimeout:     s.settings.QueueTimeout,
 			ProxyOut:         s.settings.ProxyOut,
@@ -318,7 +353,7 @@ func (fs *fronts) drain() {
 
 // open returns how many connections of clients are open.
 func (fs *fronts) open() (n int) {
-	for _, f := range fs.list() {
+	for _, f := range fs.everything() {
 		n += f.listener.Open()
 	}
 	return n
@@ -343,13 +378,13 @@ func (fs *fronts) shutdown(ctx context.Context) int {
 	}
 	wg.Wait()
 	fs.left.Wait()
-	return int(cut.Load())
+	return int(cut.Load() + fs.lost.Load())
 }
 
 // close closes every listener and every connection and returns when no server
 // runs any more.
 func (fs *fronts) close() {
-	for _, f := range fs.list() {
+	for _, f := range fs.everything() {
 		f.listener.Close()
 		f.listener.CloseConns()
 	}

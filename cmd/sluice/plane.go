@@ -9,10 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"sluice/pkg/admin"
 	"sluice/pkg/config"
+	"sluice/pkg/metricset"
 )
 
 // phase is where a run is between start and stop.
@@ -46,9 +45,9 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, life *lifecycle, set *metrics.Set, logger *slog.Logger) (*plane, error) {
+func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
 	ready := func() admin.Readiness { return readiness(life, services, tags, registrars) }
-	set.NewGauge("sluice_ready", func() float64 {
+	sets.Main.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
 			return 1
 		}
@@ -72,7 +71,7 @@ func bindPlane(c *config.Config, services *services, tags *tags, registrars *reg
 		bind("admin", "admin", func() (*admin.Server, error) {
 			return admin.New(admin.Config{
 				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
-				Services: services.shown, Settings: settings, Ready: ready, Metrics: set, Logger: logger,
+				Services: services.shown, Settings: settings, Ready: ready, Metrics: sets, Logger: logger,
 			})
 		})
 	}

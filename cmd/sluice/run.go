@@ -17,6 +17,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/logwriter"
+	"sluice/pkg/metricset"
 )
 
 // The exit codes, which scripts depend on.
@@ -48,10 +49,10 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 		fmt.Fprintln(stdout, "the configuration is good")
 		return exitOK
 	}
-	set := metrics.NewSet()
+	sets := metricset.New()
 	if err != nil {
 		standard := config.Default()
-		w := openLog(&standard, stderr, set)
+		w := openLog(&standard, stderr, sets.Main)
 		defer closeLog(w)
 		for _, line := range strings.Split(err.Error(), "\n") {
 			fmt.Fprintf(w, "sluice: %s\n", line)
@@ -60,11 +61,11 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 		return exitUsage
 	}
 
-	w := openLog(&cmd.config, stderr, set)
+	w := openLog(&cmd.config, stderr, sets.Main)
 	defer closeLog(w)
 	logger := slog.New(newHandler(&cmd.config, w))
 	slog.SetDefault(logger) // for what net/http says by package log
-	if err := serve(cmd, set, logger, stdout, w, stop, reload); err != nil {
+	if err := serve(cmd, sets, logger, stdout, w, stop, reload); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			logger.Error("sluice failed", "err", line)
 		}
@@ -75,7 +76,7 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 
 // serve wires everything in the order in which data walks through it, runs
 // until a signal, and takes it apart in reverse. It returns nil after a drain.
-func serve(cmd *command, set *metrics.Set, logger *slog.Logger, stdout io.Writer, log *logwriter.Writer, stop, reload <-chan os.Signal) (err error) {
+func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Writer, log *logwriter.Writer, stop, reload <-chan os.Signal) (err error) {
 	c := &cmd.config
 	start := time.Now()
 	logStart(cmd, logger)
@@ -91,24 +92,24 @@ func serve(cmd *command, set *metrics.Set, logger *slog.Logger, stdout io.Writer
 		defer demo.close()
 	}
 
-	exposeFlags(cmd, set)
-	services, err := newServices(c, set, logger)
+	exposeFlags(cmd, sets.Main)
+	services, err := newServices(c, sets, logger)
 	if err != nil {
 		return err
 	}
-	access := openAccessLog(c, set, log.Patient())
+	access := openAccessLog(c, sets.Main, log.Patient())
 	defer closeAccessLog(access, logger)
-	fronts, err := bindFronts(c, services, access, set, logger)
+	fronts, err := bindFronts(c, services, access, sets, logger)
 	if err != nil {
 		return err
 	}
 	var tags *tags
 	if c.ConsulTags != "" {
-		tags = newTags(c, services, fronts, set, logger)
+		tags = newTags(c, services, fronts, sets, logger)
 	}
 	life := &lifecycle{}
 	registrars := &registrars{logger: logger}
-	plane, err := bindPlane(c, services, tags, registrars, life, set, logger)
+	plane, err := bindPlane(c, services, tags, registrars, life, sets, logger)
 	if err != nil {
 		fronts.close()
 		return err

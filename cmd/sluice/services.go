@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/discovery"
 	"sluice/discovery/consul"
@@ -22,6 +20,7 @@ import (
 	"sluice/pkg/config"
 	"sluice/pkg/health"
 	"sluice/pkg/limit"
+	"sluice/pkg/metricset"
 )
 
 // retryFloor is how many retries a second a service may always make.
@@ -43,6 +42,10 @@ type service struct {
 	httpOnly bool            // nothing but HTTP routes leads to it
 	told     map[string]bool // what was left out and logged; the source's goroutine's
 	logger   *slog.Logger
+	metrics  *metricset.Shared  // its own
+	consul   *metricset.Shared  // of its service in Consul; nil if it has none
+	retired  []*backend.Backend // are no members any more, and were in use when last seen; the source's goroutine's
+	fronts   atomic.Int32       // TCP listeners for it alone that have not ended
 	once     sync.Once          // guards known
 	known    chan struct{}      // closed when the first list of members has come
 	cancel   context.CancelFunc // ends the source; nil before follow
@@ -55,7 +58,7 @@ type service struct {
 type services struct {
 	config   *config.Config
 	registry *consul.Client // nil without Consul
-	set      *metrics.Set
+	sets     *metricset.Sets
 	logger   *slog.Logger
 	auths    auths
 	wg       sync.WaitGroup // of who finds out the zone
@@ -68,8 +71,8 @@ type services struct {
 }
 
 // newServices makes the services of the configuration. It starts nothing.
-func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*services, error) {
-	ss := &services{config: c, set: set, logger: logger, byName: make(map[string]*service)}
+func newServices(c *config.Config, sets *metricset.Sets, logger *slog.Logger) (*services, error) {
+	ss := &services{config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
 	var err error
 	if ss.auths, err = openAuths(c, logger); err != nil {
 		return nil, err
@@ -80,7 +83,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 	if c.Consul != "" {
 		var err error
 		ss.registry, err = consul.New(consul.Config{
-			Address: c.Consul, Datacenter: c.ConsulDatacenter, Keep: c.ConsulKeep, MaxConns: c.ConsulMaxConns, Logger: logger, Metrics: set,
+			Address: c.Consul, Datacenter: c.ConsulDatacenter, Keep: c.ConsulKeep, MaxConns: c.ConsulMaxConns, Logger: logger, Metrics: sets.Main,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("--consul: %w", err)
@@ -96,7 +99,7 @@ func newServices(c *config.Config, set *metrics.Set, logger *slog.Logger) (*serv
 
 // add makes a service whose members come from what sourceOf makes of it. It
 // starts nothing.
-func (ss *services) add(settings config.Service, sourceOf func(*service, config.Service) (discovery.Source, error)) (*service, error) {
+func (ss *services) add(settings config.Service, sourceOf func(*service, config.Service) (discovery.Source, error)) (s *service, err error) {
 	tlsConfig, err := backendTLS(settings)
 	if err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
@@ -107,7 +110,14 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	c := ss.config
-	s := &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), began: time.Now(), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
+	s = &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), began: time.Now(), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
+	s.metrics = ss.sets.Join("service " + s.name)
+	made := s
+	defer func() {
+		if err != nil {
+			made.discard()
+		}
+	}()
 	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
 	s.logger = ss.logger.With("service", s.name)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
@@ -131,7 +141,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
-	if s.policy, err = l7.NewPolicy(policyConfig(c, settings, s.pool, ss.set, ss.logger)); err != nil {
+	if s.policy, err = l7.NewPolicy(policyConfig(c, settings, s.pool, s.metrics.Set, ss.logger)); err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	if s.source, err = sourceOf(s, settings); err != nil {
@@ -157,7 +167,7 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 	}
 	if settings.File != "" {
 		all = append(all, discovery.Named{Name: "file", Source: file.New(file.Config{
-			Service: s.name, Path: settings.File, Logger: ss.logger, Metrics: ss.set,
+			Service: s.name, Path: settings.File, Logger: ss.logger, Metrics: s.metrics.Set,
 		})})
 	}
 	if settings.DNS != "" {
@@ -168,8 +178,9 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 		all = append(all, discovery.Named{Name: "dns", Source: source})
 	}
 	if ss.config.InConsul(s.name) {
+		s.consul = ss.joinConsul(settings.Consul)
 		all = append(all, discovery.Named{Name: "consul", Source: ss.registry.Service(consul.Query{
-			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic,
+			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic, Metrics: s.consul.Set,
 		})})
 	}
 	for _, n := range all {
@@ -181,10 +192,16 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 	return all, nil
 }
 
+// joinConsul returns the metrics of a service in Consul, which are those of all
+// who follow it.
+func (ss *services) joinConsul(service string) *metricset.Shared {
+	return ss.sets.Join("consul service " + service)
+}
+
 func (ss *services) dnsConfig(s *service, settings config.Service) dns.Config {
 	c := dns.Config{
 		Service: s.name, Name: settings.DNS, MinTTL: ss.config.DNSMinTTL, MaxTTL: ss.config.DNSMaxTTL, Keep: orNever(ss.config.DNSKeep),
-		Up: s.up, Down: s.down, Logger: ss.logger, Metrics: ss.set,
+		Up: s.up, Down: s.down, Logger: ss.logger, Metrics: s.metrics.Set,
 	}
 	for _, server := range ss.config.DNSServers {
 		c.Servers = append(c.Servers, string(server))
@@ -278,8 +295,24 @@ func (s *service) follow() {
 func (s *service) update(members []discovery.Member) {
 	members = s.spoken(members)
 	s.checks.set(members)
-	s.monitor.Follow(s.pool.Set(discovery.Targets(members)))
+	added, removed := s.pool.Set(discovery.Targets(members))
+	s.monitor.Follow(added, removed)
+	s.retired = slices.DeleteFunc(append(s.retired, removed...), idle)
 	s.once.Do(func() { close(s.known) })
+}
+
+// speakProxy changes the version of the PROXY header that members get, of
+// sluice's own checks. It is called by whoever calls update, which must follow.
+func (s *service) speakProxy(version int) error {
+	via := s.checks.via
+	via.ProxyOut = version
+	check, err := health.ParseCheck(s.settings.Check, via)
+	if err != nil {
+		return err
+	}
+	s.settings.ProxyOut = version
+	s.checks.replace(check, via)
+	return nil
 }
 
 // spoken returns those of members that speak what is spoken to the service: if
@@ -309,6 +342,29 @@ func (s *service) end() {
 	s.monitor.Close()
 }
 
+func idle(b *backend.Backend) bool { return b.Active() == 0 }
+
+// over reports whether a service without members serves nobody any more. It is
+// called by whoever calls update.
+func (s *service) over() bool {
+	s.retired = slices.DeleteFunc(s.retired, idle)
+	return s.fronts.Load() == 0 && len(s.retired) == 0
+}
+
+// discard gives back what a service holds that does not run.
+func (s *service) discard() {
+	if s.monitor != nil {
+		s.monitor.Close()
+	}
+	if s.policy != nil {
+		s.policy.Close()
+	}
+	s.metrics.Leave()
+	if s.consul != nil {
+		s.consul.Leave()
+	}
+}
+
 // remove ends a service and forgets it with its metrics. Whatever connections
 // it has live on.
 func (ss *services) remove(s *service) {
@@ -317,24 +373,8 @@ func (ss *services) remove(s *service) {
 	ss.all = slices.DeleteFunc(ss.all, func(x *service) bool { return x == s })
 	delete(ss.byName, s.name)
 	ss.mu.Unlock()
-	s.policy.Close()
-	forget(ss.set, "service", s.name, func(metric string) bool { return !ofConsul(metric) })
+	s.discard()
 }
-
-// forget removes the series that carry a label, of the metrics that match.
-func forget(set *metrics.Set, label, value string, match func(metric string) bool) {
-	pair := fmt.Sprintf("%s=%q", label, value)
-	for _, name := range set.ListMetricNames() {
-		metric, labels, _ := strings.Cut(name, "{")
-		if match(metric) && (strings.HasPrefix(labels, pair) || strings.Contains(labels, ","+pair)) {
-			set.UnregisterMetric(name)
-		}
-	}
-}
-
-// ofConsul matches the metrics of a service in Consul, which may be in none or
-// in several of ours.
-func ofConsul(metric string) bool { return strings.HasPrefix(metric, "sluice_consul_") }
 
 // awaitFirstLists waits until every service has its first list of members, at
 // most until limit, and returns the names of those that have none.

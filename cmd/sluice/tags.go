@@ -15,8 +15,8 @@ import (
 	"sluice/discovery"
 	"sluice/discovery/consul"
 	"sluice/discovery/fabio"
-	"sluice/l7"
 	"sluice/pkg/config"
+	"sluice/pkg/metricset"
 )
 
 // retryListen is how long a TCP listener that cannot be opened waits for the
@@ -32,7 +32,7 @@ type tags struct {
 	services *services
 	fronts   *fronts
 	catalog  *consul.Catalog
-	set      *metrics.Set
+	sets     *metricset.Sets
 	logger   *slog.Logger
 
 	changed chan struct{} // capacity 1: something was said
@@ -55,14 +55,16 @@ type tags struct {
 	listeners map[string]*tagListener // by address
 	problems  map[fabio.Problem]bool  // of the table that was applied
 	refused   map[string]string       // listeners that could not be opened, and why
+	departed  []departed
 	skipped   *metrics.Gauge
 }
 
 // tagWatch follows one service that the catalogue lists.
 type tagWatch struct {
-	source *consul.Service
-	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended
+	source  *consul.Service
+	metrics *metricset.Shared
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when it has ended
 
 	// Below tags.mu:
 	known   bool
@@ -71,23 +73,14 @@ type tagWatch struct {
 	users atomic.Pointer[[]*service] // which hold its members
 }
 
-// tagListener is a TCP listener that was asked for, with a service of its own,
-// so that nothing but its members ever changes.
-type tagListener struct {
-	front   *front
-	service *service
-	members []discovery.Member
-	header  bool // members get a PROXY header
-}
-
 // newTags makes what follows the tags in c. It starts nothing.
-func newTags(c *config.Config, services *services, fronts *fronts, set *metrics.Set, logger *slog.Logger) *tags {
+func newTags(c *config.Config, services *services, fronts *fronts, sets *metricset.Sets, logger *slog.Logger) *tags {
 	env := make(map[string]string)
 	if c.ConsulDatacenter != "" {
 		env["DC"] = c.ConsulDatacenter
 	}
 	t := &tags{
-		config: c, services: services, fronts: fronts, set: set, logger: logger,
+		config: c, services: services, fronts: fronts, sets: sets, logger: logger,
 		catalog:   services.registry.Catalog(c.ConsulTags),
 		reader:    fabio.NewReader(c.ConsulTags, env),
 		changed:   make(chan struct{}, 1),
@@ -98,7 +91,7 @@ func newTags(c *config.Config, services *services, fronts *fronts, set *metrics.
 		listeners: make(map[string]*tagListener),
 		problems:  make(map[fabio.Problem]bool),
 		refused:   make(map[string]string),
-		skipped:   set.NewGauge("sluice_consul_tags_skipped", nil),
+		skipped:   sets.Main.NewGauge("sluice_consul_tags_skipped", nil),
 	}
 	return t
 }
@@ -158,6 +151,7 @@ func (t *tags) run(ctx context.Context) {
 			return
 		case <-t.changed:
 		case <-retry.C:
+			t.bury()
 			if len(t.refused) == 0 {
 				continue
 			}
@@ -188,10 +182,10 @@ func (t *tags) run(ctx context.Context) {
 func (t *tags) gather() (members map[string][]discovery.Member, listed bool) {
 	gone := make(map[string]*tagWatch)
 	defer func() {
-		for name, w := range gone {
+		for _, w := range gone {
 			w.cancel()
 			<-w.done
-			forget(t.set, "service", name, ofConsul)
+			w.metrics.Leave()
 		}
 	}()
 	t.mu.Lock()
@@ -240,9 +234,9 @@ func (t *tags) asks(m discovery.Member) bool {
 // watch follows a service; t.mu is held.
 func (t *tags) watch(name string) *tagWatch {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &tagWatch{cancel: cancel, done: make(chan struct{})}
+	w := &tagWatch{metrics: t.services.joinConsul(name), cancel: cancel, done: make(chan struct{})}
 	w.users.Store(&[]*service{})
-	w.source = t.services.registry.Service(consul.Query{Service: name, Up: w.up, Traffic: w.traffic})
+	w.source = t.services.registry.Service(consul.Query{Service: name, Up: w.up, Traffic: w.traffic, Metrics: w.metrics.Set})
 	go func() {
 		defer close(w.done)
 		_ = w.source.Watch(ctx, func(members []discovery.Member) { // its error is ctx's
@@ -269,182 +263,6 @@ func (w *tagWatch) traffic() (n uint64) {
 	return n
 }
 
-// apply makes everything as the table says: pools first, then what leads to
-// them, and takes away last what nothing leads to.
-func (t *tags) apply(table fabio.Table) {
-	t.tell(&table)
-	routed := make(map[string]bool) // pools to which routes lead
-	for _, r := range table.Routes {
-		routed[r.Pool] = true
-	}
-	for _, p := range table.Pools {
-		if routed[p.Name] {
-			t.applyPool(p)
-		}
-	}
-	t.applyRoutes(table.Routes)
-	t.applyListeners(&table)
-	for name, s := range t.pools {
-		if !routed[name] {
-			delete(t.pools, name)
-			delete(t.shown, name)
-			t.services.remove(s)
-			t.logger.Info("a service that tags asked for is gone", "service", s.name)
-		}
-	}
-	t.linkWatches(&table)
-	t.skipped.Set(float64(len(t.problems) + len(t.refused)))
-}
-
-// applyPool makes a service for p, or changes its members.
-func (t *tags) applyPool(p fabio.Pool) {
-	s := t.pools[p.Name]
-	if s == nil {
-		var err error
-		if s, err = t.addService(p, t.nameOf(p, "tags"), false); err != nil {
-			t.logger.Error("cannot make a service that tags ask for", "service", p.Name, "err", err)
-			return
-		}
-		t.pools[p.Name] = s
-	}
-	if old, there := t.shown[p.Name]; !there || !old.Equal(p) {
-		t.shown[p.Name] = p
-		s.update(slices.Clone(p.Members))
-	}
-}
-
-// nameOf returns the name of a service for p: its own, or, if that is taken,
-// one that ends in suffix.
-func (t *tags) nameOf(p fabio.Pool, suffix string) string {
-	if t.services.get(p.Name) != nil {
-		return p.Name + "@" + suffix
-	}
-	return p.Name
-}
-
-// addService makes a service for p under a name. header says that its members
-// get a PROXY header.
-func (t *tags) addService(p fabio.Pool, name string, header bool) (*service, error) {
-	settings := t.config.Service(p.Name)
-	if !t.config.HasService(p.Name) {
-		settings = t.config.Service(p.Services[0])
-	}
-	settings.Name = name
-	if header {
-		settings.ProxyOut = 1
-	}
-	s, err := t.services.add(settings, func(*service, config.Service) (discovery.Source, error) {
-		return fed{t.reportsOf(p.Services)}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.httpOnly = false // the table knows who speaks what
-	s.follow()
-	t.logger.Info("made a service that tags ask for", "service", s.name, "consul_services", p.Services)
-	return s, nil
-}
-
-// applyRoutes gives the HTTP listeners the configured routes and those of the
-// tags, if the latter have changed.
-func (t *tags) applyRoutes(routes []fabio.Route) {
-	if slices.EqualFunc(routes, t.routes, fabio.Route.Equal) && t.applied {
-		return
-	}
-	all := configuredRoutes(t.config, t.services)
-	for _, r := range routes {
-		// A service that could not be made takes no other's routes with it.
-		if route := t.l7Route(r); route.Balancer != nil || route.Redirect.Code != 0 {
-			all = append(all, *route)
-		}
-	}
-	if err := t.fronts.setRoutes(all); err != nil {
-		t.logger.Error("cannot use the routes that tags ask for; the old ones stay", "err", err)
-		return
-	}
-	t.routes, t.applied = routes, true
-	t.logger.Info("routes changed as tags ask for", "routes", len(routes))
-}
-
-func (t *tags) l7Route(r fabio.Route) *l7.Route {
-	route := &l7.Route{
-		Host: r.Host, Path: r.Path, Allow: r.Allow, Deny: r.Deny,
-		Strip: r.Strip, Prepend: r.Prepend, ForwardHost: r.Rewrite.Host,
-		Redirect: l7.Redirect{Code: r.RedirectCode, To: r.RedirectTo},
-	}
-	if s := t.pools[r.Pool]; s != nil {
-		route.Balancer, route.RetryBudget, route.Policy = s.balancer, s.budget, s.policy
-	}
-	return route
-}
-
-// applyListeners opens the TCP listeners that are new, changes the members of
-// the others, and closes those that nobody asks for. Connections live on.
-func (t *tags) applyListeners(table *fabio.Table) {
-	pools := make(map[string]fabio.Pool)
-	for _, p := range table.Pools {
-		pools[p.Name] = p
-	}
-	wanted, refused := make(map[string]bool), make(map[string]string)
-	for _, l := range table.Listeners {
-		wanted[l.Addr] = true
-		p := pools[l.Pool]
-		open := t.listeners[l.Addr]
-		if open != nil && open.header != l.ProxyProto {
-			t.closeListener(l.Addr, open) // and the next attempt opens it anew
-			open = nil
-		}
-		if open == nil {
-			var err error
-			if open, err = t.open(l, p); err != nil {
-				refused[l.Addr] = err.Error()
-				if t.refused[l.Addr] != err.Error() {
-					t.logger.Error("cannot open a TCP listener that tags ask for; trying again", "addr", l.Addr, "service", p.Name, "err", err)
-				}
-				continue
-			}
-			t.listeners[l.Addr] = open
-		}
-		if !slices.EqualFunc(open.members, p.Members, discovery.Member.Equal) {
-			open.members = p.Members
-			open.service.update(slices.Clone(p.Members))
-		}
-	}
-	t.refused = refused
-	for addr, l := range t.listeners {
-		if !wanted[addr] {
-			t.closeListener(addr, l)
-		}
-	}
-}
-
-func (t *tags) closeListener(addr string, l *tagListener) {
-	delete(t.listeners, addr)
-	t.fronts.leave(l.front)
-	t.services.remove(l.service)
-}
-
-// open opens a listener for the members of p.
-func (t *tags) open(what fabio.Listener, p fabio.Pool) (*tagListener, error) {
-	l := &tagListener{members: p.Members, header: what.ProxyProto}
-	name := t.nameOf(p, what.Addr)
-	var err error
-	l.front, err = t.fronts.add(name, what.Addr, func() (*service, error) {
-		var err error
-		if l.service, err = t.addService(p, name, what.ProxyProto); err == nil {
-			l.service.update(slices.Clone(p.Members))
-		}
-		return l.service, err
-	})
-	if err != nil {
-		if l.service != nil {
-			t.services.remove(l.service)
-		}
-		return nil, err
-	}
-	return l, nil
-}
-
 // linkWatches tells each watch which services hold its members.
 func (t *tags) linkWatches(table *fabio.Table) {
 	holders := make(map[string][]*service) // by pool
@@ -469,51 +287,6 @@ func (t *tags) linkWatches(table *fabio.Table) {
 		list := users[name]
 		w.users.Store(&list)
 	}
-}
-
-// tell drops from the table what cannot be done, and logs each problem once.
-func (t *tags) tell(table *fabio.Table) {
-	configured := make(map[string]bool)
-	for _, r := range t.config.Routes {
-		configured[r.Host+r.Path] = true
-	}
-	table.Routes = slices.DeleteFunc(table.Routes, func(r fabio.Route) bool {
-		reason := ""
-		switch {
-		case configured[r.Host+r.Path]:
-			reason = "--route has the same route"
-		case len(t.config.L7) == 0:
-			reason = "there is no --l7 to listen for it"
-		default:
-			if err := t.l7Route(r).Check(); err != nil {
-				reason = err.Error()
-			}
-		}
-		if reason != "" {
-			table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Reason: reason})
-		}
-		return reason != ""
-	})
-	table.Listeners = slices.DeleteFunc(table.Listeners, func(l fabio.Listener) bool {
-		setting := t.config.ListensAt(l.Addr)
-		if setting != "" {
-			table.Problems = append(table.Problems, fabio.Problem{Service: l.Pool, Tag: l.Addr, Reason: "--" + setting + " listens there, and a TCP listener needs an address of its own"})
-		}
-		return setting != ""
-	})
-	problems := make(map[fabio.Problem]bool)
-	for _, p := range table.Problems {
-		problems[p] = true
-		if t.problems[p] {
-			continue
-		}
-		msg := "skipped a tag"
-		if p.Used {
-			msg = "ignored a part of a tag"
-		}
-		t.logger.Warn(msg, "service", p.Service, "id", p.ID, "tag", p.Tag, "reason", p.Reason)
-	}
-	t.problems = problems
 }
 
 // reportsOf returns what tells how the watches of services in Consul are

@@ -81,7 +81,7 @@ func TestTagsTCP(t *testing.T) {
 	if err := exchange(); err != nil {
 		t.Fatalf("a connection of another service was touched: %v", err)
 	}
-	for _, want := range []string{"cannot open a TCP listener that tags ask for", `"tag":"urlprefix-nopath"`} {
+	for _, want := range []string{"cannot open a TCP listener that tags ask for", `"tag":"nopath/"`} {
 		eventually(t, "it is said: "+want, func() bool { return strings.Count(s.text(), want) == 1 })
 	}
 	if got := metric(admin, "sluice_consul_tags_skipped"); got != 2 {
@@ -110,6 +110,10 @@ func TestTagsTCP(t *testing.T) {
 	if err := exchange(); err != nil {
 		t.Fatalf("an established connection was cut: %v", err)
 	}
+	if _, body := get("http://" + admin + "/metrics"); !strings.Contains(body, fmt.Sprintf("addr=%q", one)) || !strings.Contains(body, `sluice_l4_connections{service="db"}`) {
+		t.Error("its metrics are gone before its last connection")
+	}
+	long.Close()
 	eventually(t, "its metrics are gone", func() bool {
 		_, body := get("http://" + admin + "/metrics")
 		return !strings.Contains(body, fmt.Sprintf("addr=%q", one)) && !strings.Contains(body, `service="db"`)

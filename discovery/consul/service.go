@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/hashicorp/consul/api"
 
 	"sluice/discovery"
@@ -31,6 +32,8 @@ type Query struct {
 	// decides who has a query of its own; nil means that there is no traffic.
 	// It must be quick and safe for concurrent use.
 	Traffic func() uint64
+	// Metrics takes the service's metrics. Nil means Config's.
+	Metrics *metrics.Set
 }
 
 // Service is the source of one service. It may be watched more than once and
@@ -60,7 +63,7 @@ func (c *Client) Service(q Query) *Service {
 		client:  c,
 		query:   q,
 		log:     c.config.Logger.With("service", q.Service, "consul", c.address),
-		metrics: newServiceMetrics(c.config.Metrics, q.Service),
+		metrics: newServiceMetrics(cmp.Or(q.Metrics, c.config.Metrics), q.Service),
 	}
 }
 

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,8 +15,14 @@ import (
 	"sluice/pkg/backend"
 )
 
+// MetricsWriter writes metrics; *metrics.Set is one.
+type MetricsWriter interface {
+	// WritePrometheus writes them in Prometheus' text format.
+	WritePrometheus(w io.Writer)
+}
+
 // metricsHandler writes set, the process's metrics and those of the services.
-func metricsHandler(set *metrics.Set, services func() []Service) http.Handler {
+func metricsHandler(set MetricsWriter, services func() []Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var b bytes.Buffer
 		set.WritePrometheus(&b)

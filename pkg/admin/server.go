@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"sluice/pkg/backend"
 )
 
@@ -84,7 +82,7 @@ type Config struct {
 	Ready func() Readiness
 	// Metrics is what /metrics shows beside the process's own metrics and
 	// those of the backends. It must not be nil.
-	Metrics *metrics.Set
+	Metrics MetricsWriter
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 }

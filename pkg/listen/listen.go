@@ -61,7 +61,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
-	// Metrics takes the listener's counters. It must not be nil.
+	// Metrics takes the listener's counters, the same ones for listeners of the
+	// same kind, name and address. It must not be nil.
 	Metrics *metrics.Set
 }
 
@@ -81,6 +82,7 @@ type Listener struct {
 	accepted *metrics.Counter
 	rejected [rejections]*metrics.Counter
 	failed   *metrics.Counter
+	active   *metrics.Gauge // connections open
 	refusals [rejections]throttle.Throttle
 	trouble  throttle.Throttle
 
@@ -113,15 +115,15 @@ func Listen(cfg Config) (*Listener, error) {
 		entrances: make(map[*entrance]struct{}),
 	}
 	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
-	l.accepted = cfg.Metrics.NewCounter("sluice_listener_accepted_total" + labels)
+	l.accepted = cfg.Metrics.GetOrCreateCounter("sluice_listener_accepted_total" + labels)
 	for r := range rejections {
-		l.rejected[r] = cfg.Metrics.NewCounter("sluice_listener_rejected_total" + strings.TrimSuffix(labels, "}") + fmt.Sprintf(",reason=%q}", r))
+		l.rejected[r] = cfg.Metrics.GetOrCreateCounter("sluice_listener_rejected_total" + strings.TrimSuffix(labels, "}") + fmt.Sprintf(",reason=%q}", r))
 	}
 	if cfg.MaxConnsPerClient > 0 || cfg.MaxRatePerClient > 0 {
 		l.clients = limit.NewClients(cfg.MaxConnsPerClient, float64(cfg.MaxRatePerClient))
 	}
-	l.failed = cfg.Metrics.NewCounter("sluice_listener_accept_errors_total" + labels)
-	cfg.Metrics.NewGauge("sluice_listener_connections"+labels, func() float64 { return float64(l.Open()) })
+	l.failed = cfg.Metrics.GetOrCreateCounter("sluice_listener_accept_errors_total" + labels)
+	l.active = cfg.Metrics.GetOrCreateGauge("sluice_listener_connections"+labels, nil)
 	return l, nil
 }
 
@@ -228,6 +230,7 @@ func (l *Listener) admit(peer netip.Addr) (p Place, ok bool) {
 	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
 	if !full {
 		l.open++
+		l.active.Inc()
 	}
 	l.mu.Unlock()
 	if full {
@@ -278,6 +281,7 @@ func (l *Listener) Leave(p Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
+	l.active.Dec()
 	l.signalEmpty()
 }
 
