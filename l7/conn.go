@@ -52,6 +52,8 @@ type conn struct {
 	secure     bool   // the client uses TLS, with us or with the proxy that says so in its PROXY header
 	port       uint16 // that the client is connected to, here or there
 
+	bound []*upstream // connections to backends that serve nobody else
+
 	x        *exchange // the request that is being served, or nil
 	in       []byte    // read and not used: part of a head, or what follows the request being served
 	searched int       // how much of a head in in was searched for its end
@@ -350,6 +352,7 @@ func (c *conn) drain() {
 func (c *conn) close() {
 	c.state = closed
 	c.in = nil
+	c.closeBound()
 	c.sh.l.Stop(&c.timer)
 	c.sh.remove(c)
 	c.stream.Close()

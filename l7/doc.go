@@ -24,8 +24,9 @@
 //     (policy.go), the client's cookie (sticky.go) or the strategy picks a
 //     backend whose circuit breaker allows it, and takes its slot, for which it
 //     may have to wait (queue.go). The rewritten head goes out on an idle or a
-//     new connection (upstream.go), and the body behind it (body.go undoes the
-//     framing). retry.go alone decides what may be tried again after a failure,
+//     new connection (upstream.go; reuse.go says who may use which, and for how
+//     long; idle.go keeps them, and loops share few, share.go), and the body
+//     behind it (body.go undoes the framing). retry.go alone decides what may be tried again after a failure,
 //     or when health finds down whoever is waited for (rescue.go).
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
 //     also while the request is still going up; what a side does not take yet
@@ -55,6 +56,10 @@
 //     handler drops it as soon as the backend closes it or says something, and
 //     before a request that cannot be sent twice it is looked at once more.
 //     After a response that had no body for what it was it rests for 50 ms.
+//   - A connection on which somebody has authenticated (NTLM, Negotiate) serves
+//     the client's connection that it was used on, and nobody else (bound.go).
+//   - A connection on which somebody has authenticated (NTLM, Negotiate) serves
+//     the client's connection that it was used on, and nobody else (bound.go).
 //   - No byte of a response is followed by another attempt.
 //   - Functions of an exchange that may end it say so by their result; the
 //     exchange is somebody else's after that.

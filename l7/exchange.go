@@ -273,10 +273,16 @@ func (x *exchange) finish() {
 	keep, more := !x.closing && x.inDone, !x.inDone
 	if up := x.up; up != nil {
 		x.up = nil
-		if x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength {
-			x.sh.put(up, x.bodiless())
-		} else {
+		whole := x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength
+		switch {
+		case !whole:
 			up.close(!x.inDone)
+		case !up.private:
+			x.sh.put(up, x.resp.keep, x.bodiless())
+		case keep:
+			c.bind(up)
+		default:
+			up.close(false)
 		}
 	}
 	x.end()

@@ -219,6 +219,9 @@ func (x *exchange) admit() {
 // try makes an attempt at getting a response, from the backend that the
 // strategy picks.
 func (x *exchange) try() {
+	if x.goOn() {
+		return
+	}
 	b, why := (*backend.Backend)(nil), NoBackend
 	if !x.mustWait() {
 		b, why = x.pick()
@@ -255,25 +258,32 @@ func (x *exchange) try() {
 	f.connected, f.reused, f.timeout, f.written, f.answered = false, false, false, false, false
 	// What is sent again goes over a new connection: another idle one may have
 	// died of the same cause. What cannot be sent again is not risked.
-	if f.replays == 0 {
+	if f.replays == 0 && x.mayReuse() {
 		if up := x.sh.take(b, !(f.idempotent && x.inDone)); up != nil {
 			up.x, x.up = x, up
-			f.connected, f.reused = true, true
-			x.send()
+			x.took()
 			return
 		}
 	}
 	if x.connectBy == 0 {
 		x.connectBy = x.sh.l.Now() + int64(x.waits.deadline)
 	}
-	up, err := x.sh.dial(x, b)
-	if err != nil {
+	if err := x.sh.dial(x, b); err != nil {
 		x.connectFailed(nil, err)
 		return
 	}
-	x.up = up
 	x.arm()
 	x.watchIfWhole()
+}
+
+// mayReuse reports whether the request may be sent on a connection that was
+// idle.
+func (x *exchange) mayReuse() bool { return x.svc.reuse.mayReuse(!x.c.served) }
+
+// took goes on with a connection that was idle.
+func (x *exchange) took() {
+	x.attempt.connected, x.attempt.reused, x.connectBy = true, true, 0
+	x.send()
 }
 
 // connected goes on with a connection that was made.
@@ -387,8 +397,14 @@ func (x *exchange) send() {
 	x.sent = x.sh.l.Now()
 	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.target(), x.backend.Addr())
 	b = x.editRequest(b)
+	if x.req.binds {
+		x.up.private = true
+	} else if x.req.upgr == nil && !x.up.private && !x.svc.reuse.mayKeep(x.backend.SlotLimit()) {
+		b = append(b[:len(b)-2], "Connection: close\r\n\r\n"...)
+	}
 	b = append(b, x.first...)
 	n, err := x.up.stream.Write(b)
+	x.up.wrote = max(n, 0)
 	if n > 0 {
 		x.attempt.written = true
 		x.attempt.replayable = x.inDone
@@ -498,6 +514,7 @@ func (x *exchange) flushUp() {
 		return
 	}
 	if n > 0 {
+		x.up.wrote += n
 		x.attempt.written = true
 		x.arm()
 	}

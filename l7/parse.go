@@ -33,6 +33,7 @@ type head struct {
 	close  bool   // the client wants no second request on its connection
 	expect bool   // the client waits for 100 Continue before it sends the body
 	upgr   []byte // the protocols it asks to switch to, nil if none
+	binds  bool   // its credentials authenticate the connection
 	limits limits // that parse keeps to; whoever parses sets them
 }
 
@@ -187,6 +188,10 @@ func (h *head) interpret() (Reason, string) {
 	for i := range h.fields {
 		f := &h.fields[i]
 		switch f.kind {
+		case kindPlain:
+			if len(f.name) == len("authorization") && equalFold(f.name, "authorization") {
+				h.binds = h.binds || bindsConnection(f.value)
+			}
 		case kindHost:
 			hosts++
 			h.host = f.value

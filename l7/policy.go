@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,10 @@ type PolicyConfig struct {
 	EarlyHints Toggle
 	// Waits are what the service sets of the listener's limits.
 	Waits Waits
+	// Reuse says which requests may use idle connections to backends, and
+	// KeepIdle how long those are kept. 0 means 4 s, negative that none is.
+	Reuse    Reuse
+	KeepIdle time.Duration
 	// Breaker describes a circuit breaker that each backend gets. Nil means
 	// that it gets none.
 	Breaker *limit.BreakerConfig
@@ -58,6 +63,9 @@ type Policy struct {
 	concurrency *limit.Concurrency // nil without a bound
 	breakers    *breakers          // nil without any
 	queue       time.Duration
+	reuse       Reuse
+	keep        time.Duration
+	fronts      fronts
 	waits       Waits
 	metrics     *metrics.Set
 	hints       Toggle
@@ -84,6 +92,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}
+	p.reuse, p.keep = cfg.Reuse, min(cmp.Or(cfg.KeepIdle, defaultKeep), forever)
 	if cfg.Sticky.By == StickyCookie {
 		p.pins = newPins(service, cfg.Sticky.Secret, cfg.Sticky.Cookie)
 		cfg.Pool.OnChange(p.pins.follow)
@@ -125,6 +134,15 @@ func (p *Policy) ownWaits() *Waits {
 		return &Waits{}
 	}
 	return &p.waits
+}
+
+// connections returns what becomes of those that are idle, of a service whose
+// policy may be nil.
+func (p *Policy) connections() (Reuse, time.Duration) {
+	if p == nil {
+		return ReuseAlways, defaultKeep
+	}
+	return p.reuse, p.keep
 }
 
 // breakers are the circuit breakers of a service's backends. They follow the

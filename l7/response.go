@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // response is the head of a backend's response. Its slices alias the bytes it
@@ -15,7 +16,9 @@ type response struct {
 	length int64 // of the body, if there is one: its length, chunked, or noLength
 	close  bool  // the backend closes its connection afterwards
 	upgr   []byte
-	limits limits // that parse keeps to; whoever parses sets them
+	keep   time.Duration // for which the backend keeps the connection when it is idle, or noHint
+	binds  bool          // it authenticates the connection, or asks to
+	limits limits        // that parse keeps to; whoever parses sets them
 }
 
 func (r *response) reset() {
@@ -116,10 +119,21 @@ func (r *response) parseStatusLine(line []byte) (http10 bool, err error) {
 func (r *response) interpret(http10 bool) error {
 	var lengths, encodings int
 	var keepAlive bool
-	r.length = noLength
+	r.length, r.keep = noLength, noHint
 	for i := range r.fields {
 		f := &r.fields[i]
 		switch f.kind {
+		case kindPlain:
+			if len(f.name) == len("www-authenticate") && equalFold(f.name, "www-authenticate") {
+				r.binds = r.binds || bindsConnection(f.value)
+			}
+		case kindHop:
+			switch {
+			case equalFold(f.name, "keep-alive"):
+				r.keep = keepAliveTimeout(f.value)
+			case equalFold(f.name, "proxy-authenticate"):
+				r.binds = r.binds || bindsConnection(f.value)
+			}
 		case kindContentLength:
 			n, ok := parseLength(f.value)
 			if !ok {

@@ -192,6 +192,8 @@ type service struct {
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *Policy
+	reuse    Reuse
+	keep     time.Duration // of idle connections; negative: not at all
 	metrics  *serviceMetrics
 	members  []*backend.Backend        // that the shards follow; its pool's calls of follow are in order
 	down     map[*backend.Backend]bool // those of them that health has found down
@@ -236,6 +238,9 @@ func (s *Server) SetRoutes(routes []Route) error {
 		return err
 	}
 	for _, svc := range s.services[known:] {
+		if svc.policy != nil {
+			svc.policy.fronts.join(s)
+		}
 		svc.unfollow = svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
@@ -254,6 +259,9 @@ func (s *Server) dropUnused(r *router) {
 			return false
 		}
 		svc.unfollow()
+		if svc.policy != nil {
+			svc.policy.fronts.part(s)
+		}
 		for _, sh := range s.shards {
 			sh.l.Post(func() { sh.follow(svc, nil) })
 		}
@@ -277,6 +285,7 @@ func (s *Server) serviceOf(r *Route) *service {
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}
+	svc.reuse, svc.keep = r.Policy.connections()
 	s.services = append(s.services, svc)
 	return svc
 }

@@ -180,6 +180,7 @@ func (x *exchange) respond(rest []byte) bool {
 	x.closing = x.closing || !x.inDone
 	x.status = x.resp.status
 	x.answering()
+	x.up.private = x.up.private || x.resp.binds
 	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
 	b = x.appendOwn(x.editResponse(b))
 	x.noteResponse()
@@ -235,6 +236,9 @@ func (x *exchange) backendEnded(err error) bool {
 	if !x.answered {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
+			if f := &x.attempt; f.reused && f.replayable && !f.answered && x.up.unseen() {
+				f.written = false
+			}
 		}
 		x.attemptFailed(BackendReset, err)
 		return false

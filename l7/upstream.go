@@ -4,46 +4,37 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"time"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/reactor"
-)
-
-const (
-	// maxIdle is how many idle connections a loop keeps for one backend. There
-	// are never more than requests were under way at once during the last
-	// idleTime.
-	maxIdle = 512
-	// idleTime is how long an idle connection is kept. It is below the 5 s
-	// after which Node, Apache and others close theirs; those that close even
-	// earlier are noticed when they do.
-	idleTime = 4 * time.Second
-	// restTime is for how long a connection is not used again whose backend
-	// might have more to say than it should.
-	restTime = 50 * time.Millisecond
 )
 
 // upstream is a connection to a backend, and the handler of its socket. It
 // belongs to one exchange or is idle.
 type upstream struct {
 	sh      *shard
+	svc     *service
 	b       *backend.Backend
-	stream  *reactor.Socket // nil while a name is resolved, or a race
+	stream  *reactor.Socket // nil during a look-up, a race, or a search for an idle one elsewhere
 	race    *reactor.Race   // to the addresses of a name
 	x       *exchange       // that uses it; nil while it is idle
 	reused  bool            // it has served a request before
+	private bool            // somebody has authenticated on it: it is their connection's alone
+	wrote   int             // bytes of the request that it serves
 	partial []byte          // the beginning of a response head
 
 	connecting bool
 	begun      int64         // when it began to connect, in the loop's time
 	timer      reactor.Timer // of the connect
 
-	// While idle:
+	// While idle it is in a pool, or bound to its owner.
+	owner      *conn
 	pool       *idlePool
 	prev, next *upstream
-	since      int64 // in the loop's time
+	since      int64 // in the loop's time, as the others
 	rests      int64 // until when it is not to be taken
+	until      int64 // when it is too old
+	counted    bool  // among the idle connections of b
 }
 
 // Ready is told that the backend's socket may be read or written.
@@ -71,11 +62,22 @@ func (up *upstream) quiet() bool {
 
 // idleReady drops an idle connection that ended or spoke.
 func (up *upstream) idleReady() {
-	if up.stream.Readable() && !up.quiet() {
-		up.pool.remove(up)
-		up.stream.Close()
+	if !up.stream.Readable() || up.quiet() {
+		return
 	}
+	if up.owner != nil {
+		up.owner.unbind(up)
+	} else {
+		up.pool.ended(up)
+		up.pool.remove(up)
+	}
+	up.close(false)
 }
+
+// unseen reports whether nothing of the request had come to the backend's system
+// when the backend ended its direction: the FIN acknowledges what had. That end
+// was no answer to it then, and nobody will read it.
+func (up *upstream) unseen() bool { return up.wrote > 0 && up.stream.Unacked() >= up.wrote }
 
 // close closes the connection; if reset, the backend sees it break.
 func (up *upstream) close(reset bool) {
@@ -92,22 +94,35 @@ func (up *upstream) close(reset bool) {
 		up.stream.Reset()
 	}
 	up.stream.Close()
+	up.stream = nil
+	up.b.Conns.Open.Add(-1)
 }
 
-// dial begins to connect to b for x. An error that is known at once is
-// returned, and the connection is then gone.
-func (sh *shard) dial(x *exchange, b *backend.Backend) (*upstream, error) {
-	up := &upstream{sh: sh, b: b, x: x, connecting: true, begun: sh.l.Now()}
+// dial begins to connect to b for x, whose connection it is then. An error that
+// is known at once is returned, and the connection is then gone.
+func (sh *shard) dial(x *exchange, b *backend.Backend) error {
+	up := &upstream{sh: sh, svc: x.svc, b: b, x: x, connecting: true, begun: sh.l.Now()}
 	sh.l.After(&up.timer, x.waits.connect, up)
-	if !b.AddrPort().IsValid() {
-		up.connectByName()
-		return up, nil
+	x.up = up
+	var err error
+	if full(b) {
+		err = up.borrow()
+	} else {
+		err = up.reach()
 	}
-	if err := up.connect(b.AddrPort()); err != nil {
-		up.close(false)
-		return nil, err
+	if err != nil {
+		x.dropUpstream(false)
 	}
-	return up, nil
+	return err
+}
+
+// reach begins to connect, to a name when that is resolved.
+func (up *upstream) reach() error {
+	if addr := up.b.AddrPort(); addr.IsValid() {
+		return up.connect(addr)
+	}
+	up.connectByName()
+	return nil
 }
 
 func (up *upstream) connect(addr netip.AddrPort) error {
@@ -115,6 +130,7 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	up.b.Conns.Open.Add(1)
 	up.stream = stream
 	stream.Handle(up)
 	return nil
@@ -139,6 +155,7 @@ func (up *upstream) Raced(s *reactor.Socket, addr netip.AddrPort, failed []react
 		return
 	}
 	up.b.Reached(addr)
+	up.b.Conns.Open.Add(1)
 	up.stream = s
 	s.Handle(up)
 	up.established()
@@ -204,128 +221,5 @@ func (up *upstream) Expired(*reactor.Timer) {
 	if x := up.x; x != nil {
 		defer x.c.guard()
 		x.connectFailed(up, up.tookTooLong())
-	}
-}
-
-// idlePool holds the idle connections of a loop to one backend, last in,
-// first out.
-type idlePool struct {
-	sh          *shard
-	svc         *service
-	first, last *upstream // the latest, and the longest idle
-	n           int
-	timer       reactor.Timer // of the sweep, set while there are any
-}
-
-// take returns an idle connection to b, or nil. If sure, its liveness is
-// looked at once more; otherwise what came since the loop last waited is not
-// known.
-func (sh *shard) take(b *backend.Backend, sure bool) *upstream {
-	p := sh.pools[b]
-	if p == nil {
-		return nil
-	}
-	for up := p.first; up != nil && up.rests <= sh.l.Now(); up = p.first {
-		p.remove(up)
-		if (!sure && !up.stream.Readable()) || up.quiet() {
-			up.reused = true
-			return up
-		}
-		up.stream.Close()
-	}
-	return nil
-}
-
-// put gives a connection back that has served a request whole. doubtful says
-// that its response had no body where another one would have had: should the
-// backend send one all the same, a little later, it must not meet the next
-// request; so such a connection rests, and is the last to be taken.
-func (sh *shard) put(up *upstream, doubtful bool) {
-	up.x = nil
-	p := sh.pools[up.b]
-	if p == nil || p.n >= maxIdle || up.stream.Readable() && !up.quiet() {
-		up.stream.Close()
-		return
-	}
-	p.add(up, doubtful)
-	if !p.timer.Set() {
-		sh.l.After(&p.timer, idleTime, p)
-	}
-}
-
-// add puts up first, or behind all others.
-func (p *idlePool) add(up *upstream, last bool) {
-	up.pool, up.since, up.rests = p, p.sh.l.Now(), 0
-	if last {
-		up.rests = up.since + int64(restTime)
-	}
-	if last && p.last != nil {
-		up.since = p.last.since // the order is that of the sweep
-		up.prev, p.last.next = p.last, up
-		p.last = up
-	} else {
-		if up.next = p.first; up.next != nil {
-			up.next.prev = up
-		} else {
-			p.last = up
-		}
-		p.first = up
-	}
-	p.n++
-}
-
-func (p *idlePool) remove(up *upstream) {
-	if up.prev == nil {
-		p.first = up.next
-	} else {
-		up.prev.next = up.next
-	}
-	if up.next == nil {
-		p.last = up.prev
-	} else {
-		up.next.prev = up.prev
-	}
-	up.prev, up.next, up.pool = nil, nil, nil
-	p.n--
-}
-
-// Expired closes what has been idle for too long. The timer goes on only
-// while there is something left, so that an unused pool costs nothing.
-func (p *idlePool) Expired(*reactor.Timer) {
-	now := p.sh.l.Now()
-	for p.last != nil && now-p.last.since >= int64(idleTime) {
-		up := p.last
-		p.remove(up)
-		up.stream.Close()
-	}
-	if p.last != nil {
-		p.sh.l.After(&p.timer, idleTime-time.Duration(now-p.last.since), p)
-	}
-}
-
-func (p *idlePool) close() {
-	for p.first != nil {
-		up := p.first
-		p.remove(up)
-		up.stream.Close()
-	}
-	p.sh.l.Stop(&p.timer)
-}
-
-// follow makes the pools of svc those of the backends, and closes the idle
-// connections to others.
-func (sh *shard) follow(svc *service, backends []*backend.Backend) {
-	member := make(map[*backend.Backend]bool, len(backends))
-	for _, b := range backends {
-		member[b] = true
-		if sh.pools[b] == nil {
-			sh.pools[b] = &idlePool{sh: sh, svc: svc}
-		}
-	}
-	for b, p := range sh.pools {
-		if p.svc == svc && !member[b] {
-			p.close()
-			delete(sh.pools, b)
-		}
 	}
 }

@@ -172,6 +172,7 @@ func (r *reader) define() {
 	f.DurationVar(&c.L7BodyTimeout, "l7-body-timeout", c.L7BodyTimeout, "time without progress after which a body that is under way, either way, is given up")
 	f.DurationVar(&c.L7ResponseTimeout, "l7-response-timeout", c.L7ResponseTimeout, "time from the end of a request to the head of its response, else 504")
 	f.DurationVar(&c.L7IdleTimeout, "l7-idle-timeout", c.L7IdleTimeout, "time that a client's connection may wait for its next request")
+	f.DurationVar(&c.L7BackendIdleTimeout, "l7-backend-idle-timeout", c.L7BackendIdleTimeout, "time that a connection to a backend is kept without a request, or less if the backend says so (Keep-Alive: timeout=); 0 means that none is kept. It should be below the backends' own limit")
 	f.DurationVar(&c.L7FINTimeout, "l7-fin-timeout", c.L7FINTimeout, "time without a byte of the response after which a client that has closed its direction is taken for gone, and its request cancelled; 0 means never")
 	list(f, &c.TrustedProxies, config.ParseCIDR, "trusted-proxy", "CIDR", "network of proxies in front whose X-Forwarded-* headers are believed, such as 10.0.0.0/8; repeatable. From elsewhere they are replaced")
 

@@ -111,6 +111,16 @@ func pathForm(s string) l7.PathForm {
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
 	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
+	p.KeepIdle = orNever(c.L7BackendIdleTimeout)
+	if s.BackendIdleTimeout != nil {
+		p.KeepIdle = orNever(*s.BackendIdleTimeout)
+	}
+	switch s.Reuse {
+	case "safe":
+		p.Reuse = l7.ReuseSafe
+	case "never":
+		p.Reuse = l7.ReuseNever
+	}
 	p.Sticky = l7.Sticky{Name: s.Sticky.Name, Secret: []byte(string(c.StickySecret)), Cookie: cookieConfig(s.Cookie)}
 	switch s.Sticky.By {
 	case "client":

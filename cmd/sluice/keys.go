@@ -109,7 +109,7 @@ func memberKeys() []key {
 // backendKeys are those of --service about the connections to its backends.
 func backendKeys() []key {
 	return []key{
-		{"max-conns=N", "TCP connections or HTTP requests at once for each backend"},
+		{"max-conns=N", "TCP connections or HTTP requests at once for each backend; bounds the idle connections of HTTP as well"},
 		{"queue=N", "how many more may wait for one of them (default 1024)"},
 		{"queue-timeout=TIME", "for how long (default 5s)"},
 		{"proxy-out=v1|v2", "the PROXY header that TCP backends get"},
@@ -126,6 +126,8 @@ func requestKeys() []key {
 		{"sticky=cookie[:NAME]|client|header:NAME", "what keeps the requests of a client on one backend; the latter two with a strategy that hashes (default consistent_hash then)"},
 		{"max-requests=N", "requests in flight, beyond which they get 503"},
 		{"concurrency=adaptive", "a limit that follows what the service can take, up to max-requests"},
+		{"reuse=never|safe|always", "which requests may use an idle connection to a backend: none, those after the first one of a client's connection, all (the default)"},
+		{"backend-idle-timeout=TIME", "instead of --l7-backend-idle-timeout"},
 		{"breaker=PERCENT[:TIME]", "of the requests to a backend within 10s, how many must fail for a circuit breaker to keep others from it, and for how long at first (default 5s)"},
 	}
 }

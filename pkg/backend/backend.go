@@ -132,6 +132,8 @@ type Counters struct {
 type Backend struct {
 	// Counters are written by the data path and by health.
 	Counters Counters
+	// Conns are counted by whoever has them.
+	Conns Conns
 
 	id        string
 	addr      string

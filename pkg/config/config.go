@@ -114,6 +114,9 @@ type Config struct {
 	L7BodyTimeout     time.Duration `yaml:"l7-body-timeout"`
 	L7ResponseTimeout time.Duration `yaml:"l7-response-timeout"`
 	L7IdleTimeout     time.Duration `yaml:"l7-idle-timeout"`
+	// L7BackendIdleTimeout is how long an idle connection to a backend is kept;
+	// 0 means that none is.
+	L7BackendIdleTimeout time.Duration `yaml:"l7-backend-idle-timeout"`
 	// L7FINTimeout of 0 means never.
 	L7FINTimeout time.Duration `yaml:"l7-fin-timeout"`
 	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
@@ -183,6 +186,8 @@ func Default() Config {
 		LogFormat:           "json",
 		LogLevel:            "info",
 		AccessLogSample:     1,
+
+		L7BackendIdleTimeout: 4 * time.Second,
 	}
 }
 
@@ -276,6 +281,7 @@ type Service struct {
 	TLSServerName    string        // name that backends must prove; empty: the host of their address
 	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
 
+	Connections
 	ServiceHealth
 	Requests
 	HeaderEdits

@@ -66,6 +66,8 @@ func TestParseSuccess(t *testing.T) {
 	register("lb")
 	register("lb,addr=::1,port=80,id=lb-1,tag=a,tag=b c,check=http")
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
+	service("web,reuse=safe,backend-idle-timeout=30s")
+	service("web,reuse=never,backend-idle-timeout=0s")
 	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s")
 }
 
@@ -102,6 +104,8 @@ func TestParseFailure(t *testing.T) {
 	service("web,tls=yes", "neither verify nor skip-verify")
 	service("web,tls-ca=/ca.pem", "need tls=verify")
 	service("web,tls=skip-verify,tls-ca=/ca.pem", "of no use")
+	service("web,reuse=sometimes", "none of never, safe and always")
+	service("web,backend-idle-timeout=3", "is not a duration")
 	service("web,close-on-unhealthy=maybe", "neither true nor false")
 	l7("8080", "is not [HOST]:PORT")
 	l7(":80=web", "is not a number")

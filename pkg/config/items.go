@@ -457,7 +457,7 @@ func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
-	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys())...)
+	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys(), s.Connections.keys())...)
 }
 
 func (s *Service) set(key, value string) (err error) {
@@ -515,6 +515,8 @@ func (s *Service) set(key, value string) (err error) {
 			return s.HTTPWaits.set(key, value)
 		case slices.Contains(s.TCPWaits.keys(), key):
 			return s.TCPWaits.set(key, value)
+		case slices.Contains(s.Connections.keys(), key):
+			return s.Connections.set(key, value)
 		}
 		err = s.ServiceHealth.set(key, value)
 	}
@@ -583,7 +585,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs())...)
+	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs(), s.Connections.pairs())...)
 }
 
 // MarshalText is String.

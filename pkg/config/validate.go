@@ -210,6 +210,9 @@ func (v *validation) waits(s *Service, routed, tcp bool) {
 	if s.HTTPWaits != (HTTPWaits{}) && !routed && c.ConsulTags == "" {
 		v.add("service", "%q has response-timeout= or body-timeout=, which are for HTTP requests, but no --route leads to it", s.Name)
 	}
+	if s.Connections != (Connections{}) && !routed && c.ConsulTags == "" {
+		v.add("service", "%q has reuse= or backend-idle-timeout=, which are for HTTP requests, but no --route leads to it", s.Name)
+	}
 	if s.TCPWaits != (TCPWaits{}) && !tcp && c.ConsulTags == "" {
 		v.add("service", "%q has idle-timeout= or fin-timeout=, which are for TCP connections, but no --l4 leads to it", s.Name)
 	}
@@ -281,6 +284,7 @@ func (v *validation) behaviour() {
 	notNegative("l4-fin-timeout", c.L4FINTimeout)
 	notNegative("l4-user-timeout", c.L4UserTimeout)
 	notNegative("l7-fin-timeout", c.L7FINTimeout)
+	notNegative("l7-backend-idle-timeout", c.L7BackendIdleTimeout)
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("consul-keep", c.ConsulKeep)

@@ -1,0 +1,36 @@
+//go:build !portable
+
+package reactor
+
+import "golang.org/x/sys/unix"
+
+// Move gives the socket, connected and without a byte under way, to another
+// loop, in which then is called with it, or with an error if it could not be
+// watched there and is closed. It returns false if the socket cannot be moved
+// and is what it was. If the other loop has ended, then is never called.
+func (s *Socket) Move(to *Loop, then func(*Socket, error)) bool {
+	l, fd := s.loop, int(s.fd)
+	if s.closed || l.poller.remove(fd) != nil {
+		return false
+	}
+	s.closed, s.handler = true, nil
+	l.poller.sockets[fd] = nil
+	l.streams.Add(-1)
+	if !to.Post(func() { then(to.Adopt(fd)) }) {
+		_ = unix.Close(fd)
+	}
+	return true
+}
+
+// Unacked returns how many of the bytes written the peer's system has not
+// acknowledged, or -1 if that is not known.
+func (s *Socket) Unacked() int {
+	if s.closed {
+		return -1
+	}
+	n, err := unix.IoctlGetInt(int(s.fd), unix.TIOCOUTQ)
+	if err != nil {
+		return -1
+	}
+	return n
+}
