@@ -95,6 +95,7 @@ func memberKeys() []key {
 	return []key{
 		{"strategy=S", "instead of --strategy"},
 		{"consul=NAME, dc=DC, tag=T", "its name in Consul if that differs; its datacenter there; only instances with this tag"},
+		{"port=NAME", "the name, or the number, of the port of its instances in Consul, if they have several (default their default one)"},
 		{"dns=HOST:PORT|_SERVICE._PROTO.NAME", "a name that is resolved, or its SRV records"},
 		{"file=PATH", "a file with a list of members, which is followed"},
 		{"check=tcp|http:/PATH|none", "how members are checked (default what sluice-check in an instance's metadata says, or tcp), with options behind it, as in 'tcp send=\"PING\\r\\n\" expect=+PONG', or as keys:"},

@@ -39,8 +39,12 @@ type service struct {
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *l7.Policy
-	httpOnly bool            // nothing but HTTP routes leads to it
-	told     map[string]bool // what was left out and logged; the source's goroutine's
+	httpOnly bool              // nothing but HTTP routes leads to it
+	told     map[string]bool   // what was left out and logged; the source's goroutine's
+	twins    map[string]bool   // addresses of several entries; the same
+	standIn  map[string]string // the ID of each address; the same
+	empty    bool              // it has no members, and that was logged; the same
+	started  bool              // a list of members has been taken; the same
 	logger   *slog.Logger
 	metrics  *metricset.Shared  // its own
 	consul   *metricset.Shared  // of its service in Consul; nil if it has none
@@ -122,7 +126,9 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	s.logger = ss.logger.With("service", s.name)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
 	s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart})
+	s.pool.OnMember(s.tellMember)
 	health.LogPanic(s.pool, ss.logger)
+	health.LogLastResort(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
 	s.checks = newMemberChecks(check, fixed, via, s.logger)
@@ -180,7 +186,7 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 	if ss.config.InConsul(s.name) {
 		s.consul = ss.joinConsul(settings.Consul)
 		all = append(all, discovery.Named{Name: "consul", Source: ss.registry.Service(consul.Query{
-			Service: settings.Consul, Tag: settings.Tag, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic, Metrics: s.consul.Set,
+			Service: settings.Consul, Tag: settings.Tag, Port: settings.Port, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic, Metrics: s.consul.Set,
 		})})
 	}
 	for _, n := range all {
@@ -293,11 +299,13 @@ func (s *service) follow() {
 
 // update takes a new list of members, from one goroutine at a time.
 func (s *service) update(members []discovery.Member) {
-	members = s.spoken(members)
+	members = s.merged(s.spoken(members))
 	s.checks.set(members)
 	added, removed := s.pool.Set(discovery.Targets(members))
 	s.monitor.Follow(added, removed)
 	s.retired = slices.DeleteFunc(append(s.retired, removed...), idle)
+	s.started = true
+	s.tellEmpty(len(members))
 	s.once.Do(func() { close(s.known) })
 }
 
@@ -395,6 +403,9 @@ func (ss *services) awaitFirstLists(limit time.Time) (missing []string) {
 // troubles returns what is wrong with the sources of the services, in words.
 func (ss *services) troubles() (all []string) {
 	for _, s := range ss.list() {
+		if snap := s.pool.Snapshot(); snap.Version > 0 && len(snap.All) == 0 {
+			all = append(all, fmt.Sprintf("service %s has no members: %s", s.name, s.emptyHint()))
+		}
 		for _, r := range s.source.Reports() {
 			if r.Trouble != "" {
 				all = append(all, fmt.Sprintf("service %s, %s: %s; %d members kept, since %s",

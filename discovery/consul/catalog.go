@@ -88,9 +88,16 @@ func (c *Catalog) Watch(ctx context.Context, update func(names []string)) error 
 }
 
 // withTag returns the names of services that have a tag with prefix, in order.
+// Of names that differ by case alone the first one stands for all: Consul looks
+// names up without regard to it.
 func withTag(tags map[string][]string, prefix string) (names []string) {
+	known := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		if known[strings.ToLower(name)] {
+			continue
+		}
 		if slices.ContainsFunc(tags[name], func(t string) bool { return strings.HasPrefix(strings.TrimSpace(t), prefix) }) {
+			known[strings.ToLower(name)] = true
 			names = append(names, name)
 		}
 	}

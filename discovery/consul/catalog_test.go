@@ -79,3 +79,13 @@ func TestCatalogReal(t *testing.T) {
 	a.Deregister(t, "web-1")
 	wantNames(t, updates, "api")
 }
+
+// TestCatalogTwins checks that names that differ by case are one service, as
+// they are to whoever asks for either.
+func TestCatalogTwins(t *testing.T) {
+	t.Parallel()
+	got := withTag(map[string][]string{"web": {"p-/"}, "Web": {"x"}, "WEB": {"p-/"}, "db": {"p-/db"}}, "p-")
+	if want := []string{"WEB", "db"}; !slices.Equal(got, want) {
+		t.Fatalf("unexpected services; got %q; want %q", got, want)
+	}
+}

@@ -51,9 +51,13 @@ func TestConsulStatusAndWeights(t *testing.T) {
 	w, _ := realWatch(t, a, Config{}, "")
 	expect := func(weight1 int, status1 backend.Status, weight2 int, status2 backend.Status) {
 		t.Helper()
+		spare := 0
+		if status2 == backend.Warning {
+			spare = 10 // by which it serves if nobody else is left
+		}
 		w.until(t,
 			backend.Target{ID: a.Node() + "/web-1", Address: "10.0.0.1:80", Weight: weight1, Status: status1},
-			backend.Target{ID: a.Node() + "/web-2", Address: "10.0.0.2:80", Weight: weight2, Status: status2})
+			backend.Target{ID: a.Node() + "/web-2", Address: "10.0.0.2:80", Weight: weight2, Spare: spare, Status: status2})
 	}
 
 	expect(10, backend.Passing, 10, backend.Passing)
@@ -247,4 +251,30 @@ func TestConsulSameIDOnTwoNodes(t *testing.T) {
 	}
 	w.until(t, critical)
 	l.expect(t, 0)
+}
+
+// TestConsulPorts follows instances with several ports, and those that are no
+// servers, in a real Consul.
+func TestConsulPorts(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	several := func(r *api.AgentServiceRegistration) {
+		r.Port = 0
+		r.Ports = api.ServicePorts{{Name: "http", Port: 8080, Default: true}, {Name: "admin", Port: 9000}}
+	}
+	a.Register(t, "web-1", "web", "10.0.0.1", 0, several)
+	a.Register(t, "web-2", "web", "10.0.0.2", 0, several, consultest.WithMeta(map[string]string{"sluice-port": "admin"}))
+	a.Register(t, "web-3", "web", "10.0.0.3", 80)
+	a.Register(t, "proxy", "web", "10.0.0.4", 80, func(r *api.AgentServiceRegistration) {
+		r.Kind = api.ServiceKindConnectProxy
+		r.Proxy = &api.AgentServiceConnectProxyConfig{DestinationServiceName: "web"}
+	})
+	l := &logs{}
+	c := newClient(t, Config{Address: a.Addr(), Logger: l.logger()})
+	w := start(t, c.Service(Query{Service: "web"}))
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:8080"), target(a.Node()+"/web-2", "10.0.0.2:9000"), target(a.Node()+"/web-3", "10.0.0.3:80"))
+	l.expect(t, 1, "no servers", "kind=connect-proxy", "entries=1")
+	w = start(t, c.Service(Query{Service: "web", Port: "admin"}))
+	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:9000"), target(a.Node()+"/web-2", "10.0.0.2:9000"))
+	l.expect(t, 1, "entry="+a.Node()+"/web-3", "no port named")
 }

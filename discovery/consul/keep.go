@@ -21,7 +21,8 @@ import (
 // [backend.Absent], each until it is listed again, by ID or address, be it
 // without the service's tag; its own check does not pass; limit is over; or enough others are there: half as many
 // as before the loss, listed and passing their own check. What Consul says of
-// one it lists acts at once, and so does the loss of few.
+// one it lists acts at once, and so does the loss of few, unless Consul says
+// itself that it hides some.
 type keeper struct {
 	limit time.Duration // 0 keeps nobody
 	up    func(address string) bool
@@ -38,12 +39,15 @@ type keptMember struct {
 // next returns the members in use after a step from the list last to the list
 // listed, ordered by ID, and how many of them are kept. leftOut are the IDs of
 // those that are listed but no members any more. broken says that
-// contact was lost in between, or that Consul was restored or replaced.
-func (k *keeper) next(now time.Time, last, listed []discovery.Member, leftOut []string, broken bool) (members []discovery.Member, kept int) {
-	if k.limit > 0 && len(last) > 0 && doubtful(last, listed) && (broken || missing(last, listed) > 1) {
+// contact was lost in between, or that Consul was restored or replaced, and
+// partial that Consul says itself that its list is not whole.
+func (k *keeper) next(now time.Time, last, listed []discovery.Member, leftOut []string, broken, partial bool) (members []discovery.Member, kept int) {
+	switch {
+	case k.limit <= 0 || len(last) == 0:
+	case partial && missing(last, listed) > 0, doubtful(last, listed) && (broken || missing(last, listed) > 1):
 		k.lose(now, last, listed)
 	}
-	k.release(now, listed, leftOut)
+	k.release(now, listed, leftOut, partial)
 	if len(k.kept) == 0 {
 		k.before, k.kept = 0, nil
 		return listed, 0
@@ -75,7 +79,7 @@ func (k *keeper) lose(now time.Time, last, listed []discovery.Member) {
 }
 
 // release lets go of those that are no longer to be kept.
-func (k *keeper) release(now time.Time, listed []discovery.Member, leftOut []string) {
+func (k *keeper) release(now time.Time, listed []discovery.Member, leftOut []string, partial bool) {
 	if len(k.kept) == 0 {
 		return
 	}
@@ -90,7 +94,7 @@ func (k *keeper) release(now time.Time, listed []discovery.Member, leftOut []str
 		}
 	}
 	for id, m := range k.kept {
-		if back[id] || back[m.Address] || !now.Before(m.until) || 2*good >= k.before || !k.up(m.Address) {
+		if back[id] || back[m.Address] || !now.Before(m.until) || 2*good >= k.before && !partial || !k.up(m.Address) {
 			delete(k.kept, id)
 		}
 	}

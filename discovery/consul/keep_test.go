@@ -17,7 +17,7 @@ func TestKeeper(t *testing.T) {
 	const limit = time.Minute
 	type step struct {
 		after  time.Duration
-		listed string // after "!" if contact was broken
+		listed string // after "!" if contact was broken, "?" if some are hidden
 		up     string // whose own check passes
 		want   string
 	}
@@ -31,15 +31,16 @@ func TestKeeper(t *testing.T) {
 		var last []discovery.Member
 		for i, s := range steps {
 			now, up = now.Add(s.after), s.up
-			var broken bool
+			var broken, partial bool
 			s.listed, broken = strings.CutPrefix(s.listed, "!")
+			s.listed, partial = strings.CutPrefix(s.listed, "?")
 			listed := members(strings.ToLower(s.listed))
 			for j := range listed {
 				if listed[j].ID != s.listed[j:j+1] {
 					listed[j].Status = backend.Critical
 				}
 			}
-			got, kept := k.next(now, last, listed, nil, broken)
+			got, kept := k.next(now, last, listed, nil, broken, partial)
 			last = listed
 			var text string
 			n := 0
@@ -74,13 +75,15 @@ func TestKeeper(t *testing.T) {
 	f("mass loss", step{0, "abcde", "abcde", "abcde"}, step{0, "ab", "abcde", "ab+c+d+e"}, step{0, "abc", "abcde", "abc"})
 	f("replaced", step{0, "ab", "ab", "ab"}, step{0, "xy", "ab", "+a+bxy"}, step{0, "xy", "abx", "xy"})
 	f("replaced by critical ones", step{0, "ab", "ab", "ab"}, step{0, "XY", "abxy", "+a+bXY"})
+	f("hidden by ACLs", step{0, "abc", "abc", "abc"}, step{0, "?ab", "abc", "ab+c"}, step{0, "?ab", "ab", "ab"})
+	f("hidden by ACLs, and shown", step{0, "abc", "abc", "abc"}, step{0, "?a", "abc", "a+b+c"}, step{0, "abc", "abc", "abc"})
 	f("the last one on purpose", step{0, "a", "a", "a"}, step{0, "", "a", ""})
 	f("the last one by an outage", step{0, "a", "a", "a"}, step{0, "!", "a", "+a"}, step{0, "", "a", "+a"}, step{0, "a", "a", "a"}, step{0, "", "a", ""})
 	f("the last one replaced", step{0, "a", "a", "a"}, step{0, "b", "ab", "b"})
 	f("one of two by an outage", step{0, "ab", "ab", "ab"}, step{0, "!b", "ab", "b"})
 
 	off := keeper{up: func(string) bool { return true }}
-	if got, kept := off.next(time.Now(), members("ab"), nil, nil, true); len(got) != 0 || kept != 0 {
+	if got, kept := off.next(time.Now(), members("ab"), nil, nil, true, false); len(got) != 0 || kept != 0 {
 		t.Fatalf("unexpected members with a limit of 0: %+v", got)
 	}
 }
@@ -90,10 +93,10 @@ func TestKeeper(t *testing.T) {
 func TestKeeperSameAddress(t *testing.T) {
 	t.Parallel()
 	k := keeper{limit: time.Minute, up: func(string) bool { return true }}
-	k.next(time.Now(), members("abcd"), nil, nil, false)
+	k.next(time.Now(), members("abcd"), nil, nil, false, false)
 	again := members("a")
 	again[0].ID = "new"
-	got, kept := k.next(time.Now(), nil, again, nil, false)
+	got, kept := k.next(time.Now(), nil, again, nil, false, false)
 	if kept != 3 || got[0].ID != "b" || got[3].ID != "new" {
 		t.Fatalf("unexpected members: %+v", got)
 	}
@@ -104,7 +107,7 @@ func TestKeeperSameAddress(t *testing.T) {
 func TestKeeperLeftOut(t *testing.T) {
 	t.Parallel()
 	k := keeper{limit: time.Minute, up: func(string) bool { return true }}
-	got, kept := k.next(time.Now(), members("abcd"), nil, []string{"a", "c"}, false)
+	got, kept := k.next(time.Now(), members("abcd"), nil, []string{"a", "c"}, false, false)
 	if kept != 2 || got[0].ID != "b" || got[1].ID != "d" {
 		t.Fatalf("unexpected members: %+v", got)
 	}

@@ -23,6 +23,7 @@ const (
 	metaZone     = "zone"
 	metaProtocol = "protocol"
 	metaCheck    = "check"
+	metaPort     = "port"
 )
 
 // metaName returns what follows sluice's prefix in a key of metadata.
@@ -39,13 +40,15 @@ func metaName(key string) (name string, ours bool) {
 type badEntry struct {
 	id     string
 	reason string
-	used   bool // it is a member all the same
+	used   bool   // it is a member all the same
+	kind   string // it is none since it is no server, but, for instance, a connect-proxy
 }
 
 // membersOf returns the members that entries describe, ordered by ID, and
 // what is wrong with the others. If tag is not empty, entries that do not
-// carry it are neither; their IDs are in others.
-func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Member, bad []badEntry, others []string) {
+// carry it are neither; their IDs are in others. port, if not empty, names the
+// port of each that connections go to, or is its number.
+func membersOf(entries []*api.ServiceEntry, tag, port string) (members []discovery.Member, bad []badEntry, others []string) {
 	for _, e := range entries {
 		if e == nil || e.Service == nil || e.Node == nil {
 			bad = append(bad, badEntry{reason: "it lacks its node or its service"})
@@ -53,11 +56,17 @@ func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Mem
 		}
 		// A service ID is unique on its node alone.
 		id := e.Node.Node + "/" + e.Service.ID
+		// Sidecars have the tags of their service, and speak mutual TLS alone;
+		// gateways speak for others.
+		if e.Service.Kind != "" {
+			bad = append(bad, badEntry{id: id, kind: string(e.Service.Kind), reason: "it is no server but a " + string(e.Service.Kind)})
+			continue
+		}
 		if tag != "" && !slices.Contains(e.Service.Tags, tag) {
 			others = append(others, id)
 			continue
 		}
-		address, err := addressOf(e)
+		address, err := addressOf(e, port)
 		if err != nil {
 			bad = append(bad, badEntry{id: id, reason: err.Error()})
 			continue
@@ -68,6 +77,7 @@ func membersOf(entries []*api.ServiceEntry, tag string) (members []discovery.Mem
 				ID:      id,
 				Address: address,
 				Weight:  weightOf(e.Service.Weights, status),
+				Spare:   spareOf(e.Service.Weights, status),
 				Zone:    zoneOf(e),
 				Status:  status,
 			},
@@ -112,7 +122,10 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 				bad = append(bad, fmt.Sprintf("%s=%q is not a number from 0 to %d", key, value, backend.MaxWeight))
 				continue
 			}
-			m.Weight = metaWeightOf(n, s.Weights, m.Status)
+			m.Weight, m.Spare = metaWeightOf(n, s.Weights, m.Status), 0
+			if m.Weight == 0 {
+				m.Spare = min(n, spareOf(s.Weights, m.Status)*n)
+			}
 		case metaZone:
 			m.Zone = value
 		case metaProtocol:
@@ -127,9 +140,10 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 				continue
 			}
 			m.Check = value
+		case metaPort: // addressOf has read it
 		default:
 			bad = append(bad, fmt.Sprintf("metadata key %q is not known; known are sluice-%s", key,
-				strings.Join([]string{metaCheck, metaProtocol, metaWeight, metaZone}, ", sluice-")))
+				strings.Join([]string{metaCheck, metaPort, metaProtocol, metaWeight, metaZone}, ", sluice-")))
 		}
 	}
 	slices.Sort(bad)
@@ -149,9 +163,44 @@ func metaWeightOf(weight int, w api.AgentWeights, status backend.Status) int {
 	return min(max(weight*w.Warning/w.Passing, 1), backend.MaxWeight)
 }
 
+// portOf returns the port of s that is named, or is its number; without a
+// name, the one that its metadata name, or else its only or default one.
+func portOf(s *api.AgentService, name string) (int, error) {
+	if name == "" {
+		for key, value := range s.Meta {
+			if n, ours := metaName(key); ours && n == metaPort {
+				name = value
+			}
+		}
+	}
+	if name == "" {
+		return s.DefaultPort(), nil
+	}
+	for _, p := range s.Ports {
+		if p.Name == name {
+			return p.Port, nil
+		}
+	}
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, nil
+	}
+	if len(s.Ports) == 0 {
+		return 0, fmt.Errorf("it has no port named %q: its registration names none", name)
+	}
+	var names []string
+	for _, p := range s.Ports {
+		names = append(names, p.Name)
+	}
+	return 0, fmt.Errorf("it has no port named %q; it has %s", name, strings.Join(names, ", "))
+}
+
 // addressOf returns the host:port to which connections for e are made.
-func addressOf(e *api.ServiceEntry) (string, error) {
-	host, port := e.Service.Address, e.Service.Port
+func addressOf(e *api.ServiceEntry, named string) (string, error) {
+	host := e.Service.Address
+	port, err := portOf(e.Service, named)
+	if err != nil {
+		return "", err
+	}
 	if host == "" {
 		host = e.Node.Address
 	}
@@ -193,10 +242,20 @@ func statusOf(checks api.HealthChecks) backend.Status {
 	return backend.Critical
 }
 
+// spareOf returns the weight of a member in warning that is to get nothing by
+// weights in which the 0 may be nobody's choice: Consul makes one of weights
+// that name the passing one alone. 0 for all others.
+func spareOf(w api.AgentWeights, status backend.Status) int {
+	if status != backend.Warning || w.Passing <= 0 || w.Warning > 0 {
+		return 0
+	}
+	return min(w.Passing, backend.MaxWeight)
+}
+
 // weightOf returns the weight that applies to a member in the given status.
 // Consul turns away a passing weight of 0 where services are registered, so
 // 0 there means that no weights were given at all, and Consul's default of 1
-// holds; a warning weight of 0 is a choice: no new connections.
+// holds; a warning weight of 0 means no new connections, but see spareOf.
 func weightOf(w api.AgentWeights, status backend.Status) int {
 	if w.Passing == 0 {
 		w.Passing = 1

@@ -37,7 +37,7 @@ func target(id, address string) backend.Target {
 
 // targetsOf returns the targets of membersOf.
 func targetsOf(entries []*api.ServiceEntry, tag string) ([]backend.Target, []badEntry) {
-	members, bad, _ := membersOf(entries, tag)
+	members, bad, _ := membersOf(entries, tag, "")
 	return discovery.Targets(members), bad
 }
 
@@ -183,7 +183,7 @@ func TestApplyMeta(t *testing.T) {
 		t.Helper()
 		e := entry("n1", "x", "10.0.0.1", 80)
 		e.Service.Meta, e.Service.Weights, e.Checks = meta, weights, checks(status)
-		got, bad, _ := membersOf([]*api.ServiceEntry{e}, "")
+		got, bad, _ := membersOf([]*api.ServiceEntry{e}, "", "")
 		want.ID, want.Address = "n1/x", "10.0.0.1:80"
 		if len(got) != 1 || !got[0].Equal(want) {
 			t.Fatalf("unexpected members with %v; got %+v; want %+v", meta, got, want)
@@ -209,7 +209,9 @@ func TestApplyMeta(t *testing.T) {
 	f(map[string]string{"sluice.weight": "0"}, one, "passing", weight(0, backend.Passing))
 	// In warning, Consul's weights say how much of it is left.
 	f(map[string]string{"sluice.weight": "100"}, api.AgentWeights{Passing: 10, Warning: 3}, "warning", weight(30, backend.Warning))
-	f(map[string]string{"sluice.weight": "100"}, api.AgentWeights{Passing: 10}, "warning", weight(0, backend.Warning))
+	spare := weight(0, backend.Warning)
+	spare.Spare = 100
+	f(map[string]string{"sluice.weight": "100"}, api.AgentWeights{Passing: 10}, "warning", spare)
 	f(map[string]string{"sluice.weight": "2"}, api.AgentWeights{Passing: 10, Warning: 1}, "warning", weight(1, backend.Warning))
 	f(map[string]string{"sluice.weight": "2"}, one, "warning", weight(2, backend.Warning))
 	f(map[string]string{"sluice.weight": "0"}, one, "warning", weight(0, backend.Warning))
@@ -228,7 +230,7 @@ func TestZoneOf(t *testing.T) {
 		if meta != "" {
 			e.Service.Meta = map[string]string{"sluice-zone": meta}
 		}
-		got, _, _ := membersOf([]*api.ServiceEntry{e}, "")
+		got, _, _ := membersOf([]*api.ServiceEntry{e}, "", "")
 		if got[0].Zone != want {
 			t.Fatalf("unexpected zone; got %q; want %q", got[0].Zone, want)
 		}
@@ -242,5 +244,56 @@ func TestZoneOf(t *testing.T) {
 	byNode.Node.Meta, byNode.Node.Locality = map[string]string{ZoneMeta: "m"}, &api.Locality{Zone: "n"}
 	if got := zoneOf(byNode); got != "m" {
 		t.Fatalf("unexpected zone by the node's metadata; got %q; want m", got)
+	}
+}
+
+func TestSpareOf(t *testing.T) {
+	t.Parallel()
+	f := func(passing, warning int, status backend.Status, want int) {
+		t.Helper()
+		if got := spareOf(api.AgentWeights{Passing: passing, Warning: warning}, status); got != want {
+			t.Fatalf("unexpected spare weight of {%d %d} when %s; got %d; want %d", passing, warning, status, got, want)
+		}
+	}
+	f(10, 0, backend.Warning, 10)
+	f(70000, 0, backend.Warning, 65535)
+	f(10, 3, backend.Warning, 0)
+	f(0, 0, backend.Warning, 0) // which is 1 and 1
+	f(10, 0, backend.Passing, 0)
+	f(10, 0, backend.Critical, 0)
+}
+
+func TestPortOf(t *testing.T) {
+	t.Parallel()
+	several := &api.AgentService{Ports: api.ServicePorts{{Name: "http", Port: 8080, Default: true}, {Name: "admin", Port: 9000}}}
+	single := &api.AgentService{Port: 80}
+	meta := &api.AgentService{Ports: several.Ports, Meta: map[string]string{"sluice-port": "admin"}}
+	f := func(s *api.AgentService, name string, want int, wantErr string) {
+		t.Helper()
+		got, err := portOf(s, name)
+		if got != want || (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
+			t.Fatalf("unexpected port %q; got %d, %v; want %d, %q", name, got, err, want, wantErr)
+		}
+	}
+	f(single, "", 80, "")
+	f(single, "8443", 8443, "")
+	f(single, "admin", 0, "its registration names none")
+	f(several, "", 8080, "")
+	f(several, "admin", 9000, "")
+	f(several, "grpc", 0, "it has http, admin")
+	f(meta, "", 9000, "")
+	f(meta, "http", 8080, "") // the operator's word goes before
+}
+
+func TestMembersOfNoServers(t *testing.T) {
+	t.Parallel()
+	good := entry("n1", "web", "10.0.0.9", 80)
+	for _, kind := range []api.ServiceKind{api.ServiceKindConnectProxy, api.ServiceKindMeshGateway, api.ServiceKindTerminatingGateway, api.ServiceKindIngressGateway, api.ServiceKindAPIGateway} {
+		e := entry("n1", "proxy", "10.0.0.1", 80)
+		e.Service.Kind = kind
+		members, bad, _ := membersOf([]*api.ServiceEntry{e, good}, "", "")
+		if len(members) != 1 || members[0].ID != "n1/web" || len(bad) != 1 || bad[0].kind != string(kind) || bad[0].used {
+			t.Fatalf("unexpected members with a %s; got %+v, left out %+v", kind, members, bad)
+		}
 	}
 }

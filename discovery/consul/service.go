@@ -21,6 +21,10 @@ type Query struct {
 	Service string
 	// Tag, if not empty, leaves out the instances that do not carry it.
 	Tag string
+	// Port, if not empty, is the name of the port that connections go to, of
+	// instances with several (Ports), or its number; it goes before what the
+	// metadata of an instance say. Empty means their default port.
+	Port string
 	// Datacenter is whose catalogue is asked. Empty means Config's.
 	Datacenter string
 	// Up reports whether sluice's own check of an address passes. It decides
@@ -78,6 +82,11 @@ func (s *Service) Reports() []discovery.Report {
 		case r.Trouble != "":
 			r.Trouble = "lost contact: " + r.Trouble
 			r.Kept = int(w.reportedN.Load())
+		case w.hidden.Load() != nil:
+			r.Trouble, r.Since = hiddenWords, *w.hidden.Load()
+			if kept != nil {
+				r.Kept = kept.n
+			}
 		case kept != nil && kept.n > 0:
 			r.Trouble = "Consul lost these members all at once, and they still pass sluice's own check"
 			r.Kept, r.Since = kept.n, kept.since
@@ -95,10 +104,11 @@ type serviceWatch struct {
 	keeper  keeper
 	seat    *seat
 
-	listed   []discovery.Member // by Consul, last
-	last     []discovery.Member // reported last
-	reported bool               // whether last has been reported
-	bad      map[badEntry]bool  // of the last answer
+	hidden   atomic.Pointer[time.Time] // since when ACLs hide some of the instances; nil: they do not
+	listed   []discovery.Member        // by Consul, last
+	last     []discovery.Member        // reported last
+	reported bool                      // whether last has been reported
+	bad      map[badEntry]bool         // of the last answer
 
 	reportedN atomic.Int64 // len(last)
 	kept      atomic.Pointer[keeping]
@@ -191,7 +201,7 @@ func (w *serviceWatch) ask(consul *api.Client, options *api.QueryOptions) (answe
 		}
 	}
 	w.seat.on(nodes)
-	members, bad, others := membersOf(entries, w.query.Tag)
+	members, bad, others := membersOf(entries, w.query.Tag, w.query.Port)
 	return answer{members, bad, others}, meta, nil
 }
 
@@ -204,7 +214,8 @@ func (w *serviceWatch) accept(a answer, meta *api.QueryMeta, broken bool) bool {
 		w.log.Warn("Consul lists no members of the service, and denies by default: if there are some, check the ACL token")
 	}
 	now := time.Now()
-	members, kept := w.keeper.next(now, w.listed, a.members, a.leftOut(), broken)
+	w.tellHidden(now, meta.ResultsFilteredByACLs)
+	members, kept := w.keeper.next(now, w.listed, a.members, a.leftOut(), broken, meta.ResultsFilteredByACLs)
 	w.listed = a.members
 	w.tellKept(now, kept, len(a.members))
 	if w.reported && slices.EqualFunc(members, w.last, discovery.Member.Equal) {
@@ -214,6 +225,22 @@ func (w *serviceWatch) accept(a answer, meta *api.QueryMeta, broken bool) bool {
 	w.reportedN.Store(int64(len(members)))
 	w.update(slices.Clone(members))
 	return true
+}
+
+// hiddenWords says what ACLs do to an answer that is not empty, and how to end
+// it.
+const hiddenWords = "ACLs hide some of the service's instances from sluice: the token needs node:read for their nodes, and service:read for the service"
+
+// tellHidden says once that ACLs hide some of the instances.
+func (w *serviceWatch) tellHidden(now time.Time, hidden bool) {
+	switch was := w.hidden.Load() != nil; {
+	case hidden && !was:
+		w.hidden.Store(&now)
+		w.log.Warn(hiddenWords + "; those that it knew stay in use while they pass sluice's own check")
+	case !hidden && was:
+		w.hidden.Store(nil)
+		w.log.Info("ACLs hide no instances of the service any more")
+	}
 }
 
 // tellKept publishes how many members are kept.
@@ -255,9 +282,22 @@ func (w *serviceWatch) skip(bad []badEntry) {
 	known := w.bad
 	w.bad = make(map[badEntry]bool, len(bad))
 	for _, b := range bad {
+		if b.kind != "" { // one of them speaks for all
+			n := 0
+			for _, other := range bad {
+				if other.kind == b.kind {
+					n++
+				}
+			}
+			b = badEntry{kind: b.kind}
+			if !known[b] && !w.bad[b] {
+				w.log.Warn("left out entries of the service that are no servers", "kind", b.kind, "entries", n)
+			}
+		}
+		first := !w.bad[b]
 		w.bad[b] = true
 		switch {
-		case known[b]:
+		case known[b], b.kind != "", !first:
 		case b.used:
 			w.log.Warn("ignored a bad setting of an entry of the service", "entry", b.id, "reason", b.reason)
 		default:

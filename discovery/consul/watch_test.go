@@ -208,9 +208,13 @@ func TestWatchHiddenByACLs(t *testing.T) {
 	q := f.expect(t, "stale")
 	w.expectNone(t)
 	l.expect(t, 1, lostLine, "ACL token")
-	// Entries that are left are used: hiding the others may be the purpose.
+	// Entries that are left are used, and it is said that there are others.
 	q.answer <- answered{leader: true, index: 7, hidden: true, body: idsJSON(t, "ab")}
 	w.expect(t, "ab")
+	f.expect(t, "stale index=7").good(t, 8, "abc")
+	w.expect(t, "abc")
+	l.expect(t, 1, "ACLs hide some", "node:read")
+	l.expect(t, 1, "ACLs hide no instances")
 }
 
 func TestWatchEmptyUnderDenyingACLs(t *testing.T) {

@@ -81,8 +81,14 @@ func serviceFamilies() []family[*serviceStats] {
 			func(s *serviceStats) uint64 { return s.eligible }),
 		single("sluice_service_queued", "gauge", "Connections and requests that wait for a backend with a slot free.",
 			func(s *serviceStats) uint64 { return s.queued }),
+		single("sluice_service_last_resort", "gauge", "1 if nobody is left but members in warning whose weight then is 0, so that they are used.",
+			func(s *serviceStats) uint64 { return s.lastResort }),
 		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
 			func(s *serviceStats) uint64 { return s.panics }),
+		{"sluice_service_membership_changes_total", "counter", "Members that joined the service and left it.", []sample[*serviceStats]{
+			{labels: `change="joined"`, read: func(s *serviceStats) uint64 { return s.joined }},
+			{labels: `change="left"`, read: func(s *serviceStats) uint64 { return s.left }},
+		}},
 		{"sluice_service_zone_bytes_total", "counter", "Bytes to backends (in) and back (out) in the own zone, in others, and where a zone is unknown.", bytes},
 	}
 }
@@ -91,6 +97,10 @@ func backendFamilies() []family[*backendStats] {
 	var states []sample[*backendStats]
 	for _, st := range backend.States() {
 		states = append(states, sample[*backendStats]{labels: `state="` + st.String() + `"`, read: func(b *backendStats) uint64 { return oneIf(b.state == st) }})
+	}
+	words := []sample[*backendStats]{{labels: `to="reweighted"`, read: func(b *backendStats) uint64 { return b.reweighted }}}
+	for _, st := range backend.Statuses() {
+		words = append(words, sample[*backendStats]{labels: `to="` + st.String() + `"`, read: func(b *backendStats) uint64 { return b.said[st] }})
 	}
 	return []family[*backendStats]{
 		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
@@ -122,12 +132,12 @@ func backendFamilies() []family[*backendStats] {
 			{labels: `result="passed"`, read: func(b *backendStats) uint64 { return b.passed }},
 			{labels: `result="failed"`, read: func(b *backendStats) uint64 { return b.failed }},
 		}},
-		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, or was ejected and readmitted.", []sample[*backendStats]{
+		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, was ejected and readmitted, or became what its registry says.", append(words, []sample[*backendStats]{
 			{labels: `to="up"`, read: func(b *backendStats) uint64 { return b.wentUp }},
 			{labels: `to="down"`, read: func(b *backendStats) uint64 { return b.wentDown }},
 			{labels: `to="ejected"`, read: func(b *backendStats) uint64 { return b.wentOut }},
 			{labels: `to="readmitted"`, read: func(b *backendStats) uint64 { return b.wentIn }},
-		}},
+		}...)},
 	}
 }
 
@@ -143,6 +153,8 @@ type serviceStats struct {
 	labels            string
 	members, eligible uint64
 	queued, panics    uint64
+	lastResort        uint64
+	joined, left      uint64
 	traffic           [backend.UnknownZone + 1]backend.Traffic
 }
 
@@ -151,6 +163,9 @@ type serviceStats struct {
 // it is eligible if one of them is, and of their states up wins over down and
 // down over unknown.
 type backendStats struct {
+	reweighted uint64
+	said       [backend.Absent + 1]uint64 // by status
+
 	labels            string
 	state             backend.State
 	eligible, ejected bool
@@ -191,6 +206,10 @@ func (s *backendStats) add(b *backend.Backend, eligible bool) {
 	s.wentDown += c.WentDown.Load()
 	s.wentOut += c.Ejected.Load()
 	s.wentIn += c.Readmitted.Load()
+	s.reweighted += b.Reweighted()
+	for _, st := range backend.Statuses() {
+		s.said[st] += b.Said(st)
+	}
 }
 
 // writeServices writes all series of services and their backends as they are
@@ -207,7 +226,8 @@ func writeServices(w *bytes.Buffer, services []Service) {
 		snap := svc.Pool.Snapshot()
 		members := snap.All
 		service := label("service", svc.Pool.Service())
-		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), queued: uint64(svc.Pool.Waiting()), panics: oneIf(snap.Panic)}
+		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), queued: uint64(svc.Pool.Waiting()), panics: oneIf(snap.Panic), lastResort: oneIf(snap.LastResort)}
+		s.joined, s.left = svc.Pool.Membership().Joined.Load(), svc.Pool.Membership().Left.Load()
 		for _, c := range backend.Crossings() {
 			s.traffic[c] = svc.Pool.ZoneTraffic(c)
 		}

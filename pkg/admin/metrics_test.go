@@ -121,7 +121,7 @@ func TestNoStaleSeries(t *testing.T) {
 			t.Fatalf("unexpected number of series; got %d and %d; want %d and %d", got1, got2, want1, want2)
 		}
 	}
-	const each = 21
+	const each = 27
 	f(0, 0)
 	svc.Pool.Set([]backend.Target{{ID: "1", Address: "10.0.0.1:80", Weight: 1}, {ID: "2", Address: "10.0.0.2:80", Weight: 1}})
 	f(each, each)

@@ -85,6 +85,7 @@ type serviceView struct {
 	Version  uint64        `json:"version"`        // of the membership; 0 until a source has reported
 	Eligible int           `json:"eligible"`       // how many of backends are
 	Panic    bool          `json:"panic"`          // too few were, so that others are used too
+	Last     bool          `json:"last_resort"`    // nobody was, so that members in warning of weight 0 are used
 	OwnZone  string        `json:"own_zone"`       // empty if zones make no difference
 	OwnShare float64       `json:"own_zone_share"` // part of new connections that stays there; 0 if zones make no difference now
 	Backends []backendView `json:"backends"`       // ordered by ID
@@ -108,7 +109,7 @@ func viewSource(s Source) sourceView {
 }
 
 func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
-	t, c := b.Target(), b.Condition()
+	t, c, st := b.Target(), b.Condition(), b.Standing()
 	eligible := snap.Offers(b)
 	ok, why := b.Eligible()
 	if eligible && !ok {
@@ -125,12 +126,12 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Weight:          t.Weight,
 		Status:          t.Status.String(),
 		State:           c.State.String(),
-		Since:           c.Since,
+		Since:           st.Since,
 		Eligible:        eligible,
 		Reason:          why,
-		Streak:          c.Streak,
-		Signal:          c.Signal,
-		Detail:          c.Detail,
+		Streak:          st.Streak,
+		Signal:          st.Signal,
+		Detail:          st.Detail,
 		Rise:            c.Rise,
 		Word:            c.Word.String(),
 		Warmth:          math.Round(b.Warmth(b.Now())*1000) / 1000,
@@ -159,6 +160,7 @@ func viewService(s Service) serviceView {
 		Service:  s.Pool.Service(),
 		Version:  snap.Version,
 		Panic:    snap.Panic,
+		Last:     snap.LastResort,
 		OwnZone:  s.Pool.Policy().Zone,
 		Backends: make([]backendView, 0, len(snap.All)),
 	}

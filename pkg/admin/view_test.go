@@ -63,8 +63,8 @@ func TestBackends(t *testing.T) {
 	idle.Strategy = nil
 	s := start(t, Config{Services: listed(busyService(t), idle)})
 	const (
-		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"own_zone":"","own_zone_share":0,"backends":[]}`
-		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"own_zone":"","own_zone_share":0,"backends":[` +
+		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"last_resort":false,"own_zone":"","own_zone_share":0,"backends":[]}`
+		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"last_resort":false,"own_zone":"","own_zone_share":0,"backends":[` +
 			`{"id":"b1","address":"10.0.0.1:80","zone":"z1","weight":5,"status":"passing","state":"up","since":"2024-05-06T07:08:09Z",` +
 			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","rise":0,"word":"50%","warmth":1,"active":2,"connections":11,"connect_failures":12,` +
 			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0,"ejections":0,` +

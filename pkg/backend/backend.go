@@ -81,6 +81,9 @@ type Target struct {
 	// Weight is the member's share relative to the others, 0 to MaxWeight.
 	// 0 means no new connections.
 	Weight int
+	// Spare is the weight of a member in warning whose Weight of 0 nobody chose,
+	// if nobody else is left; otherwise 0.
+	Spare int
 	// Zone is where the member runs, for instance an availability zone; it
 	// may be empty.
 	Zone string
@@ -146,6 +149,7 @@ type Backend struct {
 	target    atomic.Pointer[Target]
 	condition atomic.Pointer[Condition]
 	history   history
+	said      said
 
 	_        [64]byte // keeps active, written at every pick, off the lines above
 	active   atomic.Int64
@@ -159,6 +163,7 @@ func newBackend(p *Pool, t Target) *Backend {
 	b := &Backend{id: t.ID, addr: t.Address, pool: p, suspected: make(chan struct{}, 1), alarms: make(chan struct{}, 1)}
 	b.addrPort, _ = netip.ParseAddrPort(t.Address)
 	b.target.Store(&t)
+	b.said.since.Store(time.Now().UnixNano())
 	b.condition.Store(&Condition{State: Unknown, Since: time.Now()})
 	return b
 }
@@ -211,7 +216,7 @@ func (b *Backend) SetCondition(c Condition) {
 	}
 	// The target is looked at after the condition was stored: if it changes
 	// later, whoever changes it sees the condition.
-	if t := b.target.Load(); standingOf(t, old) != standingOf(t, &c) {
+	if t := b.target.Load(); standingOf(t, old) != standingOf(t, &c) || t.spares() {
 		b.pool.refresh()
 	}
 }
@@ -236,6 +241,9 @@ func (b *Backend) Eligible() (ok bool, why string) {
 	case standing == ejected:
 		e := c.Ejection
 		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", e.Until.UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)
+	}
+	if t.spares() {
+		return false, fmt.Sprintf("the registry says warning, and its weight then is 0, which nobody need have chosen; it serves by its weight of %d if nobody else is left", t.Spare)
 	}
 	return false, "its weight is 0"
 }

@@ -32,7 +32,8 @@
 // them kept; those whose own check passes then stay in use. A source that
 // cannot be reached reports nothing, so that its last word stands.
 //
-// A member of weight 0 gets no new connections. Established connections are
+// A member of weight 0 gets no new connections, unless it has a spare weight
+// (a warning whose weight of 0 nobody chose) and nobody else is left. Established connections are
 // never touched by any of this.
 //
 // Which members a snapshot offers is that, each by itself, less those that are

@@ -12,9 +12,9 @@ const HistorySize = 16
 // Change is one change of what sluice holds of a backend.
 type Change struct {
 	At time.Time
-	// To is what the backend became, a closed set: the states, and ejected,
-	// readmitted, draining, reweighted and ready, the latter three by its own
-	// word.
+	// To is what the backend became, a closed set: the states; ejected and
+	// readmitted by live traffic; draining, reweighted and ready by its own
+	// word; and by the registry each Status, and reweighted.
 	To string
 	// Streak, Signal and Detail say why, as in Condition.
 	Streak int

@@ -24,6 +24,9 @@ type Snapshot struct {
 	// Panic says that Eligible holds others than those that are eligible by
 	// themselves, because these are too few; see Policy.
 	Panic bool
+	// LastResort says that nobody else is left than members in warning whose
+	// weight of 0 nobody chose, and that they serve by their spare weight.
+	LastResort bool
 	// Zonal is how connections divide between zones, nil if zones make no
 	// difference. In a panic they make none.
 	Zonal *Zonal
@@ -55,6 +58,8 @@ type Pool struct {
 	slots    slots
 	resolver atomic.Pointer[Lookup] // nil: LookupSystem
 
+	membership Membership
+
 	// mu protects the fields below and the order of published snapshots.
 	mu        sync.Mutex
 	policy    Policy
@@ -64,6 +69,7 @@ type Pool struct {
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
 	listeners []*listener
+	onMember  func(*Backend, Change) // nil: nobody
 }
 
 // NewPool returns an empty pool for the named service.
@@ -134,14 +140,20 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	defer p.mu.Unlock()
 	p.countTraffic() // before zones change
 	members := make(map[string]*Backend, len(targets))
+	now := time.Now()
+	var changes []memberChange
 	for _, t := range targets {
 		t.Weight = min(max(t.Weight, 0), MaxWeight)
 		b := p.members[t.ID]
 		if b == nil || b.addr != t.Address {
 			b = newBackend(p, t)
 		}
-		was := b.standing()
+		was, old := b.standing(), *b.target.Load()
 		b.target.Store(&t)
+		if c, changed := moved(old, t, now); changed && p.members[t.ID] == b {
+			b.note(old, t, c)
+			changes = append(changes, memberChange{b, c})
+		}
 		if was == drained && b.standing() == available {
 			b.Warm(p.policy.SlowStart)
 		}
@@ -167,7 +179,23 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	sortByID(p.sorted)
 	p.version++
 	p.publish()
+	for _, b := range added {
+		changes = append(changes, memberChange{b, Change{At: now, To: Joined, Signal: Registry}})
+	}
+	for _, b := range removed {
+		changes = append(changes, memberChange{b, Change{At: now, To: Left, Signal: Registry}})
+	}
+	slices.SortStableFunc(changes, func(x, y memberChange) int { return strings.Compare(x.b.id, y.b.id) })
+	for _, c := range changes {
+		p.tell(c.b, c.Change)
+	}
 	return added, removed
+}
+
+// memberChange is a change of a member.
+type memberChange struct {
+	b *Backend
+	Change
 }
 
 // refresh publishes a new snapshot after a change of a member's condition,
@@ -187,6 +215,9 @@ func (p *Pool) publish() {
 	p.published = p.changes.Load() // all of which the lines below see
 	s := &Snapshot{Version: p.version, All: p.sorted}
 	s.Eligible, s.Panic = p.policy.offer(p.sorted)
+	if spares := lastResort(p.sorted, s.Eligible); len(spares) > 0 {
+		s.Eligible, s.Panic, s.LastResort = spares, false, true
+	}
 	s.Weights = weights(s.Eligible)
 	if !s.Panic {
 		s.Zonal = divide(p.policy.Zone, s.All, s.Eligible, s.Weights)

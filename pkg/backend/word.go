@@ -60,7 +60,7 @@ func weights(members []*Backend) []int {
 	parts := make([]int, len(members))
 	scale := 1
 	for i, b := range members {
-		out[i], parts[i] = b.Weight(), b.condition.Load().Word.Weight
+		out[i], parts[i] = b.target.Load().share(), b.condition.Load().Word.Weight
 		if parts[i] != 0 && parts[i] != 100 {
 			scale = wordScale
 		}

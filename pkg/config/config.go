@@ -267,6 +267,7 @@ type Service struct {
 	Consul     string // its name in Consul; empty: Name
 	Datacenter string // in Consul; empty: Config.ConsulDatacenter
 	Tag        string // only instances with this tag; empty: all
+	Port       string // name or number of their port; empty: the default one
 	DNS        string // what is resolved, HOST:PORT or an SRV name; empty: nothing
 	File       string // path of a list of members; empty: none
 	Check      string // as health.ParseCheck reads it; empty: what a member asks for, or tcp

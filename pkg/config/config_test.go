@@ -347,12 +347,12 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { *c = Default(); c.Demo, c.Consul, c.ConsulTags = true, "c:1", "x" }, "--consul-tags: contradicts --demo")
 	f(func(c *Config) { c.ConsulKeep = -1 }, "--consul-keep: -1ns is below 0")
 	f(func(c *Config) { c.ConsulMaxConns = 15 }, "--consul-max-conns: 15 is less than 16")
-	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no --consul")
+	f(func(c *Config) { c.Services = []Service{{Name: "db", Datacenter: "x"}} }, "--service: \"db\" has consul=, dc=, tag= or port= but there is no --consul")
 	f(func(c *Config) { c.Consul, c.Services = "c:1", []Service{{Name: "db", Tag: "x"}} }) // two sources
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", DNS: "db.internal:1"}} })
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", File: "db.yaml"}} })
 	f(func(c *Config) { c.Backends, c.Services = nil, []Service{{Name: "db", Consul: "pg", File: "db.yaml"}} },
-		"--service: \"db\" has consul=, dc= or tag= but there is no --consul")
+		"--service: \"db\" has consul=, dc=, tag= or port= but there is no --consul")
 	f(func(c *Config) { c.Registers = []Register{{Service: "lb"}} }, "--register: \"lb\" needs --consul")
 	f(func(c *Config) { c.Consul, c.Registers = "c:1", []Register{{Service: "lb"}} })
 	f(func(c *Config) {
@@ -362,7 +362,7 @@ func TestValidate(t *testing.T) {
 		"--register: \"y,port=2\" has the service and id")
 	f(func(c *Config) { c.DNSMinTTL, c.DNSKeep = 0, -1 }, "--dns-min-ttl: 0s is not above 0", "--dns-keep: -1ns is below 0")
 	f(func(c *Config) { c.DNSMinTTL = time.Hour }, "--dns-max-ttl: 1m0s is less than --dns-min-ttl 1h0m0s")
-	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc= or tag= but there is no")
+	f(func(c *Config) { c.Services = []Service{{Name: "db", Consul: "pg"}} }, "--service: \"db\" has consul=, dc=, tag= or port= but there is no")
 	f(func(c *Config) { c.Strategy = "fastest" }, "--strategy: unknown strategy")
 	f(func(c *Config) { c.HealthInterval, c.HealthTimeout = 0, -1 }, "--health-interval: 0s", "--health-timeout: -1ns")
 	f(func(c *Config) { c.HealthRise, c.HealthFall = 0, -1 }, "--health-rise", "--health-fall")

@@ -198,7 +198,7 @@ func (v *validation) services() {
 			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
 		}
 		if c.asksConsul(s.Name) && c.Consul == "" {
-			v.add("service", "%q has consul=, dc= or tag= but there is no --consul", s.Name)
+			v.add("service", "%q has consul=, dc=, tag= or port= but there is no --consul", s.Name)
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (v *validation) registers() {
 // members in Consul.
 func (c *Config) asksConsul(name string) bool {
 	return slices.ContainsFunc(c.Services, func(s Service) bool {
-		return s.Name == name && (s.Consul != "" || s.Datacenter != "" || s.Tag != "")
+		return s.Name == name && (s.Consul != "" || s.Datacenter != "" || s.Tag != "" || s.Port != "")
 	})
 }
 
