@@ -87,7 +87,7 @@ func wantMeasured(t *testing.T, out string, r *Result, names ...string) {
 // The smoke tests are one after the other: each is a load of its own.
 
 func TestSmokeWithoutWrk(t *testing.T) {
-	code, out, r := smoke(t.Context(), t, build(t), "--duration=150ms", "--rate=2000", "--idle-conns=200", "--echo-backend", "--scenarios=l7-rate,l4-idle")
+	code, out, r := smoke(t.Context(), t, build(t), "--duration=150ms", "--rate=2000", "--idle-conns=200", "--echo-backend", "--peers=haproxy,nginx", "--scenarios=l7-rate,l4-idle")
 	if code != 0 {
 		t.Fatalf("unexpected exit code %d; output:\n%s", code, out)
 	}
@@ -105,11 +105,30 @@ func TestSmokeWithWrk(t *testing.T) {
 	if _, err := lookPath("nginx"); err == nil {
 		names = append(names, "l7-backends-10") // only nginx can be that many
 	}
-	code, out, r := smoke(t.Context(), t, build(t), "--duration=150ms", "--scenarios="+strings.Join(names, ","))
+	code, out, r := smoke(t.Context(), t, build(t), "--duration=150ms", "--peers=haproxy,nginx", "--scenarios="+strings.Join(names, ","))
 	if code != 0 {
 		t.Fatalf("unexpected exit code %d; output:\n%s", code, out)
 	}
 	wantMeasured(t, out, r, names...)
+}
+
+// TestSmokeOldPeer has a peer in PATH that does not know what the bench asks of
+// it.
+func TestSmokeOldPeer(t *testing.T) {
+	b := build(t)
+	dir := t.TempDir()
+	script := "#!/bin/sh\n[ \"$1\" = version ] && echo v1.0.5 && exit 0\necho 'unknown command' >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(dir, "caddy"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	code, out, r := smoke(t.Context(), t, b, "--duration=150ms", "--rate=2000", "--echo-backend", "--peers=caddy", "--scenarios=l7-rate")
+	if code != 0 || !strings.Contains(out, "caddy is left out from l7-rate on: ") {
+		t.Fatalf("unexpected exit code %d; output:\n%s", code, out)
+	}
+	if s := r.spread("l7-rate", "sluice", metricP99); s.N != 1 {
+		t.Errorf("unexpected latency of sluice: %+v", s)
+	}
 }
 
 // TestSmokePortTaken starts sluice where somebody else listens.

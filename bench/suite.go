@@ -28,6 +28,7 @@ type suite struct {
 	scenarios []scenario
 	result    Result
 	shared    map[string]*instance // by proxy, those that live for a round
+	absent    map[string]bool      // peers that do not start
 	done      int                  // measurements
 	planned   int
 	started   time.Time
@@ -36,7 +37,7 @@ type suite struct {
 // newSuite finds out what there is to run with, and starts nothing but the
 // backend. The caller closes what it returns, also beside an error.
 func newSuite(ctx context.Context, opts options, out io.Writer) (*suite, error) {
-	s := &suite{opts: opts, out: out, family: newFamily(), ticks: clockTicks(), shared: make(map[string]*instance), started: time.Now()}
+	s := &suite{opts: opts, out: out, family: newFamily(), ticks: clockTicks(), shared: make(map[string]*instance), absent: make(map[string]bool), started: time.Now()}
 	var err error
 	if s.scenarios, err = selectScenarios(scenarios(opts.idleConns), opts.scenarios); err != nil {
 		return s, err
@@ -175,7 +176,14 @@ func (s *suite) round(ctx context.Context, round int) error {
 		}
 		for j := range taking {
 			p := taking[(i+j+round-1)%len(taking)]
+			if s.absent[p.name] {
+				continue
+			}
 			m, err := s.measure(ctx, sc, p)
+			if err != nil && p.role == rolePeer && ctx.Err() == nil && s.backend.died() == nil {
+				s.leaveOut(p, sc, err)
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", sc.name, p.name, err)
 			}
@@ -186,6 +194,17 @@ func (s *suite) round(ctx context.Context, round int) error {
 		}
 	}
 	return nil
+}
+
+// leaveOut goes on without a peer that does not start, or has ended: an older
+// version that is in PATH says nothing about the others.
+func (s *suite) leaveOut(p proxy, sc scenario, err error) {
+	s.note("%s is left out from %s on: %v", p.name, sc.name, err)
+	if in := s.shared[p.name]; in != nil {
+		in.end()
+		delete(s.shared, p.name)
+	}
+	s.absent[p.name] = true
 }
 
 func (s *suite) progress(m Measurement) {
