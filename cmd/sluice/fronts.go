@@ -78,6 +78,7 @@ type fronts struct {
 // error.
 func bindFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
 	fs := &fronts{config: c, access: access, sets: sets, logger: logger, certs: keeper{logger: logger}}
+	sets.Main.RegisterMetricsWriter(fs.certs.write)
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	if epoll := (len(c.L4) > 0 || c.ConsulTags != "") && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
 		var err error

@@ -45,8 +45,8 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
-	ready := func() admin.Readiness { return readiness(life, services, tags, registrars) }
+func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, certs *keeper, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
+	ready := func() admin.Readiness { return readiness(life, services, tags, registrars, certs) }
 	sets.Main.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
 			return 1

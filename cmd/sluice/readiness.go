@@ -18,7 +18,7 @@ const (
 )
 
 // readiness says whether this process is ready, and what else is wrong.
-func readiness(life *lifecycle, services *services, tags *tags, registrars *registrars) admin.Readiness {
+func readiness(life *lifecycle, services *services, tags *tags, registrars *registrars, certs *keeper) admin.Readiness {
 	waiting, late := services.unknown()
 	waitingTags, lateTags := tags.unknown()
 	waiting, late = append(waiting, waitingTags...), append(late, lateTags...)
@@ -29,6 +29,7 @@ func readiness(life *lifecycle, services *services, tags *tags, registrars *regi
 	r.Details = append(r.Details, services.troubles()...)
 	r.Details = append(r.Details, tags.troubles()...)
 	r.Details = append(r.Details, registrars.troubles()...)
+	r.Details = append(r.Details, certs.troubles(time.Now())...)
 	switch {
 	case life.get() == starting:
 		r.Reasons = []string{"starting"}

@@ -109,7 +109,7 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	}
 	life := &lifecycle{}
 	registrars := &registrars{logger: logger}
-	plane, err := bindPlane(c, services, tags, registrars, life, sets, logger)
+	plane, err := bindPlane(c, services, tags, registrars, &fronts.certs, life, sets, logger)
 	if err != nil {
 		fronts.close()
 		return err

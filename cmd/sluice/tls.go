@@ -1,45 +1,15 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
 
-	"sluice/pkg/certificate"
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
 )
-
-// keeper opens certificates and has them followed.
-type keeper struct {
-	logger *slog.Logger
-	stores []*certificate.Store
-}
-
-// server returns what a listener shows its TLS clients, or nil if it speaks no
-// TLS: the certificates of all its parts, of which one may be named by several.
-func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
-	var sources []certificate.Source
-	seen := make(map[certificate.Source]bool)
-	for _, c := range parts {
-		if s := (certificate.Source{Cert: c.Cert, Key: c.Key}); c.Cert != "" && !seen[s] {
-			seen[s] = true
-			sources = append(sources, s)
-		}
-	}
-	if len(sources) == 0 {
-		return nil, nil
-	}
-	store, err := certificate.Open(k.logger, sources...)
-	if err != nil {
-		return nil, err
-	}
-	k.stores = append(k.stores, store)
-	return store.Server(), nil
-}
 
 // negotiate says on which application protocols a listener, l4 or l7, agrees
 // with clients of cfg, which may be nil. alpn is what an operator has set.
@@ -52,13 +22,6 @@ func negotiate(cfg *tls.Config, kind string, alpn []string) {
 		listen.Negotiate(cfg, alpn...)
 	default:
 		listen.NegotiateAny(cfg)
-	}
-}
-
-// follow keeps the certificates up to date until ctx ends.
-func (k *keeper) follow(ctx context.Context) {
-	for _, s := range k.stores {
-		go s.Follow(ctx)
 	}
 }
 

@@ -2,15 +2,10 @@ package certificate
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -20,36 +15,36 @@ import (
 // or a link that leads elsewhere, as Kubernetes does it.
 const followEvery = 5 * time.Second
 
-// Source is where certificates come from.
-type Source struct {
-	// Cert is a file with a certificate and its chain, as PEM; or a directory,
-	// of which each NAME.crt goes with NAME.key, and each NAME.pem holds both.
-	Cert string
-	// Key is a file with the private key; empty if it is in Cert.
-	Key string
-}
-
 // Store holds certificates. All methods are safe for concurrent use.
 type Store struct {
 	sources []Source
 	logger  *slog.Logger
 	current atomic.Pointer[set]
+	changed atomic.Uint64
+	failed  atomic.Uint64
+	told    map[string]string // what was said last of files that cannot be used; Follow's
 }
 
-// set is the certificates of one moment.
-type set struct {
-	digest [sha256.Size]byte // of all files
-	all    []*tls.Certificate
-}
-
-// Open reads the certificates of all sources. Follow keeps them up to date.
+// Open reads the certificates of all sources. Each source must have one. Follow
+// keeps them up to date.
 func Open(logger *slog.Logger, sources ...Source) (*Store, error) {
-	s := &Store{sources: sources, logger: logger}
-	now, err := s.read()
-	if err != nil {
-		return nil, err
+	s := &Store{sources: sources, logger: logger, told: make(map[string]string)}
+	now := read(sources, &set{})
+	var problems []error
+	for i := range sources {
+		if slices.ContainsFunc(now.all, func(x loaded) bool { return x.source == i }) {
+			continue
+		}
+		_, troubles := sources[i].read()
+		for _, t := range append(troubles, Trouble{sources[i].Cert, errNoPair})[:max(1, len(troubles))] {
+			problems = append(problems, t)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
 	}
 	s.current.Store(now)
+	s.tell(now)
 	return s, nil
 }
 
@@ -57,130 +52,106 @@ func Open(logger *slog.Logger, sources ...Source) (*Store, error) {
 func (s *Store) Follow(ctx context.Context) {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
-	var last string // what was said last about files that cannot be used
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		}
-		switch changed, err := s.reload(); {
-		case err != nil && err.Error() != last:
-			last = err.Error()
-			s.logger.Error("cannot use the certificates that are there now; keeping the last good ones", "err", err)
-		case err == nil && (changed || last != ""):
-			last = ""
-			s.logger.Info("certificates loaded", "names", s.names())
+			s.reload()
 		}
 	}
 }
 
-// reload reads the files again and reports whether they changed.
-func (s *Store) reload() (changed bool, err error) {
-	now, err := s.read()
-	if err != nil {
-		return false, err
-	}
-	if now.digest == s.current.Load().digest {
-		return false, nil
-	}
+// reload reads the files again and reports whether certificates changed.
+func (s *Store) reload() (changed bool) {
+	old := s.current.Load()
+	now := read(s.sources, old)
 	s.current.Store(now)
-	return true, nil
+	if changed = now.digest != old.digest; changed {
+		s.changed.Add(1)
+		s.logger.Info("certificates loaded", "names", s.names())
+	}
+	s.tell(now)
+	return changed
 }
 
-// read reads all sources.
-func (s *Store) read() (*set, error) {
-	now := &set{}
-	digest := sha256.New()
-	for _, source := range s.sources {
-		pairs, err := source.pairs()
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range pairs {
-			cert, err := os.ReadFile(p.Cert)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read a certificate: %w", err)
-			}
-			key := cert
-			if p.Key != "" {
-				if key, err = os.ReadFile(p.Key); err != nil {
-					return nil, fmt.Errorf("cannot read a private key: %w", err)
-				}
-			}
-			c, err := tls.X509KeyPair(cert, key)
-			if err != nil {
-				return nil, fmt.Errorf("cannot use the certificate %q: %w", p.Cert, err)
-			}
-			fmt.Fprintf(digest, "%q%d%d", p.Cert, len(cert), len(key))
-			digest.Write(cert)
-			digest.Write(key)
-			now.all = append(now.all, &c)
+// tell logs what has become of files that cannot be used, and counts those that
+// are so for a new reason.
+func (s *Store) tell(now *set) {
+	broken := make(map[string]string)
+	for _, t := range now.troubles {
+		broken[t.File] = t.Err.Error()
+		if s.told[t.File] != t.Err.Error() {
+			s.failed.Add(1)
+			s.logger.Error("cannot use a file of certificates; the last good one of it stays, if there was one", "file", t.File, "err", t.Err)
 		}
 	}
-	digest.Sum(now.digest[:0])
-	return now, nil
-}
-
-// pairs returns the files of a source, in a constant order.
-func (s Source) pairs() ([]Source, error) {
-	info, err := os.Stat(s.Cert)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read a certificate: %w", err)
-	}
-	if !info.IsDir() {
-		return []Source{s}, nil
-	}
-	if s.Key != "" {
-		return nil, fmt.Errorf("%q is a directory, whose keys are in it: a key of its own makes no sense", s.Cert)
-	}
-	entries, err := os.ReadDir(s.Cert)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read certificates: %w", err)
-	}
-	var pairs []Source
-	for _, e := range entries {
-		path := filepath.Join(s.Cert, e.Name())
-		switch filepath.Ext(path) {
-		case ".pem":
-			pairs = append(pairs, Source{Cert: path})
-		case ".crt":
-			pairs = append(pairs, Source{Cert: path, Key: strings.TrimSuffix(path, ".crt") + ".key"})
+	for file := range s.told {
+		if broken[file] == "" {
+			s.logger.Info("a file of certificates is no longer in trouble", "file", file)
 		}
 	}
-	if len(pairs) == 0 {
-		return nil, fmt.Errorf("there is no NAME.pem and no NAME.crt in %q", s.Cert)
-	}
-	return pairs, nil
+	s.told = broken
 }
 
 // names returns what the certificates are for.
 func (s *Store) names() (names []string) {
-	for _, c := range s.current.Load().all {
-		names = append(names, c.Leaf.DNSNames...)
+	for _, x := range s.current.Load().all {
+		names = append(names, x.cert.Leaf.DNSNames...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
+// Expiry is until when a certificate is good.
+type Expiry struct {
+	File       string
+	Begin, End time.Time
+}
+
+// Expiries returns that of each certificate in use.
+func (s *Store) Expiries() (all []Expiry) {
+	for _, x := range s.current.Load().all {
+		all = append(all, Expiry{x.path, x.cert.Leaf.NotBefore, x.cert.Leaf.NotAfter})
+	}
+	return all
+}
+
+// Troubles returns the files that cannot be used as they are now.
+func (s *Store) Troubles() []Trouble { return s.current.Load().troubles }
+
+// Loads returns how many times certificates have changed since Open, and how
+// many times a file could not be used, each once for a reason.
+func (s *Store) Loads() (changed, failed uint64) { return s.changed.Load(), s.failed.Load() }
+
 var errNoCertificate = errors.New("certificate: none is loaded")
 
 // Get returns the certificate for a client: the first that suits the name and
-// the algorithms it asks for, and the first of all if none does. It is
-// tls.Config.GetCertificate.
+// the algorithms it asks for, one that is valid now before others, and the first
+// of all if none does. It is tls.Config.GetCertificate.
 func (s *Store) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	all := s.current.Load().all
-	if len(all) == 0 {
+	switch len(all) {
+	case 0:
 		return nil, errNoCertificate
+	case 1:
+		return all[0].cert, nil
 	}
-	if len(all) > 1 {
-		for _, c := range all {
-			if hello.SupportsCertificate(c) == nil {
-				return c, nil
-			}
+	var expired *tls.Certificate
+	now := time.Now()
+	for _, x := range all {
+		switch leaf := x.cert.Leaf; {
+		case hello.SupportsCertificate(x.cert) != nil:
+		case !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter):
+			return x.cert, nil
+		case expired == nil:
+			expired = x.cert
 		}
 	}
-	return all[0], nil
+	if expired != nil {
+		return expired, nil
+	}
+	return all[0].cert, nil
 }
 
 // Server returns a configuration for a server that shows these certificates,
