@@ -3,10 +3,12 @@ package consul
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -28,7 +30,16 @@ func TestExplain(t *testing.T) {
 
 	f(api.StatusError{Code: 403, Body: "ACL not found"}, "ACL token")
 	f(errHidden, "ACL token")
-	f(api.StatusError{Code: 429}, "rate")
+	f(api.StatusError{Code: 429, Body: "Your IP is issuing too many concurrent connections, please rate limit your calls"}, "--consul-max-conns")
+	f(api.StatusError{Code: 429, Body: "rate limit exceeded"}, "request_limits")
+	f(api.StatusError{Code: 500, Body: "No path to datacenter"}, "dc=")
+	f(api.StatusError{Code: 400, Body: "Client sent an HTTP request to an HTTPS server."}, "https://")
+	f(fmt.Errorf("Get: %w", http.ErrSchemeMismatch), "http://")
+	f(tls.AlertError(116), "CONSUL_CLIENT_CERT")
+	f(&json.SyntaxError{}, "not Consul's HTTP API")
+	f(errors.New(`net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15"`), "not Consul's HTTP API")
+	f(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "no route")
+	f(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}, "unix_sockets")
 	f(api.StatusError{Code: 500, Body: "No cluster leader"}, "leader")
 	f(api.StatusError{Code: 404}, "404")
 	f(context.DeadlineExceeded, "timeout")

@@ -28,6 +28,8 @@ type records struct {
 	list []dns.RR
 	more []dns.RR // what came along, such as the addresses of SRV targets
 	ttl  time.Duration
+	// alias is what the name stands for, if there is nothing else.
+	alias string
 	// whole says that they came over TCP, or are too few for a server to have
 	// left any out, and turns that they were asked for twice, and each answer
 	// had some that the other had not.
@@ -230,6 +232,12 @@ func read(a *dns.Msg) (records, error) {
 		if h.Rrtype == qtype {
 			found.list = append(found.list, rr)
 		}
+		if c, ok := rr.(*dns.CNAME); ok {
+			found.alias = c.Target
+		}
+	}
+	if len(found.list) > 0 {
+		found.alias = ""
 	}
 	return found, nil
 }

@@ -95,6 +95,7 @@ type Source struct {
 // of records.
 type found struct {
 	addrs        map[uint16][]netip.Addr
+	alias        string // what the name stands for, if it has no addresses
 	whole, turns bool
 }
 
@@ -282,7 +283,7 @@ func (s *Source) resolve(ctx context.Context) (ttl time.Duration, err error) {
 			return life, err
 		}
 		if err == nil && next.count() == 0 {
-			s.nothing()
+			s.nothing(next.alias)
 			return s.config.MinTTL, nil
 		}
 		s.something()
@@ -329,6 +330,9 @@ func (s *Source) addresses(ctx context.Context, host string, last map[uint16][]n
 			continue
 		}
 		next.addrs[r.qtype] = addressesOf(r.list)
+		if r.alias != "" {
+			next.alias = r.alias
+		}
 		if len(r.list) > 0 {
 			ttl = shorter(ttl, r.ttl)
 			next.whole, next.turns = next.whole && r.whole, next.turns || r.turns
@@ -386,7 +390,7 @@ func (s *Source) resolveSRV(ctx context.Context) (ttl time.Duration, err error) 
 		return 0, errors.Join(problems...)
 	}
 	if len(servers) == 0 {
-		s.nothing()
+		s.nothing(r.alias)
 		return s.config.MinTTL, nil
 	}
 	s.something()
@@ -429,8 +433,8 @@ func (s *Source) something() {
 }
 
 // nothing takes note of an answer that says that there is nothing, and believes
-// it after Keep.
-func (s *Source) nothing() {
+// it after Keep. alias is what the name stands for, if that is all that there is.
+func (s *Source) nothing(alias string) {
 	now := time.Now()
 	s.metrics.nothing.Inc()
 	if s.empty.IsZero() {
@@ -442,6 +446,10 @@ func (s *Source) nothing() {
 	}
 	s.current, s.srv, s.good, s.targets = nil, nil, make(map[uint16][]netip.Addr), make(map[string]*found)
 	s.keeper.forget()
+	if alias != "" {
+		s.tell(unresolved, "the name is an alias of "+alias+", and the DNS server gives no records of that: it may not look elsewhere for them; use one that does (--dns-server), or name "+strings.TrimSuffix(alias, ".")+" itself", 0)
+		return
+	}
 	s.tell(unresolved, "the name has no records", 0)
 }
 

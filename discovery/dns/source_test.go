@@ -178,6 +178,19 @@ func TestTTL(t *testing.T) {
 	}
 }
 
+// TestUnresolvedAlias checks that an alias that leads nowhere is called one.
+func TestUnresolvedAlias(t *testing.T) {
+	t.Parallel()
+	z := newZone(t)
+	z.set("alias.test A", "alias.test. 0 IN CNAME db.example.")
+	z.set("alias.test AAAA", "alias.test. 0 IN CNAME db.example.")
+	w := watch(t, Config{Name: "alias.test:80", Servers: []string{z.addr}})
+	until(t, "it is said", func() bool {
+		r := w.Source.Reports()[0]
+		return strings.Contains(r.Trouble, "an alias of db.example.") && strings.Contains(r.Trouble, "--dns-server")
+	})
+}
+
 func nothingLacks([]dns.RR) bool { return false }
 
 func TestResolvConf(t *testing.T) {

@@ -64,7 +64,10 @@ func (h *HTTPCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	}
 	defer finish(resp.Body)
 	r := Result{Tested: Answer}
-	r.Word, r.BadWord = parseWord(strings.Join(resp.Header.Values(WordHeader), ","))
+	var down string
+	if r.Word, down, r.BadWord = parseWord(strings.Join(resp.Header.Values(WordHeader), ",")); down != "" {
+		return Result{}, fmt.Errorf("it says itself that it is %s", down)
+	}
 	if resp.StatusCode == http.StatusServiceUnavailable && r.Word.Drain {
 		return r, nil
 	}

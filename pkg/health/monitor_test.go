@@ -640,7 +640,7 @@ func TestParseWord(t *testing.T) {
 	t.Parallel()
 	f := func(s string, want backend.Word, wantBad string) {
 		t.Helper()
-		if w, bad := parseWord(s); w != want || bad != wantBad {
+		if w, down, bad := parseWord(s); w != want || bad != wantBad || down != "" {
 			t.Fatalf("unexpected word of %q; got %+v, %q; want %+v, %q", s, w, bad, want, wantBad)
 		}
 	}
@@ -653,8 +653,17 @@ func TestParseWord(t *testing.T) {
 	f("ready, 50%", backend.Word{Weight: 50}, "")
 	f("drain 50%", backend.Word{Drain: true, Weight: 50}, "")
 	f("100%", backend.Word{Weight: 100}, "")
-	for _, bad := range []string{"101%", "-1%", "50", "50.5%", "%", "maintenance", "99999999999999999999%"} {
+	for _, bad := range []string{"101%", "-1%", "50", "50.5%", "%", "sick", "99999999999999999999%"} {
 		f(bad, backend.Word{}, bad)
 	}
 	f("nonsense drain", backend.Word{Drain: true}, "nonsense drain")
+	f("maint", backend.Word{Drain: true}, "")
+	f("MAINT, 50%", backend.Word{Drain: true, Weight: 50}, "")
+	f("up 75%", backend.Word{Weight: 75}, "")
+	f("up # all is well", backend.Word{}, "")
+	for s, want := range map[string]string{"down": "down", "Failed": "failed", "fail": "fail", "stopped#by hand": "stopped: by hand", "ready down # disk full": "down: disk full"} {
+		if _, down, bad := parseWord(s); down != want || bad != "" {
+			t.Fatalf("unexpected word of %q; got %q, bad %q; want %q", s, down, bad, want)
+		}
+	}
 }
