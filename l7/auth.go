@@ -90,6 +90,7 @@ func (x *exchange) authorise(rest []byte, own bool) bool {
 		if !own {
 			v.rest, v.own = bytes.Clone(rest), true
 		}
+		x.come, x.comeOwn = v.rest, v.own
 		x.c.arm(authWait)
 		x.watchIfWhole()
 	}

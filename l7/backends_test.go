@@ -86,7 +86,7 @@ func replies() []reply {
 		cl + "2\r\nContent-Length: 3\r\n\r\nok", cl + "2, 2\r\n\r\nok", cl + "-2\r\n\r\nok", cl + "+2\r\n\r\nok", cl + "0x2\r\n\r\nok", cl + "\r\n\r\nok", cl + "99999999999999999999\r\n\r\nok",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 000 X\r\n\r\n", "HTTP/1.1 20 X\r\n\r\n", "HTTP/1.1 2000 X\r\n\r\n", "HTTP/1.1 2x0 X\r\n\r\n", "HTTP/1.1 -20 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.2 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "\r\n\r\n", "hello\r\n\r\n",
+		"HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 000 X\r\n\r\n", "HTTP/1.1 20 X\r\n\r\n", "HTTP/1.1 2000 X\r\n\r\n", "HTTP/1.1 2x0 X\r\n\r\n", "HTTP/1.1 -20 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/2.2 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "\r\n\r\n", "hello\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nX y: z\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: \x00\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n: y\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n Content-Length: 0\r\n\r\n",
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInterim+1),

@@ -119,6 +119,17 @@ func (b *body) next(p []byte) (data []byte, n int, err error) {
 	return nil, n, nil
 }
 
+// skipAll is next for all of p whose data nobody wants: it returns how many bytes
+// of p were taken.
+func (b *body) skipAll(p []byte) (n int, err error) {
+	for n < len(p) && b.state != bodyDone && err == nil {
+		var k int
+		_, k, err = b.next(p[n:])
+		n += k
+	}
+	return n, err
+}
+
 // raw returns how many bytes are to come that are data and nothing else, so
 // that they may be passed on unseen, and skip is then told how many were.
 func (b *body) raw() int64 {

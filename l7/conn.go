@@ -67,6 +67,7 @@ type conn struct {
 	served  bool // a request was
 	eof     bool // the client has ended its direction
 	looping bool // serve is running
+	bodied  bool // the request before had a body
 }
 
 // start makes a connection that has arrived one of the server. It runs in the
@@ -219,10 +220,8 @@ func (c *conn) feed(p []byte, own bool) {
 	} else {
 		c.searched = 0
 	}
-	// Empty lines before a request are left over from the one before (RFC 9112
-	// 2.2).
-	for len(p) >= 2 && p[0] == '\r' && p[1] == '\n' {
-		p = p[2:]
+	if n := emptyLines(p, c.bodied); n > 0 {
+		p = p[n:]
 		c.searched = 0
 	}
 	if len(p) == 0 {
@@ -249,6 +248,22 @@ func (c *conn) feed(p []byte, own bool) {
 	c.in = nil
 	x := c.begin(p[:n])
 	x.receiveRequest(p[n:], own)
+}
+
+// emptyLines returns how many bytes at the beginning of p are empty lines, which
+// are left over from the request before (RFC 9112 2.2). Behind a body, for which
+// old clients send one too many, a line may end in LF alone.
+func emptyLines(p []byte, bodied bool) (n int) {
+	for {
+		switch rest := p[n:]; {
+		case len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n':
+			n += 2
+		case bodied && len(rest) >= 1 && rest[0] == '\n':
+			n++
+		default:
+			return n
+		}
+	}
 }
 
 // keepHead keeps p, the beginning of a head, until the rest comes.

@@ -79,7 +79,9 @@
 //     Envoy does at an edge. Names that differ from those, or from a hop-by-hop
 //     header, by "_" for "-" are dropped.
 //   - Trailers are passed on behind a chunked body, but for fields that frame,
-//     route, authenticate or describe the message. Chunk extensions are not.
+//     route, authenticate or describe the message, other than by its digest; what
+//     is dropped is not announced either. Chunk extensions are not passed on.
+//   - Statuses from 600 are passed on, and are no failure of a backend.
 //   - 1xx responses are passed on, up to 16 of them; but 100 Continue is
 //     sluice's own, sent when the request was routed, and Expect is not passed
 //     on.

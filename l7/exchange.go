@@ -2,6 +2,7 @@ package l7
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -39,12 +40,15 @@ type exchange struct {
 	rewritten []byte                         // memory for the target as it is forwarded
 	ids       [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
 	body      body                           // of a request that is streamed
-	small     int                            // bytes of a small body that are still to come
-	first     []byte                         // what goes out right behind the head: a body, or its beginning
-	data      int                            // bytes of the body in first, without framing
-	inDone    bool                           // all of the request has come
-	held      backlog                        // what the backend does not take yet
-	deaf      bool                           // the backend takes no more of the request
+	unread    bool                           // its body was not begun to be read: what came of it, and behind it, is come
+	come      []byte                         // not in the loop's scratch if comeOwn
+	comeOwn   bool
+	small     int     // bytes of a small body that are still to come
+	first     []byte  // what goes out right behind the head: a body, or its beginning
+	data      int     // bytes of the body in first, without framing
+	inDone    bool    // all of the request has come
+	held      backlog // what the backend does not take yet
+	deaf      bool    // the backend takes no more of the request
 
 	// The attempt.
 	attempt     failure
@@ -179,7 +183,9 @@ func (x *exchange) backendReady() {
 
 // refuse answers a request that is not forwarded to anybody.
 func (x *exchange) refuse(r Reason, detail string) {
-	x.closing = x.closing || r.closes()
+	if x.closing = x.closing || r.closes(); !x.closing {
+		x.discard()
+	}
 	x.reason, x.detail = r, detail
 	x.answer()
 }
@@ -202,6 +208,9 @@ func (x *exchange) fail(r Reason, err error) {
 		return
 	}
 	x.detail = r.explain()
+	if r == BadRequest && err != nil {
+		x.detail = strings.TrimPrefix(err.Error(), "l7: ")
+	}
 	x.answer()
 }
 
@@ -217,7 +226,7 @@ func (x *exchange) abandon(r Reason, err error) {
 func (x *exchange) answer() {
 	x.closing = x.closing || !x.inDone || x.req.close
 	x.status = x.reason.status()
-	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.retryAfter)
+	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.sh.now(), x.retryAfter)
 	if x.challenge != "" {
 		b = append(append(b[:len(b)-2], x.challenge...), "\r\n"...)
 	}
@@ -234,11 +243,12 @@ func (x *exchange) answer() {
 // appendAnswer appends the head of a response of sluice's own, whose body is
 // detail and a line end. If retryAfter is not 0, the
 // client is asked to wait for so long, in whole seconds.
-func appendAnswer(b []byte, r Reason, detail, connection string, retryAfter time.Duration) []byte {
+func appendAnswer(b []byte, r Reason, detail, connection, date string, retryAfter time.Duration) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status()), 10)
 	b = append(append(b, ' '), fasthttp.StatusMessage(r.status())...)
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-cache\r\n"...)
+	b = appendLine(b, "Date", date)
 	b = appendLine(b, "X-Sluice-Reason", r.String())
 	if retryAfter > 0 {
 		b = append(b, "Retry-After: "...)
@@ -271,6 +281,7 @@ func (x *exchange) connection() string {
 func (x *exchange) finish() {
 	c := x.c
 	keep, more := !x.closing && x.inDone, !x.inDone
+	c.bodied = x.req.length != noLength
 	if up := x.up; up != nil {
 		x.up = nil
 		whole := x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"sluice/pkg/backend"
@@ -27,6 +28,9 @@ const (
 	// halfScratch is where in the scratch something is read that something
 	// else, before it, is made of.
 	halfScratch = reactor.ScratchSize / 2
+	// maxDiscard is how many bytes of a body that nobody wants are taken at once
+	// to keep its connection.
+	maxDiscard = 64 << 10
 )
 
 // Why a client is not waited for any more.
@@ -51,6 +55,7 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 	if x.inDone = length == noLength || length == 0; x.inDone {
 		x.c.ahead(rest, own)
 	}
+	x.unread, x.come, x.comeOwn = !x.inDone, rest, own
 	if x.judge() && x.authorise(rest, own) {
 		x.receiveBody(rest, own)
 	}
@@ -59,6 +64,7 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 // receiveBody goes on with a request that is let in, of whose body, and of what
 // follows, rest has come.
 func (x *exchange) receiveBody(rest []byte, own bool) {
+	x.unread, x.come = false, nil
 	length := x.req.length
 	switch {
 	case x.inDone:
@@ -76,6 +82,34 @@ func (x *exchange) receiveBody(rest []byte, own bool) {
 	}
 	if x.proceed(len(rest) > 0) {
 		x.admit()
+	}
+}
+
+// discard takes the body of a request that is not forwarded, if all of it has
+// come, so that its connection may be kept.
+func (x *exchange) discard() {
+	if !x.unread {
+		return
+	}
+	p, own := x.come, x.comeOwn
+	x.unread, x.come = false, nil
+	b := newBody(x.req.length, false)
+	for taken := 0; ; {
+		n, err := b.skipAll(p)
+		if b.done() {
+			x.inDone = true
+			x.c.ahead(p[n:], own)
+			return
+		}
+		if taken += n; err != nil || taken > maxDiscard || !x.c.stream.Readable() {
+			return
+		}
+		p, own = x.sh.l.Scratch()[:readAhead], false
+		if n, err = x.c.stream.Read(p); err != nil {
+			x.c.eof = x.c.eof || errors.Is(err, io.EOF)
+			return
+		}
+		p = p[:n]
 	}
 }
 
@@ -133,7 +167,7 @@ func (x *exchange) takeFirst(p []byte, own bool) bool {
 	come := bytes.Clone(p)
 	data, n, err := x.body.decode(come)
 	if err != nil {
-		x.refuse(BadRequest, err.Error())
+		x.refuse(BadRequest, strings.TrimPrefix(err.Error(), "l7: "))
 		return false
 	}
 	x.data = len(data)
@@ -245,7 +279,7 @@ func (x *exchange) try() {
 			x.reason = why
 		}
 		if x.reason == BreakerOpen {
-			x.retryAfter = overloadRetry
+			x.retryAfter = max(overloadRetry, x.svc.policy.breakers.opensIn(x.svc.balancer.Pool().Snapshot(), x.sh.l.Time()))
 		}
 		x.fail(x.reason, x.err)
 		return
@@ -343,8 +377,9 @@ func (x *exchange) observe(ok bool) {
 }
 
 // faulty reports whether a response with this status says that the backend
-// failed. The two of 5xx that do not are about the request.
-func faulty(status int) bool { return status >= 500 && status != 501 && status != 505 }
+// failed. The two of 5xx that do not are about the request; those from 600 are
+// no HTTP, and not for us to interpret.
+func faulty(status int) bool { return statusClass(status) == 5 && status != 501 && status != 505 }
 
 // again makes another attempt after one that failed, if that may be.
 func (x *exchange) again(r Reason, err error) {

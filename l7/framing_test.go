@@ -57,12 +57,20 @@ func vectors() []vector {
 		"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET x HTTP/1.1\r\nHost: a\r\n\r\n", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "GET ?x HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-		"GET http://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/#x HTTP/1.1\r\nHost: a\r\n\r\n", "GET http:/a/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a HTTP/1.0\r\n\r\n",
+		"GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a:443/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/#x HTTP/1.1\r\nHost: a\r\n\r\n", "GET http:/a/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://u@a HTTP/1.0\r\n\r\n",
 		"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /%2e%2e/x HTTP/1.1\r\nHost: a\r\n\r\n",
 	)
-	refuse(505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", "GET / HTTP/3.1\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	refuse(505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", "GET / HTTP/3.1\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	refuse(405, "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n")
 	pass("GET http://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x?y a [] []")
+	pass("GET http://a:80/x HTTP/1.1\r\nHost: A\r\n\r\n", "GET /x A [] []")
+	pass("GET http://a/x HTTP/1.1\r\nHost: a:80\r\n\r\n", "GET /x a:80 [] []")
+	pass("GET http://a:/x HTTP/1.1\r\nHost: a:80\r\n\r\n", "GET /x a:80 [] []")
+	pass("GET https://a:443/x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x a [] []")
+	pass("GET http://[::1]:80/ HTTP/1.1\r\nHost: [::1]\r\n\r\n", "GET / [::1] [] []")
+	pass("GET http://a:8080/x HTTP/1.0\r\n\r\n", "GET /x a:8080 [] []")
+	pass("GET /x HTTP/1.2\r\nHost: a\r\n\r\n"+next, "GET /x a [] []", nextSeen)
+	pass("GET /x HTTP/1.9\r\nHost: a\r\n\r\n"+next, "GET /x a [] []", nextSeen)
 	pass("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * a [] []")
 	pass("GET //b/x://y?a;b=http://c/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET //b/x://y?a;b=http://c/ a [] []")
 	pass("BREW-1 /%01\xff HTTP/1.1\r\nHost: a\r\n\r\n", "BREW-1 /%01\xff a [] []")
@@ -84,6 +92,12 @@ func vectors() []vector {
 	refuse(431, get1(strings.Repeat("X: y\r\n", maxFields)), get1("X: "+strings.Repeat("x", 33<<10)+"\r\n"), get1(strings.Repeat("x", 40<<10)))
 	refuse(414, "GET /"+strings.Repeat("x", 17<<10)+" HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"+strings.Repeat("x", 40<<10), strings.Repeat("G", 40<<10))
 	pass("GET /"+strings.Repeat("x", 8000)+" HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"+strings.Repeat("x", 8000)+" a [] []")
+	// Empty lines, behind a body also with LF alone, as old clients add them.
+	for _, stray := range []string{"\r\n", "\n", "\n\n", "\r\n\n\r\n"} {
+		pass(post("Content-Length: 5", "hello")+stray+next, "POST / a [hello] []", nextSeen)
+		pass(post(te, "5\r\nhello\r\n0\r\n\r\n")+stray+next, "POST / a [hello] []", nextSeen)
+	}
+	pass(post("Content-Length: 5", "hello")+"\n", "POST / a [hello] []")
 	// Lengths.
 	for _, v := range []string{"+5", "-5", "0x5", "5_0", "5 5", "5,5", "5, 5", "", "5.0", "5;", "\"5\"", "five", "5\x0b", "9223372036854775808", "18446744073709551621", "99999999999999999999999", "\xef\xbc\x95"} {
 		refuse(400, post("Content-Length: "+v, "hello"))

@@ -28,14 +28,14 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 	var h head
 	var b body
 	var in []byte // of a head, or ahead of it
-	inBody := false
+	inBody, bodied := false, false
 	one := oneRoute()
 	origin := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
 	searched := 0
 	for {
 		for !inBody {
-			for len(in) >= 2 && in[0] == '\r' && in[1] == '\n' {
-				in, searched = in[2:], 0
+			if n := emptyLines(in, bodied); n > 0 {
+				in, searched = in[n:], 0
 			}
 			n, ok := scanHead(in, searched)
 			if !ok || n > 32<<10 {
@@ -68,7 +68,7 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 			if h.length == noLength {
 				b = newBody(0, false)
 			}
-			inBody = true
+			inBody, bodied = true, h.length != noLength
 			p := in
 			in = nil
 			if out, in, ok = pushBody(out, &h, &b, p); !ok {

@@ -28,6 +28,8 @@ const (
 	kindTraceparent
 	kindTracestate
 	kindTrailer // which fields follow a chunked body
+	kindTE
+	kindOwn // what sluice says to clients: X-Sluice-*
 )
 
 // classify returns the kind of the field called name.
@@ -55,7 +57,7 @@ func classify(name []byte) kind {
 func kindOf(name []byte) kind {
 	switch len(name) {
 	case 2:
-		return kindIf(name, "te", kindHop)
+		return kindIf(name, "te", kindTE)
 	case 4:
 		return kindIf(name, "host", kindHost)
 	case 6:
@@ -120,6 +122,9 @@ func kindOf(name []byte) kind {
 		if equalFold(name, "proxy-authorization") {
 			return kindHop
 		}
+	}
+	if len(name) >= len("x-sluice-") && equalFold(name[:len("x-sluice-")], "x-sluice-") {
+		return kindOwn
 	}
 	if len(name) >= len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
 		return kindForwardedOther
@@ -192,6 +197,8 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 		dst = appendLine(dst, "Host", o.host)
 	case len(h.host) == 0:
 		dst = appendLine(dst, "Host", host)
+	case h.implied:
+		dst = append(append(append(dst, "Host: "...), h.host...), "\r\n"...)
 	}
 	dst, said := appendFields(dst, h, o)
 	dst = o.appendOrigin(dst, h, said)
@@ -202,8 +209,16 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 		dst = append(append(dst, o.trace.begun...), "\r\n"...)
 	}
 	dst = appendFraming(dst, h.length)
+	switch { // RFC 9110 7.8, 10.1.4
+	case h.upgr != nil && h.trailers:
+		dst = append(dst, "Connection: Upgrade, TE\r\nTE: trailers\r\n"...)
+	case h.upgr != nil:
+		dst = append(dst, "Connection: Upgrade\r\n"...)
+	case h.trailers:
+		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
+	}
 	if h.upgr != nil {
-		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
+		dst = append(dst, "Upgrade: "...)
 		dst = append(append(dst, h.upgr...), "\r\n"...)
 	}
 	return append(dst, "\r\n"...)
@@ -217,7 +232,7 @@ func appendFields(dst []byte, h *head, o *origin) (_ []byte, said uint32) {
 		f := &h.fields[i]
 		forward := false
 		switch f.kind {
-		case kindPlain:
+		case kindPlain, kindOwn:
 			forward = true
 		case kindHost:
 			forward = o.host == ""
@@ -226,7 +241,9 @@ func appendFields(dst []byte, h *head, o *origin) (_ []byte, said uint32) {
 		case kindForwarded:
 			forward = o.trusted && !o.forwarded
 		case kindTrailer:
-			forward = h.length == chunked
+			if h.length == chunked {
+				dst = appendAnnounced(dst, f)
+			}
 		case kindTraceparent:
 			forward = o.trace.continued
 		case kindTracestate:
@@ -263,10 +280,10 @@ func appendResponse(dst []byte, r *response, length int64, connection string) []
 	dst = append(append(dst, r.phrase...), "\r\n"...)
 	for i := range r.fields {
 		switch f := &r.fields[i]; f.kind {
-		case kindHop, kindConnection, kindUpgrade, kindTransferEncoding, kindContentLength:
+		case kindHop, kindTE, kindOwn, kindConnection, kindUpgrade, kindTransferEncoding, kindContentLength:
 		case kindTrailer:
 			if length == chunked {
-				dst = appendField(dst, f)
+				dst = appendAnnounced(dst, f)
 			}
 		default:
 			dst = appendField(dst, f)
@@ -276,7 +293,48 @@ func appendResponse(dst []byte, r *response, length int64, connection string) []
 	if connection != "" {
 		dst = appendLine(dst, "Connection", connection)
 	}
+	if r.status == 426 && isProtocols(r.upgr) { // which protocols are asked for (RFC 9110 15.5.22)
+		dst = append(dst, "Connection: Upgrade\r\nUpgrade: "...)
+		dst = append(append(dst, r.upgr...), "\r\n"...)
+	}
 	return append(dst, "\r\n"...)
+}
+
+// appendAnnounced appends a Trailer field with those of its names whose fields
+// are passed on, if there are any.
+func appendAnnounced(dst []byte, f *field) []byte {
+	begin := len(dst)
+	for rest := f.value; rest != nil; {
+		var name []byte
+		name, rest = nextToken(rest)
+		if !isToken(name) {
+			continue
+		}
+		if t := (field{name: name, kind: classify(name)}); !t.mayTrail() {
+			continue
+		}
+		if len(dst) == begin {
+			dst = append(append(dst, f.name...), ": "...)
+		} else {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, name...)
+	}
+	if len(dst) == begin {
+		return dst
+	}
+	return append(dst, "\r\n"...)
+}
+
+// isProtocols reports whether b is a list of protocols.
+func isProtocols(b []byte) bool {
+	for rest := b; rest != nil; {
+		var token []byte
+		if token, rest = nextToken(rest); !isProtocol(token) {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // appendInterim appends the head of a 1xx response.
@@ -287,7 +345,7 @@ func appendInterim(dst []byte, r *response) []byte {
 	dst = append(append(dst, r.phrase...), "\r\n"...)
 	for i := range r.fields {
 		switch f := &r.fields[i]; f.kind {
-		case kindHop, kindConnection, kindTransferEncoding, kindContentLength, kindTrailer:
+		case kindHop, kindTE, kindOwn, kindConnection, kindTransferEncoding, kindContentLength, kindTrailer:
 		case kindUpgrade:
 			if r.status == 101 {
 				dst = appendField(dst, f)
@@ -326,10 +384,13 @@ func appendLine(dst []byte, name, value string) []byte {
 
 // mayTrail reports whether the field may be passed on in a trailer section:
 // nothing that frames, routes, authenticates or says what a body is
-// (RFC 9110 6.5.1).
+// (RFC 9110 6.5.1), but for its digest, which is made to be there (RFC 9530 2).
 func (f *field) mayTrail() bool {
 	if f.kind != kindPlain {
 		return false
+	}
+	if equalFold(f.name, "content-digest") {
+		return true
 	}
 	for _, name := range [...]string{
 		"age", "authorization", "cache-control", "cookie", "date", "expires", "location", "max-forwards",

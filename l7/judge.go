@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -24,7 +25,7 @@ func (x *exchange) judge() bool {
 			port = 443
 		}
 		to, err := appendSecureLocation(nil, x.from.asked, p.normal, x.req.query(), port)
-		x.redirect(secureCode(x.req.method), to, err)
+		x.redirect(HTTPSRedirect, secureCode(x.req.method), to, err)
 		return false
 	}
 	l := lookup{s.router.Load(), &x.req, x.from.secure}
@@ -41,7 +42,7 @@ func (x *exchange) judge() bool {
 		return false
 	case rt.redirect != nil:
 		to, err := rt.appendLocation(nil, x.from.asked, p.normal, x.req.query())
-		x.redirect(rt.redirect.code, to, err)
+		x.redirect(Redirected, rt.redirect.code, to, err)
 		return false
 	case !x.takeRate():
 		x.refuse(RateLimited, RateLimited.explain())
@@ -87,14 +88,16 @@ func (x *exchange) tooLarge(n int64) bool {
 	return most > 0 && n > most
 }
 
-// redirect answers a request by sending the client to to, or refuses it if err
-// is not nil.
-func (x *exchange) redirect(code int, to []byte, err error) {
+// redirect answers a request by sending the client to to, for the reason r, or
+// refuses it if err is not nil.
+func (x *exchange) redirect(r Reason, code int, to []byte, err error) {
 	if err != nil {
-		x.refuse(BadRequest, err.Error())
+		x.refuse(BadRequest, strings.TrimPrefix(err.Error(), "l7: "))
 		return
 	}
 	x.sh.s.redirects.Inc()
+	x.reason = r
+	x.discard()
 	x.closing = x.closing || !x.inDone
 	x.status = code
 	b := append(x.sh.l.Scratch()[:0], "HTTP/1.1 "...)
@@ -102,6 +105,8 @@ func (x *exchange) redirect(code int, to []byte, err error) {
 	b = append(append(b, ' '), fasthttp.StatusMessage(code)...)
 	b = append(b, "\r\nLocation: "...)
 	b = append(append(b, to...), "\r\n"...)
+	b = appendLine(b, "Date", x.sh.now())
+	b = appendLine(b, "X-Sluice-Reason", r.String())
 	b = appendFraming(b, 0)
 	if c := x.connection(); c != "" {
 		b = appendLine(b, "Connection", c)

@@ -23,18 +23,20 @@ const (
 // head is a request head that passed every check. Its slices alias the bytes
 // it was parsed from.
 type head struct {
-	method []byte
-	target []byte // origin-form, or "*"; what is forwarded, byte for byte
-	path   []byte // target up to '?'; what is routed on
-	host   []byte // as received; empty only for HTTP/1.0
-	fields []field
-	length int64  // of the body: its length, chunked, or noLength
-	http10 bool   // the client speaks HTTP/1.0
-	close  bool   // the client wants no second request on its connection
-	expect bool   // the client waits for 100 Continue before it sends the body
-	upgr   []byte // the protocols it asks to switch to, nil if none
-	binds  bool   // its credentials authenticate the connection
-	limits limits // that parse keeps to; whoever parses sets them
+	method   []byte
+	target   []byte // origin-form, or "*"; what is forwarded, byte for byte
+	path     []byte // target up to '?'; what is routed on
+	host     []byte // as received; empty only for HTTP/1.0
+	fields   []field
+	length   int64  // of the body: its length, chunked, or noLength
+	http10   bool   // the client speaks HTTP/1.0
+	close    bool   // the client wants no second request on its connection
+	expect   bool   // the client waits for 100 Continue before it sends the body
+	trailers bool   // the client takes a trailer section
+	implied  bool   // host is from the target: there is no Host, as HTTP/1.0 allows
+	upgr     []byte // the protocols it asks to switch to, nil if none
+	binds    bool   // its credentials authenticate the connection
+	limits   limits // that parse keeps to; whoever parses sets them
 }
 
 // reset empties h but keeps its memory.
@@ -90,9 +92,9 @@ func splitRequestLine(line []byte, maxTarget int) (method, target []byte, r Reas
 	}
 	method, target = line[:i], line[i+1:j]
 	switch proto := line[j+1:]; {
-	case string(proto) == "HTTP/1.1" || string(proto) == "HTTP/1.0":
+	case isHTTP1(proto):
 	case len(proto) == len("HTTP/x.y") && string(proto[:5]) == "HTTP/":
-		return nil, nil, BadVersion, "only HTTP/1.0 and HTTP/1.1 are spoken here"
+		return nil, nil, BadVersion, "only HTTP/1 is spoken here"
 	default:
 		return nil, nil, BadRequest, "the request line does not end in a version"
 	}
@@ -103,6 +105,12 @@ func splitRequestLine(line []byte, maxTarget int) (method, target []byte, r Reas
 		return nil, nil, TargetTooLong, "the request target is too long"
 	}
 	return method, target, 0, ""
+}
+
+// isHTTP1 reports whether b is a version that is understood: any minor one of
+// HTTP/1 is compatible (RFC 9110 2.5).
+func isHTTP1(b []byte) bool {
+	return len(b) == len("HTTP/1.x") && string(b[:7]) == "HTTP/1." && '0' <= b[7] && b[7] <= '9'
 }
 
 // parse parses and judges a request head, with the empty line that ends it.
@@ -157,7 +165,7 @@ func (h *head) parseFields(raw []byte) (Reason, string) {
 		}
 		f, ok := parseField(line)
 		if !ok {
-			return BadRequest, "a header line is malformed"
+			return BadRequest, fieldFault(line)
 		}
 		if len(h.fields) >= h.limits.maxFields() {
 			return HeadTooLarge, "there are too many header lines"
@@ -180,6 +188,26 @@ func parseField(line []byte) (field, bool) {
 	return field{name: line[:colon], value: value, kind: classify(line[:colon])}, true
 }
 
+// fieldFault says what is wrong with a line that parseField does not take.
+func fieldFault(line []byte) string {
+	name, _, ok := bytes.Cut(line, []byte(":"))
+	switch {
+	case !ok:
+		return "a header line has no colon"
+	case len(name) == 0:
+		return "a header line has no name"
+	case name[len(name)-1] == ' ' || name[len(name)-1] == '\t':
+		return "a header line has a space before its colon"
+	case !isToken(name):
+		return "the name of a header has a byte that no name has"
+	case bytes.IndexByte(line, 0) >= 0:
+		return "the value of a header has a NUL"
+	case bytes.IndexByte(line, '\r') >= 0:
+		return "the value of a header has a bare CR"
+	}
+	return "the value of a header has a control byte"
+}
+
 // interpret draws from the fields what concerns framing and the connection.
 func (h *head) interpret() (Reason, string) {
 	var lengths, encodings, hosts int
@@ -199,7 +227,7 @@ func (h *head) interpret() (Reason, string) {
 			lengths++
 			n, ok := parseLength(f.value)
 			if !ok {
-				return BadRequest, "Content-Length is not a number"
+				return BadRequest, "Content-Length is not a number, or too large a one"
 			}
 			h.length = n
 		case kindTransferEncoding:
@@ -221,6 +249,13 @@ func (h *head) interpret() (Reason, string) {
 				default:
 					dropNamed(h.fields, token)
 				}
+			}
+		case kindTE:
+			for rest := f.value; rest != nil && !h.http10; {
+				var token []byte
+				token, rest = nextToken(rest)
+				token, _, _ = bytes.Cut(token, []byte(";"))
+				h.trailers = h.trailers || equalFold(trimSpace(token), "trailers")
 			}
 		case kindExpect:
 			if h.http10 {
@@ -278,11 +313,18 @@ func upgradeOf(fields []field) []byte {
 	for rest := value; rest != nil; {
 		var token []byte
 		token, rest = nextToken(rest)
-		if equalFold(token, "h2c") || len(token) == 0 {
+		if equalFold(token, "h2c") || !isProtocol(token) {
 			return nil
 		}
 	}
 	return value
+}
+
+// isProtocol reports whether b is a protocol of Upgrade: a token, and maybe a
+// version (RFC 9110 7.8).
+func isProtocol(b []byte) bool {
+	name, version, versioned := bytes.Cut(b, []byte("/"))
+	return isToken(name) && (!versioned || isToken(version))
 }
 
 // dropNamed marks the fields that a Connection header names as belonging to

@@ -199,6 +199,20 @@ func (bs *breakers) done(b *backend.Backend, p limit.Permit, o limit.Outcome, no
 	}
 }
 
+// opensIn returns how long it takes at now until one of the breakers of the
+// eligible backends lets a request pass again, at least.
+func (bs *breakers) opensIn(s *backend.Snapshot, now time.Time) time.Duration {
+	all, least := *bs.of.Load(), time.Duration(-1)
+	for _, b := range s.Eligible {
+		if br := all[b]; br != nil {
+			if d := br.OpenFor(now); least < 0 || d < least {
+				least = d
+			}
+		}
+	}
+	return max(least, 0)
+}
+
 // write writes the metrics of all breakers as they are now.
 func (bs *breakers) write(w io.Writer) {
 	if bs.closed.Load() {
@@ -324,7 +338,7 @@ func (x *exchange) pick() (b *backend.Backend, why Reason) {
 	req := balance.Request{Tried: x.tried}
 	req.Key, req.HasKey = p.sticky.key(x.req.fields, x.from.client)
 	if p.pins != nil {
-		b, known := p.pins.pick(cookieOf(x.req.fields, p.sticky.Name), &x.tried)
+		b, known := p.pins.pick(p.pins.cookieOf(x.req.fields, p.sticky.Name), &x.tried)
 		if x.repin = !known; b != nil {
 			if x.allowed(b) {
 				return b, None

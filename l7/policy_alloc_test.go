@@ -51,7 +51,7 @@ func TestPolicyAllocs(t *testing.T) {
 	f("appendTraceparent", func() { buf = appendTraceparent(buf[:0], 1, 2, 3, true) })
 	f("traceState", func() { var s traceState; s.add([]byte("a=b,c=d")) })
 	f("key", func() { sticky.key(h.fields, peer) })
-	f("cookieOf", func() { cookieOf(h.fields, "sid") })
+	f("cookieOf", func() { p.cookieOf(h.fields, "sid") })
 	f("pick", func() {
 		b, _ := p.pick(cookie, &balance.Tried{})
 		buf = p.appendSetCookie(buf[:0], "sid", b, true)

@@ -112,7 +112,7 @@ func TestRouteActions(t *testing.T) {
 			t.Errorf("unexpected answer to %q; got %d %v; want %d %s %s", request, resp.StatusCode, resp.Header, status, reason, location)
 		}
 	}
-	refused("GET /old/x?y=z HTTP/1.1\r\nHost: a.example:80\r\n\r\n", 308, "", "https://a.example/new/old/x?y=z")
+	refused("GET /old/x?y=z HTTP/1.1\r\nHost: a.example:80\r\n\r\n", 308, "redirect", "https://a.example/new/old/x?y=z")
 	refused("GET /in HTTP/1.1\r\nHost: a\r\n\r\n", 403, "forbidden", "")
 	refused("GET /in HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.6.6.6\r\n\r\n", 403, "forbidden", "")
 	if _, body := c.do("GET /in HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.1.1\r\n\r\n"); body != "web GET a/in" {
@@ -239,7 +239,9 @@ func FuzzJudge(f *testing.F) {
 		if !o.trace.continued {
 			o.trace.begun = appendTraceparent(nil, random, random, random, true)
 		}
-		cookieOf(h.fields, "sid")
+		walk := cookies{fields: h.fields, name: "sid"}
+		for walk.next() != nil {
+		}
 		sticky.key(h.fields, o.client)
 		location := func(b []byte, err error) {
 			if err == nil && (!strings.HasPrefix(string(b), "https://") || strings.ContainsFunc(string(b), func(r rune) bool { return r <= ' ' })) {

@@ -44,7 +44,7 @@ var refusals = []struct {
 	{405, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{417, "POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nContent-Length: 5\r\n\r\n"},
 	{431, "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 9<<10) + "\r\n\r\n"},
-	{505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"},
+	{505, "GET / HTTP/2.2\r\nHost: a\r\n\r\n"},
 	{505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 }
 

@@ -184,7 +184,7 @@ func TestAppendRequest(t *testing.T) {
 	// Hop-by-hop fields go, and those that Connection names; not those that matter to us.
 	f("POST / HTTP/1.1\r\nHost: a:1\r\nConnection: close, X-Mine, host, Content-Length, x-forwarded-for\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
 		"Trailer: x\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nProxy-Authenticate: x\r\nUpgrade: websocket\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false,
-		"POST / HTTP/1.1\r\nHost: a:1\r\n"+ours+"Content-Length: 3\r\n\r\n")
+		"POST / HTTP/1.1\r\nHost: a:1\r\n"+ours+"Content-Length: 3\r\nConnection: TE\r\nTE: trailers\r\n\r\n")
 	// Where it comes from is not for a stranger to say, however it is spelt.
 	claims := "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Ssl: on\r\nx-forwarded-by: me\r\n" +
 		"Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-Request-ID: theirs\r\nX_Forwarded_For: 1.1.1.1\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n"

@@ -24,6 +24,8 @@ const (
 	RateLimited              // the client makes too many requests a second
 	Unauthorized             // the client has no credentials, or wrong ones
 	AuthBusy                 // there was no time to verify its credentials
+	Redirected               // sent elsewhere, as the route says
+	HTTPSRedirect            // sent to HTTPS
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientStalled            // the client took no byte of the response for the body timeout
 	NoBackend                // no backend was eligible
@@ -74,6 +76,10 @@ func (r Reason) String() string {
 		return "unauthorized"
 	case AuthBusy:
 		return "auth_busy"
+	case Redirected:
+		return "redirect"
+	case HTTPSRedirect:
+		return "https_redirect"
 	case ClientAbort:
 		return "client_abort"
 	case ClientStalled:
@@ -113,6 +119,8 @@ func (r Reason) String() string {
 // status returns the status of the response that sluice itself makes.
 func (r Reason) status() int {
 	switch r {
+	case Redirected, HTTPSRedirect:
+		return 301 // or another one of 3xx
 	case BadRequest:
 		return 400
 	case Unauthorized:
@@ -173,6 +181,18 @@ func (r Reason) closes() bool {
 		return false
 	}
 	return true
+}
+
+// refuses reports whether a request that has no service was refused.
+func (r Reason) refuses() bool { return r != Redirected && r != HTTPSRedirect }
+
+// malformed reports whether it is the request itself that is refused.
+func (r Reason) malformed() bool {
+	switch r {
+	case BadRequest, BadMethod, BadExpectation, HeadTooLarge, TargetTooLong, BadVersion:
+		return true
+	}
+	return false
 }
 
 // statusClientGone is logged for a request whose client did not wait for a

@@ -14,7 +14,7 @@ import (
 // serviceMetrics are the counters of one service, built once. A nil pointer
 // counts nothing.
 type serviceMetrics struct {
-	requests       [6]*metrics.Counter // by the first digit of the status, from 1
+	requests       [6]*metrics.Counter // by statusClass
 	failed         [reasons]*metrics.Counter
 	active         *metrics.Gauge
 	upgraded       *metrics.Gauge
@@ -42,8 +42,8 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		seconds:        set.GetOrCreatePrometheusHistogram(label("sluice_l7_request_duration_seconds", "")),
 		connectSeconds: set.GetOrCreatePrometheusHistogram(label("sluice_l7_connect_duration_seconds", "")),
 	}
-	for i := 1; i < len(m.requests); i++ {
-		m.requests[i] = set.GetOrCreateCounter(label("sluice_l7_requests_total", fmt.Sprintf(`,code="%dxx"`, i)))
+	for i := range m.requests {
+		m.requests[i] = set.GetOrCreateCounter(label("sluice_l7_requests_total", fmt.Sprintf(`,code=%q`, className(i))))
 	}
 	for r := None + 1; r < reasons; r++ {
 		if r.concernsService() {
@@ -56,7 +56,24 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 // routeCounter returns the name of the counter of a route's requests with a
 // status of the given class.
 func routeCounter(name string, class int) string {
-	return fmt.Sprintf("sluice_l7_route_requests_total{route=%q,code=\"%dxx\"}", name, class)
+	return fmt.Sprintf("sluice_l7_route_requests_total{route=%q,code=%q}", name, className(class))
+}
+
+// statusClass returns the first digit of a status, or 0 if HTTP has none such
+// (RFC 9110 15): from 600 it is for its sender to know what is meant.
+func statusClass(status int) int {
+	if status < 100 || status >= 600 {
+		return 0
+	}
+	return status / 100
+}
+
+// className returns a class as metrics have it.
+func className(class int) string {
+	if class == 0 {
+		return "other"
+	}
+	return fmt.Sprintf("%dxx", class)
 }
 
 // routeSeconds returns the name of the histogram of a route's requests.
@@ -71,7 +88,7 @@ func countRoutes(set *metrics.Set, r, old *router) {
 	names := make(map[string]bool)
 	r.each(func(rt *route) {
 		names[rt.name] = true
-		for i := 1; i < len(rt.requests); i++ {
+		for i := range rt.requests {
 			rt.requests[i] = set.GetOrCreateCounter(routeCounter(rt.name, i))
 		}
 		rt.seconds = set.GetOrCreatePrometheusHistogram(routeSeconds(rt.name))
@@ -83,7 +100,7 @@ func countRoutes(set *metrics.Set, r, old *router) {
 		if names[rt.name] {
 			return
 		}
-		for i := 1; i < len(rt.requests); i++ {
+		for i := range rt.requests {
 			set.UnregisterMetric(routeCounter(rt.name, i))
 		}
 		set.UnregisterMetric(routeSeconds(rt.name))
@@ -93,6 +110,9 @@ func countRoutes(set *metrics.Set, r, old *router) {
 // newRejected returns the counters of requests that have no service.
 func newRejected(set *metrics.Set) (rejected [reasons]*metrics.Counter) {
 	for r := BadRequest; r <= ClientAbort; r++ {
+		if !r.refuses() {
+			continue
+		}
 		rejected[r] = set.GetOrCreateCounter(fmt.Sprintf("sluice_l7_rejected_total{reason=%q}", r))
 	}
 	return rejected
@@ -138,7 +158,7 @@ func (s *Server) record(x *exchange) {
 		status = x.reason.status()
 	}
 	if x.route != nil {
-		x.route.requests[min(status/100, len(x.route.requests)-1)].Inc()
+		x.route.requests[statusClass(status)].Inc()
 		x.route.seconds.Update(duration.Seconds())
 	}
 	if !x.admitted {
@@ -149,7 +169,7 @@ func (s *Server) record(x *exchange) {
 		m := x.svc.metrics
 		m.active.Dec()
 		m.seconds.Update(duration.Seconds())
-		m.requests[min(status/100, len(m.requests)-1)].Inc()
+		m.requests[statusClass(status)].Inc()
 		m.retries.Add(x.retries)
 		if c := m.failed[x.reason]; c != nil {
 			c.Inc()
@@ -163,6 +183,13 @@ func (s *Server) record(x *exchange) {
 		if ok, more := s.refusals.Allow(time.Now()); ok {
 			s.cfg.Logger.Warn("refusing requests beyond a limit", "listener", "l7", "name", s.ln.Name(), "reason", x.reason.String(),
 				"setting", x.reason.setting(), "client", x.from.client, "more", more)
+		}
+		return
+	}
+	if !x.admitted && x.reason.malformed() {
+		if ok, more := s.malformed.Allow(time.Now()); ok {
+			s.cfg.Logger.Info("refusing malformed requests", "listener", "l7", "name", s.ln.Name(), "reason", x.reason.String(),
+				"detail", x.detail, "client", x.c.client.Addr(), "more", more)
 		}
 		return
 	}
@@ -186,7 +213,7 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 		Client: x.c.client, Method: x.req.method, Host: x.req.host, Path: x.req.path, Status: status,
 		RequestID: x.from.requestID, TraceID: x.from.trace.id,
 		In: x.in, Out: x.outN, Duration: duration, Connect: x.connect, Response: x.reply,
-		Retries: x.retries, Reason: x.reason.String(), Failed: x.reason.ours(), Err: x.err,
+		Retries: x.retries, Reason: x.reason.String(), Failed: x.reason.ours(), Err: x.err, Detail: x.explained(),
 	}
 	if x.from.client.IsValid() && x.from.client != x.from.peer {
 		r.For = x.from.client
@@ -201,6 +228,14 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	}
 	x.noteFields(r)
 	s.cfg.AccessLog.Add(r)
+}
+
+// explained returns what was said to the client beyond what its reason says.
+func (x *exchange) explained() string {
+	if x.detail == x.reason.explain() || x.err != nil {
+		return ""
+	}
+	return x.detail
 }
 
 func (s *Server) logFailure(x *exchange, status int, duration time.Duration, more uint64) {

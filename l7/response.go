@@ -94,11 +94,7 @@ func (r *response) parseStatusLine(line []byte) (http10 bool, err error) {
 	if len(line) < size || len(line) > size && line[size] != ' ' {
 		return false, fmt.Errorf("malformed status line %.80q", line)
 	}
-	switch string(line[:9]) {
-	case "HTTP/1.1 ":
-	case "HTTP/1.0 ":
-		http10 = true
-	default:
+	if http10 = line[7] == '0'; !isHTTP1(line[:8]) || line[8] != ' ' {
 		return false, fmt.Errorf("unknown protocol in status line %.80q", line)
 	}
 	status, ok := parseLength(line[9:size])

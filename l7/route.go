@@ -124,7 +124,7 @@ type paths struct {
 type route struct {
 	name     string // host and path
 	path     string
-	requests [6]*metrics.Counter // by the first digit of the status, from 1
+	requests [6]*metrics.Counter // by statusClass
 	seconds  *metrics.PrometheusHistogram
 	methods  []string
 	headers  []HeaderMatch
@@ -436,7 +436,7 @@ func (rt *route) matches(h *head) bool {
 // guarded reports whether the route has conditions, or bounds who may use it,
 // so that backends must read a request's path as sluice does.
 func (rt *route) guarded() bool {
-	return len(rt.methods)+len(rt.headers)+len(rt.allow)+len(rt.deny) > 0 || rt.auth != nil || rt.open
+	return len(rt.methods)+len(rt.headers)+len(rt.allow)+len(rt.deny)+len(rt.requestHeaders) > 0 || rt.auth != nil || rt.open
 }
 
 // has reports whether one of the header lines is as m, whose name is in lower

@@ -171,6 +171,7 @@ type Server struct {
 	hsts      string                    // the line that asks clients for HTTPS, or empty
 	rejected  [reasons]*metrics.Counter // of requests without a service
 	refusals  throttle.Throttle
+	malformed throttle.Throttle
 	shards    []*shard // one a loop
 
 	draining atomic.Bool

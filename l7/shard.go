@@ -20,11 +20,24 @@ type shard struct {
 	free   []*exchange
 	record accesslog.Record // memory for the one that is being made
 	probe  [1]byte
+	date   string // of second
+	second int64
 }
 
 func newShard(s *Server, l *reactor.Loop) *shard {
 	return &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
 }
+
+// now returns the time as HTTP writes it, the same string for a second.
+func (sh *shard) now() string {
+	if t := sh.l.Time(); t.Unix() != sh.second || sh.date == "" {
+		sh.second, sh.date = t.Unix(), t.UTC().Format(httpDate)
+	}
+	return sh.date
+}
+
+// httpDate is IMF-fixdate (RFC 9110 5.6.7).
+const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 func (sh *shard) add(c *conn) {
 	if c.next = sh.first; c.next != nil {

@@ -172,18 +172,48 @@ func (p *pins) appendSetCookie(dst []byte, name string, b *backend.Backend, secu
 	return append(dst, p.attributes...)
 }
 
-// cookieOf returns the value of the first cookie called name, or nil.
-func cookieOf(fields []field, name string) []byte {
-	for i := range fields {
-		if !equalFold(fields[i].name, "cookie") {
-			continue
-		}
-		for rest := fields[i].value; len(rest) > 0; {
+// cookies walks over the cookies of a name in a request's fields: a client may
+// have several, for different paths and domains.
+type cookies struct {
+	fields []field
+	name   string
+	rest   []byte // of the field before fields
+}
+
+// next returns the value of the next one, without the quotes that it may have,
+// or nil after the last.
+func (c *cookies) next() []byte {
+	for {
+		for len(c.rest) > 0 {
 			var pair []byte
-			pair, rest, _ = bytes.Cut(rest, []byte(";"))
-			if pair = trimSpace(pair); len(pair) > len(name) && pair[len(name)] == '=' && string(pair[:len(name)]) == name {
-				return pair[len(name)+1:]
+			pair, c.rest, _ = bytes.Cut(c.rest, []byte(";"))
+			name, value, ok := bytes.Cut(trimSpace(pair), []byte("="))
+			if !ok || string(name) != c.name || len(value) == 0 {
+				continue
 			}
+			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+				value = value[1 : n-1]
+			}
+			return value
+		}
+		if len(c.fields) == 0 {
+			return nil
+		}
+		if f := &c.fields[0]; equalFold(f.name, "cookie") {
+			c.rest = f.value
+		}
+		c.fields = c.fields[1:]
+	}
+}
+
+// cookieOf returns the first cookie of that name which means an eligible
+// backend, or nil.
+func (p *pins) cookieOf(fields []field, name string) []byte {
+	n := p.current.Load()
+	walk := cookies{fields: fields, name: name}
+	for c := walk.next(); c != nil; c = walk.next() {
+		if n.backends[string(c)] != nil {
+			return c
 		}
 	}
 	return nil

@@ -129,19 +129,47 @@ func TestStickyKey(t *testing.T) {
 	}
 }
 
-func TestCookieOf(t *testing.T) {
+func TestCookies(t *testing.T) {
 	t.Parallel()
 	f := func(want string, header ...string) {
 		t.Helper()
-		if got := string(cookieOf(lines(t, header...), "sid")); got != want {
-			t.Errorf("unexpected cookie in %q; got %q; want %q", header, got, want)
+		var got []string
+		walk := cookies{fields: lines(t, header...), name: "sid"}
+		for c := walk.next(); c != nil; c = walk.next() {
+			got = append(got, string(c))
+		}
+		if all := strings.Join(got, " "); all != want {
+			t.Errorf("unexpected cookies in %q; got %q; want %q", header, all, want)
 		}
 	}
 	f("", "X: sid=1")
 	f("1", "Cookie: sid=1")
-	f("1", "cookie: a=b; sid=1; sid=2")
+	f("1 2", "cookie: a=b; sid=1; sid=2")
+	f("1 2 3", "Cookie: sid=1", "X: sid=9", "COOKIE: sid=2;sid=3")
 	f("1", "Cookie: a=b", "COOKIE: sidx=9;xsid=8;\tsid=1")
 	f("", "Cookie: sid; SID=1; a=sid=1")
 	f("a=b", "Cookie: ;;sid=a=b")
-	f("", "Cookie: sid=")
+	f("2", "Cookie: sid=; sid=2")
+	f("1 2", `Cookie: sid="1"; sid="2"`)
+	f(`"1 2" "`, `Cookie: sid="1; sid=2"; sid="`)
+}
+
+// TestCookieOf tries that each cookie of the name counts, not the first one
+// alone: a client may have one of another path that means nobody here.
+func TestCookieOf(t *testing.T) {
+	t.Parallel()
+	pool := testPool("a", "b")
+	p := newPins("web", nil, Cookie{})
+	pool.OnChange(p.follow)
+	a, b := p.cookie("a"), p.cookie("b")
+	f := func(want string, header ...string) {
+		t.Helper()
+		if got := string(p.cookieOf(lines(t, header...), "sid")); got != want {
+			t.Errorf("unexpected cookie in %q; got %q; want %q", header, got, want)
+		}
+	}
+	f(a, "Cookie: sid="+a)
+	f(a, "Cookie: sid=old; sid="+a+"; sid="+b)
+	f(b, "Cookie: sid=old", `Cookie: x=1; sid="`+b+`"`)
+	f("", "Cookie: sid=old", "Cookie: sid=older")
 }

@@ -45,7 +45,13 @@ func (h *head) parseAbsolute(target []byte) (Reason, string) {
 	if n < 0 {
 		n = len(rest)
 	}
-	if authority := rest[:n]; !validHost(authority) || !bytes.EqualFold(authority, h.host) {
+	authority := rest[:n]
+	switch {
+	case !validHost(authority):
+		return BadRequest, "the authority of the target is malformed"
+	case len(h.host) == 0: // HTTP/1.0
+		h.host, h.implied = authority, true
+	case !sameAuthority(authority, h.host, len(scheme) == len("https")):
 		return BadRequest, "the authority of the target is not what Host says"
 	}
 	h.target = rest[n:]
@@ -58,6 +64,24 @@ func (h *head) parseAbsolute(target []byte) (Reason, string) {
 		h.target = append([]byte("/"), h.target...)
 	}
 	return 0, ""
+}
+
+// sameAuthority reports whether two hosts are the same, of which a port that is
+// missing or empty is that of their scheme.
+func sameAuthority(a, b []byte, secure bool) bool {
+	nameA, portA := splitHost(a)
+	nameB, portB := splitHost(b)
+	port := []byte("80")
+	if secure {
+		port = []byte("443")
+	}
+	if len(portA) == 0 {
+		portA = port
+	}
+	if len(portB) == 0 {
+		portB = port
+	}
+	return bytes.EqualFold(nameA, nameB) && bytes.Equal(portA, portB)
 }
 
 // validHost reports whether b is uri-host [":" port] (RFC 9110 7.2). There is

@@ -48,6 +48,7 @@ func (s *slot) appendJSON(dst []byte) []byte {
 		dst = appendInt(dst, "retries", int64(r.Retries))
 	}
 	dst = appendText(dst, "reason", r.Reason)
+	dst = appendText(dst, "detail", r.Detail)
 	if r.Err != nil {
 		dst = appendText(dst, "err", r.Err.Error())
 	}

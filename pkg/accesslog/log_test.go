@@ -102,7 +102,7 @@ func FuzzJSON(f *testing.F) {
 		r := Record{
 			Message: msg, Listener: "l7", Time: time.Unix(n%1e9, d%1e9).UTC(), Method: []byte(method), Host: []byte(host), Path: []byte(path),
 			Status: status, RequestID: []byte(id), TraceID: []byte(id), In: n, Out: -n, Duration: time.Duration(d), Wait: time.Duration(d / 2), Connect: 1,
-			Service: msg, Backend: host, Strategy: path, Retries: status, Reason: id, Failed: failed,
+			Service: msg, Backend: host, Strategy: path, Retries: status, Reason: id, Detail: msg, Failed: failed,
 			Fields: []Field{{"request.x-y", []byte(path)}, {"query", []byte(host)}},
 		}
 		r.Client, _ = netip.ParseAddrPort(client)

@@ -40,6 +40,8 @@ type Record struct {
 
 	// Reason says why it ended, or why it failed.
 	Reason string
+	// Detail says more than Reason does.
+	Detail string
 	// Failed says that it did, so that its line is never left out. A status
 	// from 500 says so, too.
 	Failed bool
@@ -131,6 +133,7 @@ func (s *slot) record() slog.Record {
 		attrs = append(attrs, slog.Int("retries", r.Retries))
 	}
 	text("reason", r.Reason)
+	text("detail", r.Detail)
 	if r.Err != nil {
 		text("err", r.Err.Error())
 	}

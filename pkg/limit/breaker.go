@@ -130,6 +130,17 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 // HalfOpen with the next Allow.
 func (b *Breaker) State() BreakerState { return BreakerState(b.state.Load()) }
 
+// OpenFor returns for how long after now b lets nothing pass: 0 unless it is
+// open.
+func (b *Breaker) OpenFor(now time.Time) time.Duration {
+	if b.State() != Open {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(b.until.Sub(now), 0)
+}
+
 // Openings returns how many times b has opened.
 func (b *Breaker) Openings() uint64 {
 	b.mu.Lock()
