@@ -19,7 +19,7 @@ func testFaults(t *testing.T) {
 		t.Helper()
 		x := newFixture(t, nil, serveTCP(t, serve))
 		b := x.pool.Snapshot().All[0]
-		b.ReportFault(1) // to be forgiven by what works
+		b.ReportFault(backend.Witness{}) // to be forgiven by what works
 		// A reset may come before the dial has seen that it was connected.
 		if c, err := net.Dial("tcp", x.addr); err == nil {
 			use(c.(*net.TCPConn))
@@ -40,7 +40,8 @@ func testFaults(t *testing.T) {
 	f("a greeting", hello, quiet, 0)
 	f("an answer", func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 5)); hello(c) }, hello, 0)
 	f("a client that left", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }, leave, 1)
-	f("a close after a while", func(*net.TCPConn) { time.Sleep(early) }, quiet, 1)
+	f("a close after a while", func(*net.TCPConn) { time.Sleep(early) }, quiet, 0)
+	f("a reset after a while", func(c *net.TCPConn) { time.Sleep(early); c.SetLinger(0) }, hello, 0)
 
 	dead := newFixture(t, nil, serveNothing(t))
 	dead.wantRefusal()

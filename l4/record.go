@@ -174,24 +174,26 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 	return m
 }
 
-// early is how long an established connection must have lasted before it says
-// nothing against the backend that this ended it without a byte: whoever waits
-// for a client to speak may give up at some time.
+// early is how long a connection lasts at most that says something against a
+// backend which ended it without a byte. One that lasted was served: there are
+// servers that only listen, and whoever waits for a client to speak may give up
+// at some time.
 const early = time.Second
 
 // judge tells the backend how it fared with an established connection.
 func (r *record) judge(duration time.Duration) {
-	switch {
-	case r.backend == nil:
-	case r.out > 0:
-		r.backend.ReportServed()
-	case r.reason == BackendReset, r.reason == BackendEOF && duration < early:
+	if r.backend == nil {
+		return
+	}
+	byBackend := r.reason == BackendReset || r.reason == BackendEOF
+	switch w := (backend.Witness{Client: r.client.Addr(), Unasked: r.in == 0}); {
+	case r.out > 0, byBackend && duration >= early:
+		r.backend.ReportServed(w)
+	case byBackend:
+		// It may be the client's doing, so that a check is to say more.
 		r.backend.Observe(0, false)
-		client := uint64(0)
-		if r.in > 0 { // perhaps it did not like what came
-			client = balance.HashAddr(r.client.Addr())
-		}
-		r.backend.ReportFault(client)
+		r.backend.ReportFault(w)
+		r.backend.Suspect()
 	}
 }
 

@@ -351,9 +351,12 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 // response.
 func (x *exchange) attemptFailed(r Reason, err error) {
 	f := &x.attempt
-	// Of an idle connection that had died, the backend is not to blame.
-	if !f.reused || f.timeout || f.answered {
+	switch {
+	case errors.Is(err, errOwnLimit): // nobody's fault
+		x.settle(limit.NoOutcome)
+	case !f.reused || f.timeout || f.answered: // of an idle connection that had died, the backend is not to blame
 		x.observe(false)
+		x.backend.Suspect()
 	}
 	x.again(r, fmt.Errorf("cannot get a response from backend %q: %w", x.backend.Addr(), err))
 }
@@ -368,12 +371,21 @@ func (x *exchange) observe(ok bool) {
 	}
 	x.backend.Observe(latency, ok)
 	if ok {
-		x.backend.ReportServed()
+		x.backend.ReportServed(x.witness())
 		x.settle(limit.Success)
 	} else {
-		x.backend.ReportFault(x.c.key)
+		x.backend.ReportFault(x.witness())
 		x.settle(limit.Failure)
 	}
+}
+
+// witness says of whom and of what an outcome of the exchange tells.
+func (x *exchange) witness() backend.Witness {
+	w := backend.Witness{Client: x.from.client}
+	if x.inDone && x.in == 0 { // all of the request is in raw
+		w.Request = x.raw
+	}
+	return w
 }
 
 // faulty reports whether a response with this status says that the backend

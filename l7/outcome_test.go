@@ -28,8 +28,8 @@ func TestFaults(t *testing.T) {
 	b := f.pool.Snapshot().All[0]
 	check := func(path string, wantFaults int) {
 		t.Helper()
-		b.ReportServed()
-		b.ReportFault(1) // to be forgiven by what works
+		b.ReportServed(backend.Witness{})
+		b.ReportFault(backend.Witness{}) // to be forgiven by what works
 		get(t, f.client(), f.url(path))
 		if s := b.Streak(); s.Faults != wantFaults || s.Connects != 0 {
 			t.Fatalf("unexpected streak after %s; got %+v; want %d faults", path, s, wantFaults)
@@ -48,7 +48,7 @@ func TestFaults(t *testing.T) {
 	check("/die", 2)
 
 	// A client that breaks off says nothing of the backend.
-	b.ReportServed()
+	b.ReportServed(backend.Witness{})
 	c := f.raw()
 	c.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000))
 	c.Close()

@@ -50,6 +50,9 @@ func headLength(b []byte, from int) int {
 	}
 }
 
+// errOwnLimit is in errors of responses that only a limit of ours says no to.
+var errOwnLimit = errors.New("a limit of sluice's own")
+
 // parse parses the head of a response, with the empty line that ends it. A
 // backend may end lines in LF alone and put spaces before a colon; what it
 // says about framing must be as clear as a client's.
@@ -73,7 +76,7 @@ func (r *response) parse(raw []byte) error {
 			return fmt.Errorf("malformed header line %.80q", line)
 		}
 		if len(r.fields) >= r.limits.maxFields() {
-			return errors.New("too many header lines")
+			return fmt.Errorf("too many header lines: %w", errOwnLimit)
 		}
 		r.fields = append(r.fields, f)
 	}

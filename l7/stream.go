@@ -96,7 +96,7 @@ func (x *exchange) receiveResponse(p []byte) bool {
 		n := headLength(p, searched)
 		searched = 0
 		if limit := max(x.sh.s.cfg.MaxHeadBytes, 2*maxFirstRead); n > limit || n == 0 && len(p) > limit {
-			x.attemptFailed(BadResponse, errors.New("the head is too large"))
+			x.attemptFailed(BadResponse, fmt.Errorf("the head is too large: %w", errOwnLimit))
 			return false
 		}
 		if n == 0 {
@@ -123,7 +123,7 @@ func (x *exchange) receiveResponse(p []byte) bool {
 			return x.switchProtocols(rest)
 		}
 		if x.interims++; x.interims > maxInterim {
-			x.attemptFailed(BadResponse, errors.New("too many interim responses"))
+			x.attemptFailed(BadResponse, fmt.Errorf("too many interim responses: %w", errOwnLimit))
 			return false
 		}
 		if !x.passInterim() {

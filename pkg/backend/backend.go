@@ -150,6 +150,7 @@ type Backend struct {
 	condition atomic.Pointer[Condition]
 	history   history
 	said      said
+	ledger    atomic.Pointer[ledger] // nil until something failed in the pool
 
 	_        [64]byte // keeps active, written at every pick, off the lines above
 	active   atomic.Int64

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func TestEjectionWalk(t *testing.T) {
 		}
 	}
 	b := bs[0]
-	b.ReportFault(0)
+	b.ReportFault(Witness{})
 	if !b.Eject(ejection(100)) {
 		t.Fatal("unexpected refusal")
 	}
@@ -228,7 +229,7 @@ func TestPanicLeavesOutWhoRefuses(t *testing.T) {
 }
 
 // TestStreak feeds outcomes of live traffic: c(onnect failed), o (connected),
-// S(erved), and faults by clients 1 to 9, 0 for nobody's doing.
+// S(erved), and faults by clients 1 to 9.
 func TestStreak(t *testing.T) {
 	t.Parallel()
 	f := func(outcomes string, want Streak, wantAlarm bool) {
@@ -241,9 +242,9 @@ func TestStreak(t *testing.T) {
 			case 'o':
 				b.Observe(time.Millisecond, true)
 			case 'S':
-				b.ReportServed()
+				b.ReportServed(Witness{})
 			default:
-				b.ReportFault(uint64(o - '0'))
+				b.ReportFault(Witness{Client: netip.AddrFrom4([4]byte{10, 0, 0, byte(o)})})
 			}
 		}
 		if got := b.Streak(); got != want {
@@ -265,11 +266,10 @@ func TestStreak(t *testing.T) {
 	f("ccccocccc", Streak{Connects: 4}, false)
 	f("ccccScccc", Streak{Connects: 4}, false)
 	f("111111", Streak{Faults: 6}, true)
-	f("11112", Streak{Faults: 5, SeveralClients: true}, true)
-	f("11110", Streak{Faults: 5, SeveralClients: true}, true)
+	f("11112", Streak{Faults: 5}, true)
 	f("12S11", Streak{Faults: 2}, false)
 	f("1o1o1o", Streak{Faults: 3}, false) // that connects work says nothing
-	f("1c2c", Streak{Connects: 2, Faults: 2, SeveralClients: true}, false)
+	f("1c2c", Streak{Connects: 2, Faults: 2}, false)
 	f("c1oc", Streak{Connects: 1, Faults: 1}, false)
 	f(strings.Repeat("c", 1001), Streak{Connects: 246}, true)
 	f(strings.Repeat("1", 1001), Streak{Faults: 246}, true)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -56,6 +57,8 @@ type Pool struct {
 	snapshot atomic.Pointer[Snapshot]
 	changes  atomic.Uint64 // of conditions, so far
 	slots    slots
+	seed     maphash.Seed           // of ledgers
+	fault    atomic.Uint32          // the Moment of the latest fault, 0 if that is long ago
 	resolver atomic.Pointer[Lookup] // nil: LookupSystem
 
 	membership Membership
@@ -74,7 +77,7 @@ type Pool struct {
 
 // NewPool returns an empty pool for the named service.
 func NewPool(service string) *Pool {
-	p := &Pool{service: service, epoch: time.Now(), members: make(map[string]*Backend)}
+	p := &Pool{service: service, epoch: time.Now(), seed: maphash.MakeSeed(), members: make(map[string]*Backend)}
 	p.snapshot.Store(&Snapshot{})
 	return p
 }

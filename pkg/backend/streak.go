@@ -14,41 +14,26 @@ type Streak struct {
 	// Connects is how many connects in a row failed.
 	Connects int
 	// Faults is how many exchanges in a row the backend left without a proper
-	// answer.
+	// answer. Whose doing that was is another matter; see Evidence.
 	Faults int
-	// SeveralClients says that Faults befell more than one client. What befalls
-	// a single one may be that client's own doing.
-	SeveralClients bool
 }
 
-// streak is a Streak and the client of its first fault, in one word. The zero
-// value is empty.
-type streak struct{ word atomic.Uint64 }
+// streak is a Streak in one word. The zero value is empty.
+type streak struct{ word atomic.Uint32 }
 
-func (s *streak) get() (Streak, uint32) {
-	w := s.word.Load()
-	return unpackStreak(w)
-}
+func (s *streak) get() Streak { return unpackStreak(s.word.Load()) }
 
-func unpackStreak(w uint64) (Streak, uint32) {
-	return Streak{Connects: int(w & 0xff), Faults: int(w >> 8 & 0xff), SeveralClients: w>>16&1 == 1}, uint32(w >> 32)
-}
-
-func packStreak(s Streak, client uint32) uint64 {
-	w := uint64(s.Connects) | uint64(s.Faults)<<8 | uint64(client)<<32
-	if s.SeveralClients {
-		w |= 1 << 16
-	}
-	return w
+func unpackStreak(w uint32) Streak {
+	return Streak{Connects: int(w & 0xff), Faults: int(w >> 8 & 0xff)}
 }
 
 // update replaces the streak by what f makes of it.
-func (s *streak) update(f func(*Streak, *uint32)) Streak {
+func (s *streak) update(f func(*Streak)) Streak {
 	for {
 		w := s.word.Load()
-		next, client := unpackStreak(w)
-		f(&next, &client)
-		if s.word.CompareAndSwap(w, packStreak(next, client)) {
+		next := unpackStreak(w)
+		f(&next)
+		if s.word.CompareAndSwap(w, uint32(next.Connects)|uint32(next.Faults)<<8) {
 			return next
 		}
 	}
@@ -76,7 +61,7 @@ func (s *streak) clearConnects() bool {
 	if s.word.Load()&0xff == 0 {
 		return false
 	}
-	s.update(func(k *Streak, _ *uint32) { k.Connects = 0 })
+	s.update(func(k *Streak) { k.Connects = 0 })
 	return true
 }
 
@@ -86,7 +71,7 @@ func (s *streak) clearConnects() bool {
 func (b *Backend) ReportConnectFailure() {
 	b.Counters.ConnectFailures.Add(1)
 	b.Observe(0, false)
-	k := b.streak.update(func(k *Streak, _ *uint32) { more(&k.Connects) })
+	k := b.streak.update(func(k *Streak) { more(&k.Connects) })
 	b.alarm(k.Connects)
 	b.Suspect()
 	if k.Connects == 1 {
@@ -103,23 +88,31 @@ func (b *Backend) refusalChanged() {
 }
 
 // ReportServed notes that the backend gave a client what it is there for: in
-// layer 4 some byte, in layer 7 a response that is no failure of its own.
-func (b *Backend) ReportServed() { b.streak.clear() }
+// layer 4 some byte, or a connection that lasted, in layer 7 a response that is
+// no failure of its own. While all is well it costs next to nothing.
+func (b *Backend) ReportServed(w Witness) {
+	b.streak.clear()
+	last := b.pool.fault.Load()
+	if last == 0 {
+		return
+	}
+	now := b.Now()
+	if age := now - Moment(last); age > 2*eraLength && -age > clockSlack {
+		b.pool.fault.CompareAndSwap(last, 0)
+		return
+	}
+	b.enter(w, true, now)
+}
 
 // ReportFault notes that the backend accepted a connection and then failed:
-// closed or reset it before it sent a byte, or sent no valid response, or one
-// that says that it failed. client tells clients apart, such as by
-// balance.HashAddr; 0 means that no client can have had a part in it. It never
-// blocks. What balancers compare by is another matter; see Observe.
-func (b *Backend) ReportFault(client uint64) {
-	name := uint32(client) ^ uint32(client>>32)
-	k := b.streak.update(func(k *Streak, first *uint32) {
-		if k.Faults == 0 {
-			*first, k.SeveralClients = name, false
-		}
-		k.SeveralClients = k.SeveralClients || client == 0 || name != *first
-		more(&k.Faults)
-	})
+// closed or reset it at once, before it sent a byte, or sent no valid response,
+// or one that says that it failed. It never blocks. What balancers compare by is
+// another matter; see Observe.
+func (b *Backend) ReportFault(w Witness) {
+	now := b.Now()
+	b.pool.fault.Store(uint32(max(now, 1)))
+	b.enter(w, false, now)
+	k := b.streak.update(func(k *Streak) { more(&k.Faults) })
 	b.alarm(k.Faults)
 }
 
@@ -136,8 +129,7 @@ func (b *Backend) alarm(failures int) {
 
 // Streak returns how live traffic fared lately.
 func (b *Backend) Streak() Streak {
-	s, _ := b.streak.get()
-	return s
+	return b.streak.get()
 }
 
 // Alarmed yields a token once failures in a row are many enough to be judged;

@@ -57,9 +57,9 @@ func TestPickInTroubleDoesNotAllocate(t *testing.T) {
 			key += golden
 			x := b.Pick(Request{Key: key, HasKey: true})
 			if key%4 == 0 {
-				x.ReportFault(key)
+				x.ReportFault(backend.Witness{})
 			} else {
-				x.ReportServed()
+				x.ReportServed(backend.Witness{})
 			}
 			x.Release()
 		}); n != 0 {

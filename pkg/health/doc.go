@@ -33,13 +33,28 @@
 // a backend is down and failing, the down interval.
 //
 // Live traffic is a signal of its own, because a check can pass where requests
-// fail. Five connects in a row that failed, or five exchanges in a row that the
-// backend left without a proper answer, eject it: 30 s the first time, longer
-// each time, as in Envoy's outlier detection. Of exchanges it takes more than
-// one client, or three times as many: errors that a single client sees may be
-// its own doing. Checks that pass end an ejection as they end an outage, if
-// they test what failed: that a connect works says nothing about the answers.
-// How many may be ejected at a time is [backend.Policy]'s business.
+// fail. Five connects in a row that failed eject a backend: 30 s the first time,
+// longer each time, as in Envoy's outlier detection. Five exchanges in a row that
+// it left without a proper answer have the evidence weighed, see
+// [backend.Evidence], for a client can bring such failures about: by garbage, by
+// a URL that answers 500. They make the backend less likely to be chosen
+// (Distrust) and, in layer 4, ask for a check; they eject it if either
+//
+//   - it fails five networks or more, and most of those that use it, while the
+//     other members serve as many and nearly all that use them. A network is one
+//     voice: 64 bits of IPv6, 24 of IPv4, an address in private networks, of the
+//     client that trusted proxies name. Whoever fails everywhere does not count.
+//   - or it serves nobody at all, and 15 requests failed on it, in a row, that
+//     other members have served, byte for byte the same. This is for services
+//     with few clients, or with many behind one address. Whoever could bring it
+//     about is the only one who is not served. A check of our own that asks for
+//     an answer and gets it counts more.
+//
+// A TCP connection that lasted a second was served, and what only a limit of
+// sluice's own says no to is nobody's fault. Checks that pass end an ejection as
+// they end an outage, if they test what failed: that a connect works says
+// nothing about the answers. How many may be ejected at a time is
+// [backend.Policy]'s business.
 //
 // With a slow start (Config.SlowStart), a backend that comes back, or joins a
 // pool that has been there for longer than that, begins with a tenth of its

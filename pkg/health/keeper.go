@@ -7,10 +7,12 @@ import (
 )
 
 const (
-	// lonelyFactor is how many times as many faults in a row it takes to eject
-	// a backend if they befell one client only: a client that sends nonsense
-	// gets errors from whoever serves it.
-	lonelyFactor = 3
+	// manyNetworks is how many networks it takes to eject a backend: more than
+	// somebody has who wants to.
+	manyNetworks = 5
+	// manyRepeats is how many faults in a row it takes if there are fewer, and
+	// how many of those requests others must have served.
+	manyRepeats = 15
 	// longestEjection bounds an ejection, whatever its number.
 	longestEjection = 300 * time.Second
 )
@@ -42,13 +44,13 @@ func newKeeper(cfg *Config) keeper {
 // judge decides whether a backend is to be ejected for how live traffic fares.
 // As in Envoy's outlier detection, the time grows with every ejection, and the
 // number falls again by one for each base time in service.
-func (k *keeper) judge(s backend.Streak, now time.Time) (e backend.Ejection, eject bool) {
+func (k *keeper) judge(s backend.Streak, v backend.Evidence, now time.Time) (e backend.Ejection, eject bool) {
 	switch {
 	case k.ejected || k.h.State() == backend.Down: // out already
 		return e, false
 	case s.Connects >= backend.AlarmAfter:
 		e.Streak, e.Cause = s.Connects, causeConnects
-	case s.Faults >= backend.AlarmAfter && s.SeveralClients, s.Faults >= lonelyFactor*backend.AlarmAfter:
+	case s.Faults >= backend.AlarmAfter && (isOutlier(v) || k.repeats(s, v)):
 		e.Streak, e.Cause = s.Faults, causeFaults
 	default:
 		return e, false
@@ -58,6 +60,21 @@ func (k *keeper) judge(s backend.Streak, now time.Time) (e backend.Ejection, eje
 	e.Since = now
 	e.Until = now.Add(min(time.Duration(e.Number)*k.cfg.EjectionTime, max(longestEjection, k.cfg.EjectionTime)))
 	return e, true
+}
+
+// isOutlier reports whether a backend fails many networks, and most of those
+// that use it, while other members serve as many at least, and nearly all that
+// use them.
+func isOutlier(v backend.Evidence) bool {
+	return v.Against >= manyNetworks && v.Against > v.For && v.PeersFor >= v.Against && 4*v.PeersAgainst <= v.PeersFor
+}
+
+// repeats reports whether a backend serves nobody, and fails what others have
+// served, to the byte. No client can bring that about but by what the backend
+// keeps of it, and if it does it harms nobody else. Where our own check asks for
+// an answer and gets it, that counts more.
+func (k *keeper) repeats(s backend.Streak, v backend.Evidence) bool {
+	return s.Faults >= manyRepeats && v.Repeated >= manyRepeats && v.For == 0 && !(k.passed > 0 && k.tested >= Answer)
 }
 
 // eject notes that the backend is ejected now.

@@ -11,10 +11,10 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Check: TCPCheck{}}.withDefaults()
 	now := time.Unix(1000, 0)
-	f := func(s backend.Streak, want string) {
+	f := func(s backend.Streak, v backend.Evidence, want string) {
 		t.Helper()
 		k := newKeeper(&cfg)
-		e, eject := k.judge(s, now)
+		e, eject := k.judge(s, v, now)
 		if eject != (want != "") || e.Cause != want {
 			t.Fatalf("unexpected judgement on %+v; got %+v, %v; want %q", s, e, eject, want)
 		}
@@ -25,21 +25,41 @@ func TestJudge(t *testing.T) {
 			t.Fatalf("unexpected ejection: %+v", e)
 		}
 		k.eject(e)
-		if _, again := k.judge(s, now); again {
+		if _, again := k.judge(s, v, now); again {
 			t.Fatal("unexpected second ejection during the first")
 		}
 		k = newKeeper(&cfg)
 		k.observe(false, Connect, now) // down already
-		if _, eject := k.judge(s, now); eject {
+		if _, eject := k.judge(s, v, now); eject {
 			t.Fatal("unexpected ejection of a backend that is down")
 		}
 	}
-	f(backend.Streak{}, "")
-	f(backend.Streak{Connects: 4, Faults: 4}, "")
-	f(backend.Streak{Connects: 5}, causeConnects)
-	f(backend.Streak{Faults: 5, SeveralClients: true}, causeFaults)
-	f(backend.Streak{Faults: 14}, "") // one client's doing, perhaps
-	f(backend.Streak{Faults: 15}, causeFaults)
+	none := backend.Evidence{}
+	f(backend.Streak{}, none, "")
+	f(backend.Streak{Connects: 4, Faults: 4}, none, "")
+	f(backend.Streak{Connects: 5}, none, causeConnects)
+	f(backend.Streak{Faults: 100}, none, "") // a client's doing, perhaps
+	many := backend.Evidence{Against: 5, PeersFor: 5}
+	f(backend.Streak{Faults: 4}, many, "")
+	f(backend.Streak{Faults: 5}, many, causeFaults)
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 4, PeersFor: 50}, "") // a handful
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 20, For: 20, PeersFor: 50}, "")
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 20, For: 19, PeersFor: 50}, causeFaults)
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 20}, "")                                // there is nobody to compare it with
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 20, PeersFor: 19, PeersAgainst: 1}, "") // or others fare as badly
+	f(backend.Streak{Faults: 5}, backend.Evidence{Against: 20, PeersFor: 20, PeersAgainst: 6}, "")
+	f(backend.Streak{Faults: 14}, backend.Evidence{Against: 1, PeersFor: 1, Repeated: 14}, "")
+	f(backend.Streak{Faults: 15}, backend.Evidence{Against: 1, PeersFor: 1, Repeated: 15}, causeFaults)
+	f(backend.Streak{Faults: 15}, backend.Evidence{Against: 1, PeersFor: 1, Repeated: 14}, "")
+	f(backend.Streak{Faults: 15}, backend.Evidence{Against: 1, For: 1, PeersFor: 1, Repeated: 15}, "")
+	k := newKeeper(&cfg)
+	k.observe(true, Answer, now)
+	if _, eject := k.judge(backend.Streak{Faults: 15}, backend.Evidence{Against: 1, Repeated: 15}, now); eject {
+		t.Fatal("unexpected ejection by few of a backend whose check is answered")
+	}
+	if _, eject := k.judge(backend.Streak{Faults: 15}, many, now); !eject {
+		t.Fatal("unexpected: no ejection by many of a backend whose check is answered")
+	}
 }
 
 // TestEjectionGrows shows how long ejections last that follow each other, and
@@ -52,7 +72,7 @@ func TestEjectionGrows(t *testing.T) {
 	f := func(served time.Duration, wantNumber int, want time.Duration) {
 		t.Helper()
 		now = now.Add(served)
-		e, eject := k.judge(backend.Streak{Connects: 5}, now)
+		e, eject := k.judge(backend.Streak{Connects: 5}, backend.Evidence{}, now)
 		if d := e.Until.Sub(now); !eject || e.Number != wantNumber || d != want {
 			t.Fatalf("unexpected ejection; got %v, number %d, %v; want number %d, %v", eject, e.Number, d, wantNumber, want)
 		}
@@ -71,6 +91,7 @@ func TestEjectionGrows(t *testing.T) {
 // TestRefute shows which checks end which ejection, after how many passes.
 func TestRefute(t *testing.T) {
 	t.Parallel()
+	v := backend.Evidence{Against: 5, PeersFor: 5}
 	f := func(tested Layer, s backend.Streak, ejections int, want int) {
 		t.Helper()
 		cfg := Config{}.withDefaults()
@@ -79,7 +100,7 @@ func TestRefute(t *testing.T) {
 		k.observe(true, tested, now)
 		for range ejections {
 			k.readmit(now)
-			e, _ := k.judge(s, now)
+			e, _ := k.judge(s, v, now)
 			k.eject(e)
 			k.observe(true, tested, now)
 			k.observe(false, tested, now) // not in a row
@@ -102,7 +123,7 @@ func TestRefute(t *testing.T) {
 			t.Fatal("unexpected ejection after its end")
 		}
 	}
-	connects, faults := backend.Streak{Connects: 5}, backend.Streak{Faults: 5, SeveralClients: true}
+	connects, faults := backend.Streak{Connects: 5}, backend.Streak{Faults: 5}
 	f(Connect, connects, 1, 2)
 	f(Connect, connects, 2, 8) // damped, as a state that flaps
 	f(Connect, connects, 3, 32)
@@ -120,7 +141,7 @@ func TestOneOutageIsOneFlap(t *testing.T) {
 	k := newKeeper(&cfg)
 	now := time.Unix(1000, 0)
 	k.observe(true, Connect, now)
-	e, _ := k.judge(backend.Streak{Connects: 5}, now)
+	e, _ := k.judge(backend.Streak{Connects: 5}, backend.Evidence{}, now)
 	k.eject(e)
 	for range 3 {
 		k.observe(false, Connect, now)

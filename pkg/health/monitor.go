@@ -384,7 +384,7 @@ func (w *watch) say(r Result, now time.Time) {
 // alarmed judges how live traffic fares and says until when the backend is
 // ejected, if it is.
 func (w *watch) alarmed(now time.Time) (until time.Time, ejected bool) {
-	e, eject := w.judge(w.b.Streak(), now)
+	e, eject := w.judge(w.b.Streak(), w.b.Evidence(), now)
 	if !eject || !w.b.Eject(e) {
 		return until, false
 	}

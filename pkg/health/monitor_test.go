@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -154,7 +155,7 @@ func TestMonitorFlaps(t *testing.T) {
 // those that time ends, and those that checks do.
 func TestMonitorEjects(t *testing.T) {
 	t.Parallel()
-	f := func(check Check, report func(b *backend.Backend), want ...time.Duration) {
+	f := func(check Check, report func(p *backend.Pool, b *backend.Backend), want ...time.Duration) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
@@ -173,7 +174,7 @@ func TestMonitorEjects(t *testing.T) {
 					if len(p.Snapshot().Eligible) != 3 {
 						t.Fatalf("unexpected ejection %d before its time", i+1)
 					}
-					report(b)
+					report(p, b)
 				}
 				synctest.Wait()
 				if ok, why := b.Eligible(); ok || len(p.Snapshot().Eligible) != 2 {
@@ -194,12 +195,12 @@ func TestMonitorEjects(t *testing.T) {
 			}
 			// While it is out already, it is not ejected.
 			for range 5 {
-				report(b)
+				report(p, b)
 			}
 			synctest.Wait()
 			before := b.Counters.Ejected.Load()
 			for range 50 {
-				report(b)
+				report(p, b)
 				synctest.Wait()
 			}
 			if got := b.Counters.Ejected.Load(); got != before {
@@ -207,9 +208,9 @@ func TestMonitorEjects(t *testing.T) {
 			}
 		})
 	}
-	clients := uint64(0)
-	fault := func(b *backend.Backend) { clients++; b.ReportFault(clients) }
-	connect := (*backend.Backend).ReportConnectFailure
+	clients := 0
+	fault := func(p *backend.Pool, b *backend.Backend) { clients++; failOnce(p, b, clients) }
+	connect := func(_ *backend.Pool, b *backend.Backend) { b.ReportConnectFailure() }
 	f(nil, fault, 30*time.Second, 60*time.Second, 90*time.Second)
 	f(nil, connect, 30*time.Second, 60*time.Second)
 	f(&script{}, fault, 30*time.Second, 60*time.Second)
@@ -219,6 +220,17 @@ func TestMonitorEjects(t *testing.T) {
 	// interval apart.
 	f(&script{result: Result{Tested: Answer}}, fault, 30*time.Millisecond, 210*time.Millisecond)
 	f(&script{result: Result{Tested: Connect}}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
+}
+
+// failOnce has b fail a client, and all others serve it.
+func failOnce(p *backend.Pool, b *backend.Backend, client int) {
+	w := backend.Witness{Client: netip.AddrFrom4([4]byte{10, 0, byte(client >> 8), byte(client)})}
+	b.ReportFault(w)
+	for _, x := range p.Snapshot().All {
+		if x != b {
+			x.ReportServed(w)
+		}
+	}
 }
 
 // TestSlowStart checks who starts slowly: whoever recovers, and whoever joins
@@ -279,8 +291,8 @@ func TestSlowStart(t *testing.T) {
 			}
 		}
 		a := p.Snapshot().All[0]
-		for range 5 {
-			a.ReportFault(0)
+		for i := range 5 {
+			failOnce(p, a, i)
 		}
 		f("")
 		time.Sleep(31 * time.Second)

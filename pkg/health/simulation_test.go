@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -285,6 +286,7 @@ func (w *world) report() {
 // request is one request of a client, tried up to three times.
 func (w *world) request() {
 	req := balance.Request{Key: rand.Uint64(), HasKey: true}
+	client := backend.Witness{Client: netip.AddrFrom4([4]byte{10, 9, 0, byte(rand.IntN(20))})}
 	for {
 		b := w.balancer.Pick(req)
 		if b == nil {
@@ -298,7 +300,7 @@ func (w *world) request() {
 		case fine:
 			b.Observe(10*time.Millisecond, true)
 			b.Counters.BytesOut.Add(1)
-			b.ReportServed()
+			b.ReportServed(client)
 			b.Release()
 			w.served++
 			return
@@ -307,7 +309,7 @@ func (w *world) request() {
 			b.Release()
 		case faulty:
 			b.Observe(time.Millisecond, false)
-			b.ReportFault(w.rng.Uint64N(20))
+			b.ReportFault(client)
 			b.Release()
 		case silent: // a hedge goes on elsewhere
 			time.AfterFunc(200*time.Millisecond, b.Suspect)
