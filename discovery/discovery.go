@@ -31,6 +31,9 @@ type Member struct {
 	// Protocol is what the member speaks, tcp or http; empty if it is not
 	// known.
 	Protocol string
+	// Withdrawn says that it is no member any more by an explicit word: it is
+	// still registered, and has lost the tag that makes it one.
+	Withdrawn bool
 	// Check is how the member wants to be checked, as health.ParseCheck reads
 	// it; empty leaves that to the service.
 	Check string
@@ -38,7 +41,25 @@ type Member struct {
 
 // Equal reports whether m and n are the same in every respect.
 func (m Member) Equal(n Member) bool {
-	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && slices.Equal(m.Tags, n.Tags)
+	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && m.Withdrawn == n.Withdrawn && slices.Equal(m.Tags, n.Tags)
+}
+
+// Split returns those of members that are not withdrawn, and the addresses of
+// those that are and of which nobody else is a member.
+func Split(members []Member) (staying []Member, withdrawn []string) {
+	there := make(map[string]bool, len(members))
+	for _, m := range members {
+		if !m.Withdrawn {
+			staying = append(staying, m)
+			there[m.Address] = true
+		}
+	}
+	for _, m := range members {
+		if m.Withdrawn && !there[m.Address] {
+			withdrawn = append(withdrawn, m.Address)
+		}
+	}
+	return staying, withdrawn
 }
 
 // Targets returns what the pool has to know of members.

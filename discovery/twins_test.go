@@ -44,3 +44,14 @@ func TestMerge(t *testing.T) {
 	spare.Spare = 5
 	f([]Member{m("a", "1", 3, pass), spare}, nil, "a@1*3 passing; ", "[{1 [a b]}]")
 }
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	m := func(id, addr string, withdrawn bool) Member {
+		return Member{Target: backend.Target{ID: id, Address: addr}, Withdrawn: withdrawn}
+	}
+	staying, withdrawn := Split([]Member{m("a", "1", false), m("b", "1", true), m("c", "2", true)})
+	if len(staying) != 1 || staying[0].ID != "a" || !slices.Equal(withdrawn, []string{"2"}) {
+		t.Fatalf("unexpected split; got %+v and %q; want a alone, and 2", staying, withdrawn)
+	}
+}

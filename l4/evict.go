@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,9 @@ func (s *Server) follow(svc *service) {
 		}
 		for addr, k := range all {
 			m, member := members[addr]
+			if !member {
+				m.failed = slices.Contains(now.Withdrawn, addr)
+			}
 			if svc.CloseOnUnhealthy && m.failed && !k.unhealthy {
 				s.evict(svc, addr, BackendUnhealthy, 0)
 			}

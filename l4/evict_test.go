@@ -106,3 +106,25 @@ func testCloseOnUnhealthy(t *testing.T) {
 		f.wantEnds(want)
 	}
 }
+
+// TestCloseOnWithdrawal closes the connections to a backend that has left by an
+// explicit word, if that is asked for, and not those to one that just left.
+func TestCloseOnWithdrawal(t *testing.T) { eachDriver(t, testCloseOnWithdrawal) }
+
+func testCloseOnWithdrawal(t *testing.T) {
+	balancer := balancerOf(t, "db", serveGreeting(t, "a", 0))
+	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, CloseOnUnhealthy: true}}}})
+	nc, _ := f.greeted()
+	defer nc.Close()
+	member := f.pool.Snapshot().All[0].Target()
+	f.pool.Set(nil)
+	f.pool.Set([]backend.Target{member})
+	if n := f.server.ln.Open(); n != 1 {
+		t.Fatalf("unexpected connections open after it had left; got %d; want 1", n)
+	}
+	f.pool.Withdraw([]string{member.Address})
+	f.pool.Set(nil)
+	waitFor(t, func() bool { return f.server.ln.Open() == 0 })
+	f.shutdown()
+	f.wantEnds(map[Reason]int{BackendUnhealthy: 1})
+}

@@ -43,7 +43,7 @@ type Service struct {
 	// spread over a tenth of that time. 0 means 5 minutes, negative for ever.
 	DrainTimeout time.Duration
 	// CloseOnUnhealthy closes the connections to a backend at once when its
-	// checks have failed.
+	// checks have failed, or it is withdrawn (backend.Snapshot).
 	CloseOnUnhealthy bool
 }
 

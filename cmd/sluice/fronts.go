@@ -266,7 +266,7 @@ func l4Config(c *config.Config, parts []config.L4, members []*service, loops *re
 			QueueTimeout:     s.settings.QueueTimeout,
 			ProxyOut:         s.settings.ProxyOut,
 			TLS:              tlsConfig,
-			DrainTimeout:     orNever(c.BackendDrainTimeout),
+			DrainTimeout:     drainTimeout(c, s.settings),
 			CloseOnUnhealthy: s.settings.CloseOnUnhealthy,
 		}})
 	}
@@ -293,6 +293,15 @@ func orNever(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// drainTimeout returns how long connections to a backend of s that was taken out
+// live on.
+func drainTimeout(c *config.Config, s config.Service) time.Duration {
+	if s.BackendDrainTimeout != nil {
+		return orNever(*s.BackendDrainTimeout)
+	}
+	return orNever(c.BackendDrainTimeout)
 }
 
 // ownWait returns a time that something sets for itself as servers take it: 0 if

@@ -45,15 +45,18 @@ type service struct {
 	standIn  map[string]string // the ID of each address; the same
 	empty    bool              // it has no members, and that was logged; the same
 	started  bool              // a list of members has been taken; the same
-	logger   *slog.Logger
-	metrics  *metricset.Shared  // its own
-	consul   *metricset.Shared  // of its service in Consul; nil if it has none
-	retired  []*backend.Backend // are no members any more, and were in use when last seen; the source's goroutine's
-	fronts   atomic.Int32       // TCP listeners for it alone that have not ended
-	once     sync.Once          // guards known
-	known    chan struct{}      // closed when the first list of members has come
-	cancel   context.CancelFunc // ends the source; nil before follow
-	done     chan struct{}      // closed when the source has ended
+	// registered reports whether an address is registered in Consul, by whatever
+	// tags; nil if nobody knows. It is for the source's goroutine.
+	registered func(address string) bool
+	logger     *slog.Logger
+	metrics    *metricset.Shared  // its own
+	consul     *metricset.Shared  // of its service in Consul; nil if it has none
+	retired    []*backend.Backend // are no members any more, and were in use when last seen; the source's goroutine's
+	fronts     atomic.Int32       // TCP listeners for it alone that have not ended
+	once       sync.Once          // guards known
+	known      chan struct{}      // closed when the first list of members has come
+	cancel     context.CancelFunc // ends the source; nil before follow
+	done       chan struct{}      // closed when the source has ended
 }
 
 // services are all services of a run: those of the configuration, in its
@@ -299,8 +302,11 @@ func (s *service) follow() {
 
 // update takes a new list of members, from one goroutine at a time.
 func (s *service) update(members []discovery.Member) {
+	members, withdrawn := discovery.Split(members)
+	withdrawn = append(withdrawn, s.untagged(members)...)
 	members = s.merged(s.spoken(members))
 	s.checks.set(members)
+	s.pool.Withdraw(withdrawn)
 	added, removed := s.pool.Set(discovery.Targets(members))
 	s.monitor.Follow(added, removed)
 	s.retired = slices.DeleteFunc(append(s.retired, removed...), idle)
@@ -403,7 +409,7 @@ func (ss *services) awaitFirstLists(limit time.Time) (missing []string) {
 // troubles returns what is wrong with the sources of the services, in words.
 func (ss *services) troubles() (all []string) {
 	for _, s := range ss.list() {
-		if snap := s.pool.Snapshot(); snap.Version > 0 && len(snap.All) == 0 {
+		if snap := s.pool.Snapshot(); snap.Version > 0 && len(snap.All) == 0 && !s.byTags() {
 			all = append(all, fmt.Sprintf("service %s has no members: %s", s.name, s.emptyHint()))
 		}
 		for _, r := range s.source.Reports() {

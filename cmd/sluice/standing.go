@@ -47,8 +47,15 @@ func (s *service) tellMember(b *backend.Backend, c backend.Change) {
 	s.logger.Log(context.Background(), level, msg, "backend", b.Addr(), "id", b.ID(), "to", c.To, "signal", c.Signal, "detail", c.Detail)
 }
 
+// byTags reports whether the service is one that tags ask for, which is gone when
+// it has no members.
+func (s *service) byTags() bool { return s.registered != nil }
+
 // tellEmpty says when the service has no members, and when it has some again.
 func (s *service) tellEmpty(n int) {
+	if s.byTags() {
+		return
+	}
 	switch empty := n == 0; {
 	case empty && !s.empty:
 		s.logger.Warn("the service has no members: "+s.emptyHint(), "sources", s.kind)
@@ -68,4 +75,22 @@ func (s *service) emptyHint() string {
 		return fmt.Sprintf("is one registered in Consul as %q, and is that how it is spelt there?", c.Consul)
 	}
 	return "none of its sources lists any"
+}
+
+// untagged returns the addresses that are members no more in a new list, and
+// are still registered: they have lost the tag that made them members.
+func (s *service) untagged(members []discovery.Member) (addresses []string) {
+	if s.registered == nil {
+		return nil
+	}
+	staying := make(map[string]bool, len(members))
+	for _, m := range members {
+		staying[m.Address] = true
+	}
+	for _, b := range s.pool.Snapshot().All {
+		if !staying[b.Addr()] && s.registered(b.Addr()) {
+			addresses = append(addresses, b.Addr())
+		}
+	}
+	return addresses
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -116,4 +119,50 @@ func TestConsulTwins(t *testing.T) {
 	eventually(t, "it is said once", func() bool { return strings.Count(s.text(), "several entries have one address") == 1 })
 	put("one", "web", "web", addrs[0], "", &api.HealthCheck{Node: "one", CheckID: "_service_maintenance:web", ServiceID: "web", Name: "m", Status: api.HealthCritical})
 	eventually(t, "maintenance of one entry is that of the backend", func() bool { return backends(t, admin)[addrs[0]].Status == "maintenance" })
+}
+
+// TestConsulTagMoves moves the tag of a primary, as Patroni does: connections to
+// the former one are closed, if that is asked for, by tag= and by tags alike.
+func TestConsulTagMoves(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 2)
+	listen := freeAddr(t)
+	primary := []string{"primary", "urlprefix-" + listen + " proto=tcp"}
+	register(t, agent, "a", "db", addrs[0], consultest.WithTags(primary...))
+	register(t, agent, "b", "db", addrs[1], consultest.WithTags("replica"))
+	s := start(t, "sluice", nil, "--l4=127.0.0.1:0=db", "--service=db,tag=primary,close-on-unhealthy=true,backend-drain-timeout=1h",
+		"--consul-tags=urlprefix-", "--consul="+agent.Addr(), "--admin=127.0.0.1:0", "--health-interval=100ms")
+	open := func(addr string) net.Conn {
+		t.Helper()
+		var nc net.Conn
+		eventually(t, "a connection to the primary", func() bool {
+			var err error
+			if nc, err = net.Dial("tcp", addr); err != nil {
+				return false
+			}
+			if _, err = nc.Write([]byte("x")); err == nil {
+				_, err = nc.Read(make([]byte, 1))
+			}
+			if err != nil {
+				nc.Close()
+			}
+			return err == nil
+		})
+		return nc
+	}
+	byKey, byTag := open(s.addr("l4")), open(listen)
+	defer byKey.Close()
+	defer byTag.Close()
+	register(t, agent, "b", "db", addrs[1], consultest.WithTags(primary...))
+	register(t, agent, "a", "db", addrs[0], consultest.WithTags("replica"))
+	for name, nc := range map[string]net.Conn{"tag=": byKey, "a tag": byTag} {
+		_ = nc.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if _, err := nc.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection by %s goes on: %v", name, err)
+		}
+	}
+	eventually(t, "the new primary serves", func() bool {
+		return strings.HasPrefix(said(s.addr("l4")), "echo-2 ") && strings.HasPrefix(said(listen), "echo-2 ")
+	})
 }

@@ -78,6 +78,7 @@ func (t *tags) addService(p fabio.Pool, name string, header bool) (*service, err
 	if err != nil {
 		return nil, err
 	}
+	s.registered = func(address string) bool { return t.registered[address] }
 	s.httpOnly = false // the table knows who speaks what
 	s.follow()
 	return s, nil

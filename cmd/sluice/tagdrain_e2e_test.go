@@ -95,9 +95,9 @@ func TestTagsDrain(t *testing.T) {
 			}
 			agent.Deregister(t, "a")
 			c.cut(t)
-			if !strings.Contains(s.text(), `"msg":"closing the connections to a backend"`) && !strings.Contains(s.text(), "backend_drained") {
-				t.Errorf("the end of the connection is not said:\n%s", s.text())
-			}
+			eventually(t, "the end of the connection is said", func() bool {
+				return strings.Contains(s.text(), `"msg":"closing the connections to a backend"`) || strings.Contains(s.text(), "backend_drained")
+			})
 			eventually(t, "its metrics are gone", func() bool {
 				_, body := get("http://" + admin + "/metrics")
 				return !strings.Contains(body, fmt.Sprintf("addr=%q", addr)) && !strings.Contains(body, `service="db"`)

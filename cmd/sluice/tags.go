@@ -47,16 +47,17 @@ type tags struct {
 	watches map[string]*tagWatch
 
 	// What follows belongs to the deciding goroutine.
-	reader    *fabio.Reader
-	pools     map[string]*service     // by name in the table
-	shown     map[string]fabio.Pool   // as applied, by name in the table
-	routes    []fabio.Route           // as applied
-	applied   bool                    // routes have been
-	listeners map[string]*tagListener // by address
-	problems  map[fabio.Problem]bool  // of the table that was applied
-	refused   map[string]string       // listeners that could not be opened, and why
-	departed  []departed
-	skipped   *metrics.Gauge
+	reader     *fabio.Reader
+	pools      map[string]*service     // by name in the table
+	shown      map[string]fabio.Pool   // as applied, by name in the table
+	routes     []fabio.Route           // as applied
+	applied    bool                    // routes have been
+	listeners  map[string]*tagListener // by address
+	problems   map[fabio.Problem]bool  // of the table that was applied
+	registered map[string]bool         // addresses of the services that are watched, whatever their tags
+	refused    map[string]string       // listeners that could not be opened, and why
+	departed   []departed
+	skipped    *metrics.Gauge
 }
 
 // tagWatch follows one service that the catalogue lists.
@@ -199,7 +200,11 @@ func (t *tags) gather() (members map[string][]discovery.Member, listed bool) {
 		}
 	}
 	members = make(map[string][]discovery.Member)
+	t.registered = make(map[string]bool)
 	for name, w := range t.watches {
+		for _, m := range w.members {
+			t.registered[m.Address] = true
+		}
 		switch {
 		case !w.known:
 		case slices.ContainsFunc(w.members, t.asks):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"sluice/discovery"
 	"sluice/discovery/consul/consultest"
 	"sluice/pkg/backend"
 )
@@ -277,4 +278,78 @@ func TestConsulPorts(t *testing.T) {
 	w = start(t, c.Service(Query{Service: "web", Port: "admin"}))
 	w.until(t, target(a.Node()+"/web-1", "10.0.0.1:9000"), target(a.Node()+"/web-2", "10.0.0.2:9000"))
 	l.expect(t, 1, "entry="+a.Node()+"/web-3", "no port named")
+}
+
+// TestConsulLeave has a node with most of the instances leave, whose own checks
+// pass, and then as many be deregistered one by one while their nodes stay.
+func TestConsulLeave(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	put := func(node, id string) {
+		t.Helper()
+		_, err := a.API().Catalog().Register(&api.CatalogRegistration{Node: node, Address: "192.0.2.1", Service: &api.AgentService{ID: id, Service: "web", Address: "10.0.0." + id, Port: 80}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		put("big", id)
+	}
+	put("small", "4")
+	c := newClient(t, Config{Address: a.Addr(), Keep: time.Hour})
+	w := start(t, c.Service(Query{Service: "web", Up: func(string) bool { return true }}))
+	four := target("small/4", "10.0.0.4:80")
+	w.until(t, target("big/1", "10.0.0.1:80"), target("big/2", "10.0.0.2:80"), target("big/3", "10.0.0.3:80"), four)
+	// As the leader does for a node that leaves.
+	if _, err := a.API().Catalog().Deregister(&api.CatalogDeregistration{Node: "big"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-w.updates:
+		if len(got) != 1 || got[0] != four {
+			t.Fatalf("unexpected members after the node had left; got %+v; want %+v alone", got, four)
+		}
+	case <-time.After(patience):
+		t.Fatal("no update after the node had left")
+	}
+}
+
+// TestConsulTagMoves checks that a member that loses its tag is told apart from
+// one that is deregistered.
+func TestConsulTagMoves(t *testing.T) {
+	t.Parallel()
+	a := consultest.Start(t)
+	a.Register(t, "db-1", "db", "10.0.0.1", 80, consultest.WithTags("primary"))
+	a.Register(t, "db-2", "db", "10.0.0.2", 80, consultest.WithTags("primary"))
+	a.Register(t, "db-3", "db", "10.0.0.3", 80, consultest.WithTags("primary"))
+	updates := make(chan []discovery.Member, 100)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = newClient(t, Config{Address: a.Addr()}).Service(Query{Service: "db", Tag: "primary"}).Watch(ctx, func(ms []discovery.Member) { updates <- ms }) // its error is ctx's
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	await := func(want string) {
+		t.Helper()
+		last := ""
+		for timeout := time.After(patience); last != want; {
+			select {
+			case ms := <-updates:
+				staying, withdrawn := discovery.Split(ms)
+				last = fmt.Sprint(len(staying), withdrawn)
+			case <-timeout:
+				t.Fatalf("unexpected members; got %q; want %q", last, want)
+			}
+		}
+	}
+	await("3 []")
+	a.Register(t, "db-1", "db", "10.0.0.1", 80, consultest.WithTags("replica"))
+	await("2 [10.0.0.1:80]")
+	a.Deregister(t, "db-2")
+	await("1 [10.0.0.1:80]")
+	a.Deregister(t, "db-1")
+	await("1 []")
+	a.Register(t, "db-1", "db", "10.0.0.1", 80, consultest.WithTags("primary"))
+	await("2 []")
 }

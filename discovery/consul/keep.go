@@ -14,15 +14,15 @@ import (
 // in.
 //
 // When a list empties or loses more than half of its members at once, Consul
-// may have been restarted without its data; but not if it is a single one that
-// goes and contact was never broken, for then somebody has deregistered it.
-// Those of the lost that Consul
+// may have been restarted without its data; but not if contact was never broken
+// and it is a single one that goes, or its node has left the catalogue, too:
+// then somebody has deregistered it, or the node. Those of the lost that Consul
 // called passing or warning, and whose own check passes, are kept as
 // [backend.Absent], each until it is listed again, by ID or address, be it
-// without the service's tag; its own check does not pass; limit is over; or enough others are there: half as many
-// as before the loss, listed and passing their own check. What Consul says of
-// one it lists acts at once, and so does the loss of few, unless Consul says
-// itself that it hides some.
+// without the service's tag; its own check does not pass; limit is over; or
+// enough others are there: half as many as before the loss, listed and passing
+// their own check. What Consul says of one it lists acts at once, and so does
+// the loss of few, unless Consul says itself that it hides some.
 type keeper struct {
 	limit time.Duration // 0 keeps nobody
 	up    func(address string) bool
@@ -38,7 +38,7 @@ type keptMember struct {
 
 // next returns the members in use after a step from the list last to the list
 // listed, ordered by ID, and how many of them are kept. leftOut are the IDs of
-// those that are listed but no members any more. broken says that
+// those that are listed but no members any more, or whose nodes have left. broken says that
 // contact was lost in between, or that Consul was restored or replaced, and
 // partial that Consul says itself that its list is not whole.
 func (k *keeper) next(now time.Time, last, listed []discovery.Member, leftOut []string, broken, partial bool) (members []discovery.Member, kept int) {

@@ -215,16 +215,59 @@ func (w *serviceWatch) accept(a answer, meta *api.QueryMeta, broken bool) bool {
 	}
 	now := time.Now()
 	w.tellHidden(now, meta.ResultsFilteredByACLs)
-	members, kept := w.keeper.next(now, w.listed, a.members, a.leftOut(), broken, meta.ResultsFilteredByACLs)
+	leftOut := a.leftOut()
+	if w.client.config.Keep > 0 && !broken && doubtful(w.listed, a.members) && missing(w.listed, a.members) > 1 {
+		leftOut = append(leftOut, w.left(a.members)...)
+	}
+	members, kept := w.keeper.next(now, w.listed, a.members, leftOut, broken, meta.ResultsFilteredByACLs)
 	w.listed = a.members
 	w.tellKept(now, kept, len(a.members))
+	members = append(slices.Clone(members), w.withdraw(members, a.others)...)
 	if w.reported && slices.EqualFunc(members, w.last, discovery.Member.Equal) {
 		return false
 	}
 	w.last, w.reported = members, true
-	w.reportedN.Store(int64(len(members)))
+	staying, _ := discovery.Split(members)
+	w.reportedN.Store(int64(len(staying)))
 	w.update(slices.Clone(members))
 	return true
+}
+
+// withdraw returns those of the members reported last that are still registered
+// and have lost the tag since, or had done so before.
+func (w *serviceWatch) withdraw(members []discovery.Member, others []string) (withdrawn []discovery.Member) {
+	for _, m := range w.last {
+		if !slices.Contains(others, m.ID) || slices.ContainsFunc(members, func(x discovery.Member) bool { return x.ID == m.ID }) {
+			continue
+		}
+		m.Withdrawn = true
+		withdrawn = append(withdrawn, m)
+	}
+	return withdrawn
+}
+
+// left returns the IDs of those of last that are not listed any more because
+// their nodes have left the catalogue, as after consul leave. A catalogue that
+// was lost has lost contact, too, and is not asked. Nobody has left if it cannot
+// be told.
+func (w *serviceWatch) left(listed []discovery.Member) (ids []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), w.client.readTimeout)
+	defer cancel()
+	options := &api.QueryOptions{Datacenter: w.query.Datacenter, Token: w.client.token()}
+	nodes, _, err := w.client.order(0, time.Now())[0].consul.Catalog().Nodes(options.WithContext(ctx))
+	if err != nil || len(nodes) == 0 {
+		return nil
+	}
+	there := make(map[string]bool, len(nodes))
+	for _, n := range nodes {
+		there[n.Node] = true
+	}
+	for _, m := range w.listed {
+		if node, _, _ := strings.Cut(m.ID, "/"); !there[node] && !slices.ContainsFunc(listed, func(x discovery.Member) bool { return x.ID == m.ID }) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 // hiddenWords says what ACLs do to an answer that is not empty, and how to end

@@ -28,6 +28,9 @@ type Snapshot struct {
 	// LastResort says that nobody else is left than members in warning whose
 	// weight of 0 nobody chose, and that they serve by their spare weight.
 	LastResort bool
+	// Withdrawn holds the addresses that have left by an explicit word, such as
+	// the loss of a tag, while they are still registered.
+	Withdrawn []string
 	// Zonal is how connections divide between zones, nil if zones make no
 	// difference. In a panic they make none.
 	Zonal *Zonal
@@ -71,6 +74,7 @@ type Pool struct {
 	version   uint64
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
+	withdrawn []string
 	listeners []*listener
 	onMember  func(*Backend, Change) // nil: nobody
 }
@@ -195,6 +199,14 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	return added, removed
 }
 
+// Withdraw says which addresses are no members any more by an explicit word, as
+// of the next Set.
+func (p *Pool) Withdraw(addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.withdrawn = addresses
+}
+
 // memberChange is a change of a member.
 type memberChange struct {
 	b *Backend
@@ -216,7 +228,7 @@ func (p *Pool) refresh() {
 // publish builds and stores a snapshot; p.mu is held.
 func (p *Pool) publish() {
 	p.published = p.changes.Load() // all of which the lines below see
-	s := &Snapshot{Version: p.version, All: p.sorted}
+	s := &Snapshot{Version: p.version, All: p.sorted, Withdrawn: p.withdrawn}
 	s.Eligible, s.Panic = p.policy.offer(p.sorted)
 	if spares := lastResort(p.sorted, s.Eligible); len(spares) > 0 {
 		s.Eligible, s.Panic, s.LastResort = spares, false, true

@@ -289,6 +289,7 @@ type Service struct {
 	Waits
 	HTTPWaits
 	TCPWaits
+	BackendDrainTimeout *time.Duration // 0: for ever; nil: Config's
 }
 
 // Register is a service in Consul that this process registers itself as.

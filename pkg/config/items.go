@@ -455,7 +455,7 @@ func ParseService(spec string) (Service, error) {
 
 func (s *Service) keys() []string {
 	return append([]string{
-		"service", "strategy", "consul", "dc", "tag", "port", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"service", "strategy", "consul", "dc", "tag", "port", "backend-drain-timeout", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
 	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys(), s.Connections.keys())...)
 }
@@ -470,6 +470,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.Consul = value
 	case "port":
 		s.Port = value
+	case "backend-drain-timeout":
+		s.BackendDrainTimeout, err = wait(key, value)
 	case "dc":
 		s.Datacenter = value
 	case "dns":
@@ -574,7 +576,7 @@ func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, Par
 // String returns the line that ParseService reads.
 func (s Service) String() string {
 	options := []pair{
-		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
+		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"backend-drain-timeout", optional(s.BackendDrainTimeout)}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
 		{"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
 	}

@@ -182,7 +182,7 @@ func (v *validation) services() {
 		for _, x := range []struct {
 			key string
 			set bool
-		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}, {"close-on-unhealthy", s.CloseOnUnhealthy}} {
+		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}, {"close-on-unhealthy", s.CloseOnUnhealthy}, {"backend-drain-timeout", s.BackendDrainTimeout != nil}} {
 			if x.set && routed[s.Name] != "" {
 				v.add("service", "%q has %s=, which is for TCP alone, but --route leads to it", s.Name, x.key)
 			}
