@@ -16,8 +16,9 @@
 //  3. parse (parse.go, target.go, headers.go): the head is judged, strictly.
 //     What two programs could read differently is refused with a 4xx or 505,
 //     the connection is closed, and no backend hears of it.
-//  4. judge (judge.go): the one form of the path (path.go); who asks, and under which ID and trace (identify.go,
-//     origin.go, forwarded.go, client.go, request_id.go, trace.go); the route by host, path, method and
+//  4. judge (judge.go): the one form of the path (path.go); who asks, and
+//     under which ID and trace (identify.go, origin.go, forwarded.go,
+//     client.go, request_id.go, trace.go); the route by host, path, method and
 //     headers (route.go), which may redirect (redirect.go) or refuse; the rate
 //     of the client; the route's service or its canary (canary.go).
 //  5. forward (forward.go): if the service has room for one more request

@@ -61,6 +61,8 @@ func vectors() []vector {
 		"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /%2e%2e/x HTTP/1.1\r\nHost: a\r\n\r\n",
 	)
 	refuse(505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", "GET / HTTP/3.1\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	refuse(400, "head / HTTP/1.1\r\nHost: a\r\n\r\n", "Head / HTTP/1.1\r\nHost: a\r\n\r\n")
+	refuse(405, "trace / HTTP/1.1\r\nHost: a\r\n\r\n", "Connect a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
 	refuse(405, "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n")
 	pass("GET http://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x?y a [] []")
 	pass("GET http://a:80/x HTTP/1.1\r\nHost: A\r\n\r\n", "GET /x A [] []")

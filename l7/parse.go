@@ -135,6 +135,10 @@ func (h *head) check(method, target, raw []byte) (Reason, string) {
 	if equalFold(method, "connect") || equalFold(method, "trace") {
 		return BadMethod, "CONNECT and TRACE are not allowed"
 	}
+	if equalFold(method, "head") && string(method) != "HEAD" {
+		// What a server takes for HEAD has no body, and else one.
+		return BadRequest, "the method is HEAD in another case"
+	}
 	h.method = method
 	if r, why := h.parseFields(raw); r != 0 {
 		return r, why

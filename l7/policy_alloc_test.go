@@ -33,6 +33,18 @@ func TestPolicyAllocs(t *testing.T) {
 	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	now := time.Now()
 	f("find", func() { routeOf(r, h) })
+	for _, raw := range []string{"/api/x", "/api//%78/../y%20z", "/api;v=1/%2f/x%5cy%25"} {
+		raw := []byte(raw)
+		forms := path{mem: make([]byte, 0, 256)}
+		f("path "+string(raw), func() {
+			if forms.set(raw, &PathPolicy{}) == "" {
+				l := lookup{r: r, h: h}
+				if rt := l.find(forms.plain); rt != nil && (forms.odd == 0 || forms.unambiguous(l, rt)) {
+					forms.choose(l, rt, PathAuto)
+				}
+			}
+		})
+	}
 	o := origin{hops: make([]netip.Addr, 0, 8)}
 	find := func(h *head) {
 		o = origin{peer: peer, trusted: true, asked: h.host, hops: o.hops[:0]}
