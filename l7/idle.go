@@ -65,6 +65,11 @@ func (sh *shard) put(up *upstream, hint time.Duration, doubtful bool) {
 		up.close(false)
 		return
 	}
+	if crowded := sh.s.cfg.Crowded; crowded != nil && crowded() {
+		up.close(false)
+		p.close()
+		return
+	}
 	now, most := sh.l.Now(), up.b.SlotLimit()
 	keep := min(keepFor(p.svc.keep, hint), p.life.limit(now))
 	if keep <= 0 || !p.svc.reuse.mayKeep(most) {

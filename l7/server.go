@@ -94,6 +94,10 @@ type Config struct {
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is
 	// more.
 	MaxHeadBytes int
+	// Crowded reports whether descriptors are scarce: connections to backends are
+	// then closed instead of being kept idle. It must be quick and safe for
+	// concurrent use. nil means never.
+	Crowded func() bool
 	// Loops are where the connections live. They must be running, and outlive
 	// the server.
 	Loops *reactor.Group

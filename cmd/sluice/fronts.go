@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -24,10 +23,6 @@ import (
 	"sluice/pkg/proxyproto"
 	"sluice/pkg/reactor"
 )
-
-// descriptorReserve is how many open files are kept for everything but
-// proxied connections, each of which takes two.
-const descriptorReserve = 256
 
 // front is a listener with the server behind it.
 type front struct {
@@ -53,14 +48,17 @@ type server interface {
 // fronts are all listeners of the data path: those of the configuration, and
 // TCP listeners that come and go. All methods are safe for concurrent use.
 type fronts struct {
-	config  *config.Config
-	loops   *reactor.Group // nil if nothing uses them
-	l4Loops *reactor.Group // the same, or nil for the copy driver
-	certs   keeper
-	access  *accesslog.Log
-	sets    *metricset.Sets
-	logger  *slog.Logger
-	wg      sync.WaitGroup // of servers
+	config     *config.Config
+	loops      *reactor.Group // nil if nothing uses them
+	l4Loops    *reactor.Group // the same, or nil for the copy driver
+	certs      keeper
+	files      descriptors
+	budget     *listen.Budget // of all listeners
+	processors *processors    // nil without loops
+	access     *accesslog.Log
+	sets       *metricset.Sets
+	logger     *slog.Logger
+	wg         sync.WaitGroup // of servers
 
 	// leaving ends when listeners that were taken away cut what is open.
 	leaving context.Context
@@ -79,12 +77,20 @@ type fronts struct {
 func bindFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
 	fs := &fronts{config: c, access: access, sets: sets, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
+	limit := openFilesLimit()
+	loops := loopsFor(runtime.GOMAXPROCS(0), limit)
+	var err error
+	if fs.files, err = descriptorsOf(c, limit, loops); err != nil {
+		return nil, err
+	}
+	fs.files.warn(c, logger)
+	fs.budget = listen.NewBudget(fs.files.conns)
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	if epoll := (len(c.L4) > 0 || c.ConsulTags != "") && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
-		var err error
-		if fs.loops, err = startLoops(logger); err != nil {
+		if fs.loops, err = startLoops(loops, fs.files.pipes/2, logger); err != nil {
 			return nil, err
 		}
+		fs.processors = newProcessors(loops, logger)
 		if epoll {
 			fs.l4Loops = fs.loops
 		}
@@ -110,7 +116,9 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 	}
 	for _, l := range c.L7 {
 		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
-			return l7.New(ln, l7Config(c, l, services, fs.loops, access, sets.Main, logger))
+			cfg := l7Config(c, l, services, fs.loops, access, sets.Main, logger)
+			cfg.Crowded = fs.budget.Crowded
+			return l7.New(ln, cfg)
 		})
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--l7: %w", err))
@@ -125,9 +133,6 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 
 // bind binds a listener and makes its server.
 func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, certs []config.Certificate, alpn []string, serve func(*listen.Listener) (server, error)) (*front, error) {
-	if limits.MaxConns == 0 {
-		limits.MaxConns = max(1, (openFilesLimit()-descriptorReserve)/2)
-	}
 	tlsConfig, err := fs.certs.server(certs)
 	if err != nil {
 		return nil, err
@@ -143,9 +148,16 @@ func (fs *fronts) bind(kind, name, addr string, limits config.ConnLimits, proxie
 
 // bindOn is bind with a set of metrics of its own and its certificates.
 func (fs *fronts) bindOn(own *metricset.Shared, kind, name, addr string, limits config.ConnLimits, proxied config.ProxyIn, tlsConfig *tls.Config, serve func(*listen.Listener) (server, error)) (*front, error) {
+	cost, httpCost := costs(fs.config.L4Driver)
+	if kind == "l7" {
+		cost = httpCost
+	}
+	if fs.config.Demo {
+		cost++ // the backends are in the process
+	}
 	ln, err := listen.Listen(listen.Config{
 		Kind: kind, Name: name, Address: addr,
-		MaxConns: limits.MaxConns, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+		MaxConns: limits.MaxConns, Budget: fs.budget, ConnCost: cost, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
 		Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
 		TLS:   tlsConfig, HandshakeTimeout: fs.config.HandshakeTimeout,
 		Logger: fs.logger, Metrics: own.Set,
@@ -406,25 +418,13 @@ func (fs *fronts) close() {
 	}
 }
 
-// startLoops runs one event loop a core. Loops keep their P while they are
-// busy, so there must be some more for everything else: health checks, the
-// control plane.
-func startLoops(logger *slog.Logger) (*reactor.Group, error) {
-	cores := runtime.GOMAXPROCS(0)
-	g, err := reactor.NewGroup(cores, logger)
+// startLoops runs one event loop a core.
+func startLoops(n, pipes int, logger *slog.Logger) (*reactor.Group, error) {
+	g, err := reactor.NewGroup(n, logger)
 	if err != nil {
 		return nil, err
 	}
-	runtime.GOMAXPROCS(cores + 2)
+	g.LimitPipes(pipes)
 	g.Start()
 	return g, nil
-}
-
-// openFilesLimit returns how many files this process may have open.
-func openFilesLimit() int {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 1024
-	}
-	return int(min(l.Cur, 1<<30))
 }

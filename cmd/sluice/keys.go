@@ -49,7 +49,7 @@ func listenerKeys() []key {
 		{"tls-cert=PATH, tls-key=PATH", "PEM files, or a directory of them, with which TLS ends here"},
 		{"proxy-in=v1|v2|v1v2", "the versions of the PROXY protocol with which every connection must begin"},
 		{"proxy-from=CIDR", "network whose connections alone do so; repeatable"},
-		{"max-conns=N", "connections open at once (default half of the open files limit)"},
+		{"max-conns=N", "connections open at once (by default as many as the open files limit allows all listeners together)"},
 		{"max-conns-per-client=N", "the same for one client address"},
 		{"max-rate-per-client=N", "new connections a second for one client address"},
 	}

@@ -45,8 +45,9 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, certs *keeper, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
-	ready := func() admin.Readiness { return readiness(life, services, tags, registrars, certs) }
+func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, fronts *fronts, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
+	ready := func() admin.Readiness { return readiness(life, services, tags, registrars, &fronts.certs) }
+	maxConns := fronts.files.control
 	sets.Main.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
 			return 1
@@ -71,12 +72,12 @@ func bindPlane(c *config.Config, services *services, tags *tags, registrars *reg
 		bind("admin", "admin", func() (*admin.Server, error) {
 			return admin.New(admin.Config{
 				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
-				Services: services.shown, Settings: settings, Ready: ready, Metrics: sets, Logger: logger,
+				Services: services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
 			})
 		})
 	}
 	if c.HealthAddr != "" {
-		bind("health", "health-addr", func() (*admin.Server, error) { return admin.NewHealth(c.HealthAddr, ready, logger) })
+		bind("health", "health-addr", func() (*admin.Server, error) { return admin.NewHealth(c.HealthAddr, maxConns, ready, logger) })
 	}
 	if len(problems) > 0 {
 		p.close()

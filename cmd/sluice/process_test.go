@@ -61,7 +61,13 @@ type process struct {
 // log too.
 func start(t *testing.T, name string, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(built.path(name), args...), done: make(chan struct{}), addrs: make(map[string]string), bound: make(chan struct{})}
+	return startPath(t, built.path(name), environ, args...)
+}
+
+// startPath is start with the path of whatever program.
+func startPath(t *testing.T, path string, environ []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(path, args...), done: make(chan struct{}), addrs: make(map[string]string), bound: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), environ...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -79,7 +85,7 @@ func start(t *testing.T, name string, environ []string, args ...string) *process
 		_ = p.cmd.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", name, p.text())
+			t.Logf("log of %s:\n%s", path, p.text())
 		}
 	})
 	return p

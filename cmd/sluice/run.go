@@ -109,7 +109,7 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	}
 	life := &lifecycle{}
 	registrars := &registrars{logger: logger}
-	plane, err := bindPlane(c, services, tags, registrars, &fronts.certs, life, sets, logger)
+	plane, err := bindPlane(c, services, tags, registrars, fronts, life, sets, logger)
 	if err != nil {
 		fronts.close()
 		return err
@@ -121,6 +121,9 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	ctx, stopFollowing := context.WithCancel(context.Background())
 	services.start(ctx, cmd.ecs)
 	fronts.certs.follow(ctx)
+	if fronts.processors != nil {
+		go fronts.processors.follow(ctx)
+	}
 	tags.start()
 	limit := time.Now().Add(firstListWait)
 	if missing := append(services.awaitFirstLists(limit), tags.awaitFirst(limit)...); len(missing) > 0 {

@@ -23,6 +23,7 @@ const (
 	maxHeaderBytes    = 16 << 10
 	maxBodyBytes      = 1 << 20
 	maxRequests       = 64 // at a time
+	defaultMaxConns   = 256
 )
 
 // Service is a service whose backends are shown.
@@ -83,6 +84,9 @@ type Config struct {
 	// Metrics is what /metrics shows beside the process's own metrics and
 	// those of the backends. It must not be nil.
 	Metrics MetricsWriter
+	// MaxConns is how many connections may be open at once; those that wait for
+	// a request make room for new ones. 0 means 256.
+	MaxConns int
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 }
@@ -128,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Token != "" {
 		g.token = newToken(cfg.Token)
 	}
-	s := newServer(ln, &g, cfg.Logger)
+	s := newServer(ln, cfg.MaxConns, &g, cfg.Logger)
 	if exposed {
 		s.warning = "the control plane is open to whoever can reach it; set --admin-token"
 	}
@@ -136,9 +140,9 @@ func New(cfg Config) (*Server, error) {
 }
 
 // NewHealth binds a server of nothing but /healthz and /readyz, for probes
-// from other hosts, and starts nothing. See Config for ready and logger, and
+// from other hosts, and starts nothing. See Config for maxConns, ready and logger, and
 // New for what the caller does.
-func NewHealth(address string, ready func() Readiness, logger *slog.Logger) (*Server, error) {
+func NewHealth(address string, maxConns int, ready func() Readiness, logger *slog.Logger) (*Server, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on --health-addr %q: %w", address, err)
@@ -146,10 +150,14 @@ func NewHealth(address string, ready func() Readiness, logger *slog.Logger) (*Se
 	mux := http.NewServeMux()
 	addHealth(mux, ready)
 	g := guard{next: mux, logger: logger, slots: make(chan struct{}, maxRequests)}
-	return newServer(ln, &g, logger), nil
+	return newServer(ln, maxConns, &g, logger), nil
 }
 
-func newServer(ln net.Listener, h http.Handler, logger *slog.Logger) *Server {
+func newServer(ln net.Listener, maxConns int, h http.Handler, logger *slog.Logger) *Server {
+	if maxConns == 0 {
+		maxConns = defaultMaxConns
+	}
+	bound := &conns{most: maxConns, open: make(map[net.Conn]bool)}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		ln:     ln,
@@ -161,6 +169,7 @@ func newServer(ln net.Listener, h http.Handler, logger *slog.Logger) *Server {
 			ReadHeaderTimeout:            readHeaderTimeout,
 			WriteTimeout:                 writeTimeout,
 			IdleTimeout:                  idleTimeout,
+			ConnState:                    bound.track,
 			MaxHeaderBytes:               maxHeaderBytes,
 			BaseContext:                  func(net.Listener) context.Context { return ctx },
 			ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),

@@ -45,6 +45,12 @@ type Config struct {
 	// MaxConns is how many connections may be open at once. Those beyond are
 	// closed as they come. 0 means no limit.
 	MaxConns int
+	// Budget is what all listeners' connections may take of the descriptors
+	// together, and ConnCost how many of them one of this listener takes: its
+	// own and its backend's. Connections beyond are closed as they come. nil
+	// means no limit.
+	Budget   *Budget
+	ConnCost int
 	// MaxConnsPerClient is how many connections one client address may have
 	// open. Those beyond are closed as they come. 0 means no limit.
 	MaxConnsPerClient int
@@ -75,6 +81,7 @@ type Listener struct {
 	closed chan struct{} // closed when no connection will be accepted any more
 	once   sync.Once     // guards closed
 
+	share      *share        // nil without a budget
 	drainUntil atomic.Int64  // unix nanoseconds; 0 while not draining
 	arrived    atomic.Uint64 // connections that came, admitted or not
 
@@ -113,6 +120,9 @@ func Listen(cfg Config) (*Listener, error) {
 		closed:    make(chan struct{}),
 		conns:     make(map[*Conn]struct{}),
 		entrances: make(map[*entrance]struct{}),
+	}
+	if cfg.Budget != nil {
+		l.share = cfg.Budget.join(cfg.ConnCost)
 	}
 	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
 	l.accepted = cfg.Metrics.GetOrCreateCounter("sluice_listener_accepted_total" + labels)
@@ -227,14 +237,17 @@ type Place struct {
 func (l *Listener) admit(peer netip.Addr) (p Place, ok bool) {
 	l.arrived.Add(1)
 	l.mu.Lock()
-	full := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns
+	full, why := l.cfg.MaxConns > 0 && l.open >= l.cfg.MaxConns, MaxConns
+	if !full && !l.share.take() {
+		full, why = true, OpenFiles
+	}
 	if !full {
 		l.open++
 		l.active.Inc()
 	}
 	l.mu.Unlock()
 	if full {
-		l.Reject(MaxConns, peer, nil)
+		l.Reject(why, peer, nil)
 		return p, false
 	}
 	p.held = true
@@ -282,6 +295,8 @@ func (l *Listener) Leave(p Place) {
 	defer l.mu.Unlock()
 	l.open--
 	l.active.Dec()
+	l.share.give()
+	l.leaveBudget()
 	l.signalEmpty()
 }
 
@@ -321,6 +336,18 @@ func (l *Listener) signalEmpty() {
 	}
 }
 
+// leaveBudget takes the listener out of the budget once nothing is open and
+// nothing can come; l.mu is held.
+func (l *Listener) leaveBudget() {
+	select {
+	case <-l.closed:
+		if l.open == 0 {
+			l.share.leave()
+		}
+	default:
+	}
+}
+
 // Open returns how many connections are open.
 func (l *Listener) Open() int {
 	l.mu.Lock()
@@ -343,6 +370,7 @@ func (l *Listener) Close() error {
 		}
 		close(l.closed)
 		l.mu.Lock()
+		l.leaveBudget()
 		l.signalEmpty()
 		l.mu.Unlock()
 	})

@@ -18,12 +18,13 @@ const (
 	ProxyHeader                   // no PROXY header came, or a bad one
 	TLSHandshake                  // the TLS handshake, or its first message, failed
 	NoRoute                       // no service goes by the name it asks for
+	OpenFiles                     // all listeners together have as many as the open files limit allows
 	rejections
 )
 
 // String returns the rejection as metrics and logs show it.
 func (r Rejection) String() string {
-	return [rejections]string{"max_conns", "client_conns", "client_rate", "proxy_header", "tls_handshake", "no_route"}[r]
+	return [rejections]string{"max_conns", "client_conns", "client_rate", "proxy_header", "tls_handshake", "no_route", "open_files"}[r]
 }
 
 // message says what happened, and which setting it obeys.
@@ -35,6 +36,7 @@ func (r Rejection) message() string {
 		"closing a connection without a good PROXY header, which this listener's proxy-in= asks for",
 		"closing a connection whose TLS handshake failed",
 		"closing a connection for a name that no sni= of this listener has",
+		"too many connections for the open files limit; closing new ones (raise the limit: ulimit -n, LimitNOFILE=, or nofile of the container)",
 	}[r]
 }
 

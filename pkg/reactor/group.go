@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/pkg/throttle"
@@ -21,6 +22,9 @@ type Group struct {
 	done   chan struct{}  // closed by Close
 	stalls throttle.Throttle
 	stuck  throttle.Throttle
+
+	maxPipes int          // of all loops together; 0 means no limit
+	pipes    atomic.Int64 // how many there are
 
 	carriers sync.WaitGroup // the goroutines of Conns; they are begun in loops alone
 
@@ -47,6 +51,11 @@ func NewGroup(n int, logger *slog.Logger) (*Group, error) {
 	}
 	return g, nil
 }
+
+// LimitPipes bounds how many pipes the loops may have together, each of which
+// takes two descriptors; 0 means that nothing does. Who gets none copies bytes
+// instead. It is called before Start.
+func (g *Group) LimitPipes(n int) { g.maxPipes = n }
 
 // Start runs the loops until Close.
 func (g *Group) Start() {

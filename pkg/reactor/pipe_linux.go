@@ -3,6 +3,7 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,9 +23,13 @@ const (
 // Pipe holds bytes on their way from one socket to another in the kernel, by
 // splice(2).
 type Pipe struct {
-	r, w int
-	held int
+	r, w  int
+	held  int
+	group *Group
 }
+
+// errPipes means that there are as many pipes as LimitPipes allows.
+var errPipes = errors.New("reactor: there are too many pipes")
 
 // Held returns how many bytes are in the pipe.
 func (p *Pipe) Held() int { return p.held }
@@ -36,12 +41,17 @@ func (l *Loop) BorrowPipe() (*Pipe, error) {
 		l.pipes = l.pipes[:n-1]
 		return p, nil
 	}
+	if g := l.group; g.pipes.Add(1) > int64(g.maxPipes) && g.maxPipes > 0 {
+		g.pipes.Add(-1)
+		return nil, errPipes
+	}
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		l.group.pipes.Add(-1)
 		return nil, fmt.Errorf("cannot create a pipe: %w", err)
 	}
 	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, PipeSize) // it works with less
-	return &Pipe{r: fds[0], w: fds[1]}, nil
+	return &Pipe{r: fds[0], w: fds[1], group: l.group}, nil
 }
 
 // ReturnPipe takes a pipe from BorrowPipe back. What is still in it is lost.
@@ -56,6 +66,7 @@ func (l *Loop) ReturnPipe(p *Pipe) {
 func (p *Pipe) close() {
 	_ = unix.Close(p.r)
 	_ = unix.Close(p.w)
+	p.group.pipes.Add(-1)
 }
 
 // Fill moves what there is to read, at most limit bytes, into p, which must be
