@@ -134,6 +134,9 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	health.LogLastResort(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
+	if !fixed && s.httpOnly {
+		check = health.NewAutoCheck(via)
+	}
 	s.checks = newMemberChecks(check, fixed, via, s.logger)
 	s.monitor = health.NewMonitor(health.Config{
 		Check:        s.checks.asCheck(),

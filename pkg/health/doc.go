@@ -22,7 +22,7 @@
 // come to together is the table of pkg/backend.
 //
 // The signals are the active check (a TCP connect, a conversation, or an HTTP
-// request; none of them is impolite: see TCPCheck), made at the
+// request; none of them is impolite: see TCPCheck and AutoCheck), made at the
 // interval, and failed connects of live traffic: those do not count as
 // results, they ask for a check at once, so that a single client's bad luck
 // decides nothing and a dead backend is out after fall checks a fast interval

@@ -262,6 +262,10 @@ type watch struct {
 	word    backend.Word // what it said last of itself
 	badWord string
 
+	// What clients were answered, as of the last look, and when that grew.
+	out      uint64
+	answered time.Time
+
 	// A round is the checks that are under way together: one, and if that is
 	// slow, as many as it takes to believe a failure.
 	running   int
@@ -295,6 +299,9 @@ func (w *watch) begin(ctx context.Context) {
 	}
 	w.running++
 	round, results := w.round, w.results
+	if w.busyElsewhere(time.Now()) {
+		round = context.WithValue(round, answersClients{}, true)
+	}
 	w.wg.Go(func() {
 		probeCtx, cancel := context.WithTimeout(round, w.cfg.Timeout)
 		defer cancel()
@@ -308,7 +315,7 @@ func (w *watch) begin(ctx context.Context) {
 // could not be made, for want of descriptors, is none.
 func (w *watch) end(r probed) {
 	w.running--
-	if backend.OwnFault(r.err) {
+	if backend.OwnFault(r.err) || errors.Is(r.err, errSilent) && w.busyElsewhere(time.Now()) {
 		w.endRound() // which leaves everything as it was
 		return
 	}
@@ -332,6 +339,20 @@ func (w *watch) end(r probed) {
 	if w.refuted(now) {
 		w.readmit(now, w.cfg.Check.String(), fmt.Sprintf("%d passes in a row", w.passed))
 	}
+}
+
+// idleTime is for how long after an answer an idle connection may keep a server
+// that serves one at a time from answering a check.
+const idleTime = 5 * time.Second
+
+// busyElsewhere reports whether a backend need not answer a check, because it
+// answers clients, or did a moment ago and nobody waits.
+func (w *watch) busyElsewhere(now time.Time) bool {
+	if out := w.b.Counters.BytesOut.Load(); out != w.out {
+		w.out, w.answered = out, now
+		return true
+	}
+	return w.b.Active() == 0 && now.Sub(w.answered) < idleTime
 }
 
 // endRound ends the checks that are under way; nobody hears of them any more.
