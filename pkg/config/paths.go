@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -44,4 +45,17 @@ func (p *Paths) set(key, value string) error {
 
 func (p *Paths) pairs() []pair {
 	return []pair{{"path", p.Form}, {"encoded-slash", p.EncodedSlash}, {"backslash", p.Backslash}, {"semicolon", p.Semicolon}, {"nul", p.NUL}}
+}
+
+// spelled returns the one spelling of a route's path that tells it from others:
+// decoded, but for slashes and percent signs, and without empty segments.
+func spelled(path string) string {
+	path = strings.NewReplacer("%2f", "%252F", "%2F", "%252F", "%25", "%2525").Replace(path)
+	if plain, err := url.PathUnescape(path); err == nil {
+		path = plain
+	}
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return path
 }

@@ -97,11 +97,11 @@ func (v *validation) listeners() {
 	}
 	seen := make(map[string]bool)
 	for _, r := range c.Routes {
-		key := r.Host + r.Path
-		if seen[key+r.matches()] {
-			v.add("route", "%q is set twice", key)
+		key := r.Host + spelled(r.Path) + r.matches()
+		if seen[key] {
+			v.add("route", "%q is set twice", r.Host+r.Path)
 		}
-		seen[key+r.matches()] = true
+		seen[key] = true
 	}
 }
 
