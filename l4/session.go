@@ -155,6 +155,9 @@ func (x *session) Expired(t *reactor.Timer) {
 	case t == &x.timer:
 		x.checkIdle()
 	case d == nil:
+		if x.up.moved > x.up.counted && x.down.moved == x.down.counted {
+			x.b.ReportUnanswered(x.rec.client.Addr())
+		}
 		x.count()
 	case d.running == 1 && x.attempt():
 		x.svc.metrics.hedges.Inc()

@@ -146,11 +146,12 @@ type Backend struct {
 	alarms    chan struct{} // capacity 1; a token means "judge my streak"
 	name      name          // of addr, if its host or port is one
 
-	target    atomic.Pointer[Target]
-	condition atomic.Pointer[Condition]
-	history   history
-	said      said
-	ledger    atomic.Pointer[ledger] // nil until something failed in the pool
+	target     atomic.Pointer[Target]
+	condition  atomic.Pointer[Condition]
+	history    history
+	said       said
+	unanswered unanswered
+	ledger     atomic.Pointer[ledger] // nil until something failed in the pool
 
 	_        [64]byte // keeps active, written at every pick, off the lines above
 	active   atomic.Int64

@@ -24,7 +24,7 @@ const (
 	eraLength = 10_000 // ms
 	// buckets are what networks, and requests, are told apart by. A pool draws
 	// a seed, so that nobody can choose whom to share one with.
-	buckets  = 256
+	buckets  = 1024
 	requests = 1024
 	mostOf   = 1<<16 - 1 // what one counts to
 )

@@ -50,6 +50,11 @@
 //     about is the only one who is not served. A check of our own that asks for
 //     an answer and gets it counts more.
 //
+// A backend that takes TCP connections and gives nobody a byte for a second,
+// while clients of two networks or more wait for an answer, is ejected too if
+// others give answers and few of them have such clients. It is back as soon as
+// it gives anything to anybody.
+//
 // A TCP connection that lasted a second was served, and what only a limit of
 // sluice's own says no to is nobody's fault. Checks that pass end an ejection as
 // they end an outage, if they test what failed: that a connect works says

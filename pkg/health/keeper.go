@@ -21,6 +21,7 @@ const (
 const (
 	causeConnects = "connects failed"
 	causeFaults   = "connections and requests failed"
+	causeSilent   = "it takes connections and answers nobody"
 )
 
 // keeper is what health knows of one backend. It is plain code that reads no
@@ -33,6 +34,7 @@ type keeper struct {
 
 	ejected    bool
 	faults     bool      // what it is ejected for is more than failed connects
+	silent     bool      // it is ejected because it answers nobody
 	ejections  int       // the number of the last ejection
 	readmitted time.Time // when that ended
 }
@@ -55,10 +57,26 @@ func (k *keeper) judge(s backend.Streak, v backend.Evidence, now time.Time) (e b
 	default:
 		return e, false
 	}
+	k.number(&e, now)
+	return e, true
+}
+
+// number gives an ejection its number and its time.
+func (k *keeper) number(e *backend.Ejection, now time.Time) {
 	served := int(now.Sub(k.readmitted) / k.cfg.EjectionTime)
 	e.Number = max(0, k.ejections-served) + 1
 	e.Since = now
 	e.Until = now.Add(min(time.Duration(e.Number)*k.cfg.EjectionTime, max(longestEjection, k.cfg.EjectionTime)))
+}
+
+// stalled returns the ejection of a backend that answers nobody. Where our own
+// check asks for an answer and gets it, that counts more.
+func (k *keeper) stalled(now time.Time) (e backend.Ejection, eject bool) {
+	if k.ejected || k.h.State() == backend.Down || k.passed > 0 && k.tested >= Answer {
+		return e, false
+	}
+	e.Cause = causeSilent
+	k.number(&e, now)
 	return e, true
 }
 
@@ -79,7 +97,7 @@ func (k *keeper) repeats(s backend.Streak, v backend.Evidence) bool {
 
 // eject notes that the backend is ejected now.
 func (k *keeper) eject(e backend.Ejection) {
-	k.ejected, k.faults, k.ejections = true, e.Cause == causeFaults, e.Number
+	k.ejected, k.faults, k.silent, k.ejections = true, e.Cause != causeConnects, e.Cause == causeSilent, e.Number
 	k.passed = 0
 	k.h.flapped(e.Since)
 }

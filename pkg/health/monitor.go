@@ -108,7 +108,7 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 		if len(m.loops) == 0 {
 			m.since = time.Now()
 		}
-		if m.cfg.Check != nil && m.stalls == nil && len(added) > 0 {
+		if m.stalls == nil && len(added) > 0 {
 			m.stalls = make(chan struct{})
 			go m.watchStalls(m.stalls)
 		}
@@ -178,8 +178,36 @@ func (m *Monitor) watchStalls(done <-chan struct{}) {
 			if s.look(b.Pulse()) {
 				b.Suspect()
 			}
+			s.silence.look(b.Counters.BytesOut.Load())
 		}
+		m.findSilent(stalls)
 		m.mu.Unlock()
+	}
+}
+
+// findSilent has backends judged that have stalled, or that were ejected for it
+// and give something again; m.mu is held.
+func (m *Monitor) findSilent(stalls map[*backend.Backend]*stall) {
+	answering, unanswering := 0, 0
+	for b, s := range stalls {
+		if s.silence.looks < silentLooks {
+			answering++
+		}
+		if b.Unanswered() > 0 {
+			unanswering++
+		}
+	}
+	for b, s := range stalls {
+		n, e := b.Unanswered(), b.Condition().Ejection
+		if e.Active() {
+			if e.Cause == causeSilent && s.silence.looks == 0 {
+				b.Stalled()
+			}
+			continue
+		}
+		if n > 0 && hasStalled(s.silence, n, len(stalls)-1, answering, unanswering-1) {
+			b.Stalled()
+		}
 	}
 }
 
@@ -405,6 +433,19 @@ func (w *watch) say(r Result, now time.Time) {
 // alarmed judges how live traffic fares and says until when the backend is
 // ejected, if it is.
 func (w *watch) alarmed(now time.Time) (until time.Time, ejected bool) {
+	if w.b.TakeStalled() {
+		if w.ejected {
+			if w.silent {
+				w.readmit(now, "live traffic", "it answers again")
+			}
+			return until, false
+		}
+		if e, eject := w.stalled(now); eject && w.b.Eject(e) {
+			w.eject(e)
+			w.log(slog.LevelWarn, "backend ejected", "cause", e.Cause, "number", e.Number, "until", e.Until)
+			return e.Until, true
+		}
+	}
 	e, eject := w.judge(w.b.Streak(), w.b.Evidence(), now)
 	if !eject || !w.b.Eject(e) {
 		return until, false

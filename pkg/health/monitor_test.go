@@ -170,6 +170,7 @@ func TestMonitorEjects(t *testing.T) {
 			b := added[0]
 			time.Sleep(time.Minute)
 			for i, want := range want {
+				accuse(p, b)
 				for range 5 {
 					if len(p.Snapshot().Eligible) != 3 {
 						t.Fatalf("unexpected ejection %d before its time", i+1)
@@ -194,6 +195,7 @@ func TestMonitorEjects(t *testing.T) {
 				t.Fatalf("unexpected log, %d and %d lines of %d:\n%s", e, r, len(want), log.String())
 			}
 			// While it is out already, it is not ejected.
+			accuse(p, b)
 			for range 5 {
 				report(p, b)
 			}
@@ -222,15 +224,76 @@ func TestMonitorEjects(t *testing.T) {
 	f(&script{result: Result{Tested: Connect}}, connect, 30*time.Millisecond, 210*time.Millisecond, 930*time.Millisecond)
 }
 
+// TestMonitorEjectsWhoAnswersNobody has one of three backends, whose checks
+// pass, take connections and give nothing, while the others answer; and then
+// give something again.
+func TestMonitorEjectsWhoAnswersNobody(t *testing.T) {
+	t.Parallel()
+	f := func(what string, tested Layer, clients int, othersAnswer, want bool) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			m := NewMonitor(Config{Check: &script{result: Result{Tested: tested}}, Logger: slog.New(slog.DiscardHandler)})
+			defer m.Close()
+			p := backend.NewPool("web")
+			p.SetPolicy(backend.Policy{MaxEjection: 50})
+			var targets []backend.Target
+			for i := range 3 {
+				targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: fmt.Sprintf("10.0.0.%d:80", i), Weight: 1})
+			}
+			m.Follow(p.Set(targets))
+			bs := p.Snapshot().All
+			second := func(answer bool) {
+				for i := range 10 {
+					for _, b := range bs {
+						if b == bs[0] && !answer || b != bs[0] && !othersAnswer {
+							b.ReportUnanswered(netip.AddrFrom4([4]byte{10, 0, 0, byte(i % clients)}))
+						} else {
+							b.Counters.BytesOut.Add(1)
+						}
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				synctest.Wait()
+			}
+			for range 5 {
+				second(true)
+			}
+			second(false)
+			second(false)
+			if got := bs[0].Condition().Ejection.Active(); got != want {
+				t.Fatalf("unexpected ejection, %s; got %v; want %v", what, got, want)
+			}
+			second(true)
+			if e := bs[0].Condition().Ejection; e.Active() {
+				t.Fatalf("unexpected ejection, %s, of a backend that answers again: %+v", what, e)
+			}
+		})
+	}
+	f("several clients", Connect, 3, true, true)
+	f("one client", Connect, 1, true, false)
+	f("all are alike", Connect, 3, false, false)
+	f("its check is answered", Answer, 3, true, false)
+}
+
+// accuse has b fail clients of many networks, of which few share a bucket, but
+// not in a row.
+func accuse(p *backend.Pool, b *backend.Backend) {
+	for n := range 12 {
+		failOnce(p, b, 1000+n)
+		failOnce(p, b, 1000+n)
+		b.ReportServed(backend.Witness{Client: netip.AddrFrom4([4]byte{10, 0, byte((1000 + n) >> 8), byte(1000 + n)})})
+	}
+}
+
 // failOnce has b fail a client, and all others serve it.
 func failOnce(p *backend.Pool, b *backend.Backend, client int) {
 	w := backend.Witness{Client: netip.AddrFrom4([4]byte{10, 0, byte(client >> 8), byte(client)})}
-	b.ReportFault(w)
 	for _, x := range p.Snapshot().All {
 		if x != b {
-			x.ReportServed(w)
+			x.ReportServed(w) // first: the last fault has it judged
 		}
 	}
+	b.ReportFault(w)
 }
 
 // TestSlowStart checks who starts slowly: whoever recovers, and whoever joins
@@ -291,6 +354,7 @@ func TestSlowStart(t *testing.T) {
 			}
 		}
 		a := p.Snapshot().All[0]
+		accuse(p, a)
 		for i := range 5 {
 			failOnce(p, a, i)
 		}
