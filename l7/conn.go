@@ -22,20 +22,16 @@ const (
 	// idleGrace is how long a connection without a request is still listened
 	// to when the server stops: enough for what the kernel has received.
 	idleGrace = 20 * time.Millisecond
-	// lingerTime bounds how long what a client still sends is thrown away
-	// before its connection is closed, so that the reset this would cause does
-	// not destroy the response under way to it.
-	lingerTime = 5 * time.Second
 )
 
 // connState is what a client's connection is doing.
 type connState uint8
 
 const (
-	waiting   connState = iota // for the first byte of a request
-	reading                    // a request's head
-	serving                    // a request: there is an exchange
-	lingering                  // our direction has ended; what comes is thrown away
+	waiting  connState = iota // for the first byte of a request
+	reading                   // a request's head
+	serving                   // a request: there is an exchange
+	throwing                  // our direction has ended; what comes is thrown away
 	closed
 )
 
@@ -68,6 +64,9 @@ type conn struct {
 	eof     bool // the client has ended its direction
 	looping bool // serve is running
 	bodied  bool // the request before had a body
+
+	wrote   int64      // bytes of responses
+	lingers *lingering // while it throws away
 }
 
 // start makes a connection that has arrived one of the server. It runs in the
@@ -108,7 +107,7 @@ func (c *conn) Ready(reactor.Stream) {
 		c.serve()
 	case serving:
 		c.x.clientReady()
-	case lingering:
+	case throwing:
 		c.drain()
 	}
 }
@@ -175,7 +174,7 @@ func (c *conn) serve() {
 		return // further up the stack
 	}
 	c.looping = true
-	for moved := 0; c.x == nil && c.state < lingering; {
+	for moved := 0; c.x == nil && c.state < throwing; {
 		if c.state == waiting && len(c.in) > 0 {
 			in := c.in
 			c.in = nil
@@ -203,7 +202,7 @@ func (c *conn) serve() {
 		}
 	}
 	c.looping = false
-	if c.eof && c.x == nil && c.state < lingering {
+	if c.eof && c.x == nil && c.state < throwing {
 		if c.state == reading {
 			c.begin(nil).abandon(ClientAbort, io.ErrUnexpectedEOF)
 		}
@@ -339,28 +338,7 @@ func (c *conn) finish(more bool) {
 		c.close()
 		return
 	}
-	c.state = lingering
-	c.arm(lingerTime)
-	c.drain()
-}
-
-// drain throws away what the client sends until it closes too.
-func (c *conn) drain() {
-	for range 4 {
-		if !c.stream.Readable() {
-			return
-		}
-		_, err := c.stream.Read(c.sh.l.Scratch())
-		switch {
-		case err == nil:
-		case errors.Is(err, reactor.ErrAgain):
-			return
-		default:
-			c.close()
-			return
-		}
-	}
-	c.sh.l.Again(c.stream)
+	c.linger()
 }
 
 // close closes the connection, which has no exchange.

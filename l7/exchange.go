@@ -83,6 +83,11 @@ type exchange struct {
 	started    bool    // the client was sent a byte of it
 	tunnel     *tunnel
 
+	// Whom is waited for, and how fast it is.
+	giveUp int64     // when its time is over
+	paced  direction // of the body that the client alone is waited for with
+	pace   pace
+
 	in, sentIn    int64 // body bytes that went to the backend, and those of them that were counted
 	outN, sentOut int64 // the same for the client
 	status        int   // as seen by the client, 0 if there was none
@@ -98,7 +103,7 @@ func (x *exchange) arm() {
 	d := x.waits.body
 	switch {
 	case x.tunnel != nil:
-		d = x.tunnel.idle()
+		d = x.tunnel.idle(&x.waits)
 	case x.queued():
 		d = time.Duration(x.queue.until - x.sh.l.Now())
 	case x.up != nil && x.up.connecting:
@@ -109,11 +114,14 @@ func (x *exchange) arm() {
 	if x.c.eof && x.tunnel == nil {
 		d = min(d, x.sh.s.cfg.FINTimeout)
 	}
-	x.c.arm(d)
+	x.c.arm(x.watchPace(d))
 }
 
 // timedOut is told that somebody has let the time pass that was theirs.
 func (x *exchange) timedOut() {
+	if x.look() {
+		return
+	}
 	switch {
 	case x.tunnel != nil:
 		x.fail(IdleTimeout, nil)
@@ -194,14 +202,14 @@ func (x *exchange) refuse(r Reason, detail string) {
 // an answer that says so if the response has not begun, else by ending the
 // client's connection in the middle of it.
 func (x *exchange) fail(r Reason, err error) {
-	x.dropUpstream(r != IdleTimeout)
+	x.dropUpstream(true)
 	x.endVerification()
 	x.reason, x.err = r, err
 	if x.started || r == ClientAbort || r == ClientStalled {
 		c := x.c
 		_, _ = x.pending.flush(x.sh.l, c.stream) // what has come is the client's; no matter if it takes it
-		if x.untilClose || x.tunnel != nil && r != IdleTimeout {
-			c.stream.Reset() // the end of the connection would be the end of the response
+		if x.untilClose || x.tunnel != nil || r == ClientTooSlow {
+			c.stream.Reset() // the end of the connection would be the end of the response, or takes as long
 		}
 		x.end()
 		c.close()

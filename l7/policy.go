@@ -46,6 +46,12 @@ type PolicyConfig struct {
 	// KeepIdle how long those are kept. 0 means 4 s, negative that none is.
 	Reuse    Reuse
 	KeepIdle time.Duration
+	// Drain is how long what stays, upgraded connections and responses that go
+	// on, may stay on a backend that was deregistered or put into maintenance; 0
+	// or less means for ever. CloseOnUnhealthy ends it when a backend's checks
+	// have failed.
+	Drain            time.Duration
+	CloseOnUnhealthy bool
 	// Breaker describes a circuit breaker that each backend gets. Nil means
 	// that it gets none.
 	Breaker *limit.BreakerConfig
@@ -70,6 +76,9 @@ type Policy struct {
 	metrics     *metrics.Set
 	hints       Toggle
 
+	drain            time.Duration
+	closeOnUnhealthy bool
+
 	requestHeaders, responseHeaders headeredit.Edits
 }
 
@@ -92,6 +101,7 @@ func NewPolicy(cfg PolicyConfig) (*Policy, error) {
 	if p.queue <= 0 {
 		p.queue = defaultQueueTimeout
 	}
+	p.drain, p.closeOnUnhealthy = cfg.Drain, cfg.CloseOnUnhealthy
 	p.reuse, p.keep = cfg.Reuse, min(cmp.Or(cfg.KeepIdle, defaultKeep), forever)
 	if cfg.Sticky.By == StickyCookie {
 		p.pins = newPins(service, cfg.Sticky.Secret, cfg.Sticky.Cookie)

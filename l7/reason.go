@@ -27,6 +27,7 @@ const (
 	Redirected               // sent elsewhere, as the route says
 	HTTPSRedirect            // sent to HTTPS
 	ClientAbort              // the client's connection ended before the exchange did
+	ClientTooSlow            // the client sends or takes a body at less than the rate it must
 	ClientStalled            // the client took no byte of the response for the body timeout
 	NoBackend                // no backend was eligible
 	NoSlot                   // every backend has as many requests as it may, and too many wait
@@ -35,11 +36,14 @@ const (
 	ConnectFailed            // no backend that was tried could be connected to
 	ConnectTimeout           // the same, the last one because it took too long
 	ResponseTimeout          // no response began within the response timeout
+	TotalTimeout             // the exchange took longer in all than it may
 	BackendReset             // the backend's connection ended before a response head
 	BadResponse              // what the backend sent is no response
 	TruncatedResponse        // the response ended before its end
 	BackendStalled           // no byte of the response's body came for the body timeout
 	IdleTimeout              // an upgraded connection moved no byte for too long
+	BackendDrained           // the backend had been taken out, and the time to leave it was over
+	BackendUnhealthy         // the backend's checks had failed, and the service asks for that
 	InternalError            // a defect in sluice
 	Draining                 // cut because sluice was stopping
 	reasons
@@ -82,6 +86,8 @@ func (r Reason) String() string {
 		return "https_redirect"
 	case ClientAbort:
 		return "client_abort"
+	case ClientTooSlow:
+		return "client_too_slow"
 	case ClientStalled:
 		return "client_stalled"
 	case NoBackend:
@@ -98,6 +104,8 @@ func (r Reason) String() string {
 		return "connect_timeout"
 	case ResponseTimeout:
 		return "response_timeout"
+	case TotalTimeout:
+		return "total_timeout"
 	case BackendReset:
 		return "backend_reset"
 	case BadResponse:
@@ -108,6 +116,10 @@ func (r Reason) String() string {
 		return "backend_stalled"
 	case IdleTimeout:
 		return "idle_timeout"
+	case BackendDrained:
+		return "backend_drained"
+	case BackendUnhealthy:
+		return "backend_unhealthy"
 	case InternalError:
 		return "internal_error"
 	case Draining:
@@ -131,7 +143,7 @@ func (r Reason) status() int {
 		return 404
 	case BadMethod:
 		return 405
-	case RequestTimeout:
+	case RequestTimeout, ClientTooSlow:
 		return 408
 	case BodyTooLarge:
 		return 413
@@ -147,7 +159,7 @@ func (r Reason) status() int {
 		return statusClientGone
 	case AuthBusy, NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
 		return 503
-	case ConnectTimeout, ResponseTimeout, BackendStalled:
+	case ConnectTimeout, ResponseTimeout, TotalTimeout, BackendStalled:
 		return 504
 	case BadVersion:
 		return 505
@@ -164,6 +176,10 @@ func (r Reason) setting() string {
 		return "max-body= of --l7"
 	case NoSlot:
 		return "max-conns=, queue= and queue-timeout= of --service"
+	case ClientTooSlow:
+		return "min-body-rate= of --l7, --service and --route"
+	case TotalTimeout:
+		return "total-timeout= of --l7, --service and --route"
 	case Overloaded:
 		return "max-requests= and concurrency= of --service"
 	case BreakerOpen:
@@ -230,6 +246,10 @@ func (r Reason) explain() string {
 		return "no backend could be connected to"
 	case ConnectTimeout:
 		return "no backend could be connected to in time"
+	case ClientTooSlow:
+		return "the body of the request comes too slowly"
+	case TotalTimeout:
+		return "the request took too long"
 	case ResponseTimeout:
 		return "the backend did not respond in time"
 	case BackendReset:

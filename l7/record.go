@@ -109,7 +109,7 @@ func countRoutes(set *metrics.Set, r, old *router) {
 
 // newRejected returns the counters of requests that have no service.
 func newRejected(set *metrics.Set) (rejected [reasons]*metrics.Counter) {
-	for r := BadRequest; r <= ClientAbort; r++ {
+	for r := BadRequest; r <= ClientTooSlow; r++ {
 		if !r.refuses() {
 			continue
 		}
@@ -204,7 +204,9 @@ func (s *Server) record(x *exchange) {
 
 // ours reports whether a request that ends so was failed by sluice or by a
 // backend, not by its client.
-func (r Reason) ours() bool { return r != None && r.status() >= 500 }
+func (r Reason) ours() bool {
+	return r != None && r.status() >= 500 && r != BackendDrained && r != BackendUnhealthy
+}
 
 func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	r := &x.sh.record

@@ -65,6 +65,25 @@ type Config struct {
 	// request waits for the next byte of the response; then it is taken for
 	// gone. 0 means 1 s, negative that its end means nothing.
 	FINTimeout time.Duration
+	// UpgradeIdleTimeout is how long no byte may move on a connection that has
+	// switched protocols, in either direction. 0 means 1 h, negative for ever.
+	UpgradeIdleTimeout time.Duration
+	// UpgradeFINTimeout is the same once one side has ended its direction. 0
+	// means 1 min, negative as UpgradeIdleTimeout.
+	UpgradeFINTimeout time.Duration
+	// TotalTimeout bounds a request and its response altogether, from the head
+	// on. 0 or less means no limit.
+	TotalTimeout time.Duration
+	// MinBodyRate is how many bytes a second a client must send or take of a body
+	// while it alone is waited for, over MinBodyRateOver. 0 means 64 over 20 s,
+	// negative any number; if none moves at all BodyTimeout judges.
+	MinBodyRate     int64
+	MinBodyRateOver time.Duration
+	// LingerTimeout is how long a client may send nothing that goes on sending
+	// after its last response, and is listened to lest it loses that; LingerTime
+	// bounds this altogether. 0 means 5 s and 10 min, negative no limit.
+	LingerTimeout time.Duration
+	LingerTime    time.Duration
 	// RequireHTTPS sends clients that do not use HTTPS, with sluice or with a
 	// trusted proxy, to HTTPSPort of the same host. 0 means 443.
 	RequireHTTPS bool
@@ -137,6 +156,12 @@ func (c Config) withDefaults() Config {
 		{&c.ResponseTimeout, 60 * time.Second},
 		{&c.IdleTimeout, 75 * time.Second},
 		{&c.FINTimeout, time.Second},
+		{&c.UpgradeIdleTimeout, time.Hour},
+		{&c.UpgradeFINTimeout, time.Minute},
+		{&c.TotalTimeout, forever},
+		{&c.MinBodyRateOver, 20 * time.Second},
+		{&c.LingerTimeout, 5 * time.Second},
+		{&c.LingerTime, 10 * time.Minute},
 	} {
 		switch {
 		case *t.d == 0:
@@ -144,6 +169,9 @@ func (c Config) withDefaults() Config {
 		case *t.d < 0 || *t.d > forever:
 			*t.d = forever
 		}
+	}
+	if c.MinBodyRate == 0 {
+		c.MinBodyRate = defaultMinBodyRate
 	}
 	if c.MaxHeadBytes <= 0 {
 		c.MaxHeadBytes = 32 << 10
@@ -203,6 +231,7 @@ type service struct {
 	members  []*backend.Backend        // that the shards follow; its pool's calls of follow are in order
 	down     map[*backend.Backend]bool // those of them that health has found down
 	unfollow func()                    // ends those calls
+	remain   func()                    // lets what is left stay on backends that leave
 }
 
 // New returns a Server for ln. It starts nothing. The error names every route
@@ -246,6 +275,7 @@ func (s *Server) SetRoutes(routes []Route) error {
 		if svc.policy != nil {
 			svc.policy.fronts.join(s)
 		}
+		svc.remain = s.departures(svc).Follow(svc.balancer.Pool())
 		svc.unfollow = svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
@@ -264,6 +294,7 @@ func (s *Server) dropUnused(r *router) {
 			return false
 		}
 		svc.unfollow()
+		svc.remain()
 		if svc.policy != nil {
 			svc.policy.fronts.part(s)
 		}

@@ -20,6 +20,7 @@ func (x *exchange) pumpDown() bool {
 	for moved := 0; ; {
 		if !x.pending.empty() {
 			n, err := x.pending.flush(x.sh.l, x.c.stream)
+			x.c.wrote += int64(n)
 			if err != nil {
 				x.clientBroke(err)
 				return false
@@ -277,6 +278,7 @@ func (x *exchange) toClient(p []byte) bool {
 		return true
 	}
 	n, err := x.c.stream.Write(p)
+	x.c.wrote += int64(max(n, 0))
 	if err != nil && !errors.Is(err, reactor.ErrAgain) {
 		x.clientBroke(err)
 		return false

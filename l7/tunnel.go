@@ -9,14 +9,6 @@ import (
 	"sluice/pkg/reactor"
 )
 
-const (
-	// tunnelIdle is how long no byte may move on a connection that has switched
-	// protocols, in either direction.
-	tunnelIdle = time.Hour
-	// tunnelFIN is the same once one side has ended its direction.
-	tunnelFIN = time.Minute
-)
-
 // tunnel is a pair of connections that have switched protocols: bytes are
 // passed on as they come, both ways, and so is the end of each direction. What
 // waits for somebody to take it is in the exchange's backlogs.
@@ -30,11 +22,12 @@ type flow struct {
 	done bool // which the destination was told
 }
 
-func (t *tunnel) idle() time.Duration {
+// idle returns how long no byte may move, in either direction.
+func (t *tunnel) idle(w *waits) time.Duration {
 	if t.up.done || t.down.done {
-		return tunnelFIN
+		return min(w.upgradeFIN, w.upgradeIdle)
 	}
-	return tunnelIdle
+	return w.upgradeIdle
 }
 
 // switchProtocols passes the 101 on, with what the backend has sent after it,

@@ -18,17 +18,24 @@ type Waits struct {
 	// another is safe. 0 at every level means balance.MaxTries less one, negative
 	// none.
 	Retries int
+	// UpgradeIdleTimeout, UpgradeFINTimeout, TotalTimeout and MinBodyRate are as
+	// in Config.
+	UpgradeIdleTimeout, UpgradeFINTimeout, TotalTimeout time.Duration
+	MinBodyRate                                         int64
 }
 
 // waits are the limits of one exchange.
 type waits struct {
 	connect, deadline, response, body time.Duration
 	retries                           int
+	upgradeIdle, upgradeFIN, total    time.Duration
+	rate                              int64 // bytes a second; 0 or less: none is asked for
 }
 
 // waits returns the limits of a listener, whose defaults are filled in.
 func (c *Config) waits() waits {
 	w := waits{connect: c.ConnectTimeout, deadline: c.ConnectDeadline, response: c.ResponseTimeout, body: c.BodyTimeout, retries: c.Retries}
+	w.upgradeIdle, w.upgradeFIN, w.total, w.rate = c.UpgradeIdleTimeout, c.UpgradeFINTimeout, c.TotalTimeout, c.MinBodyRate
 	w.settle()
 	return w
 }
@@ -42,6 +49,10 @@ func (w waits) with(own *Waits) waits {
 	w.response = cmp.Or(limited(own.ResponseTimeout), w.response)
 	w.body = cmp.Or(limited(own.BodyTimeout), w.body)
 	w.retries = cmp.Or(own.Retries, w.retries)
+	w.upgradeIdle = cmp.Or(limited(own.UpgradeIdleTimeout), w.upgradeIdle)
+	w.upgradeFIN = cmp.Or(limited(own.UpgradeFINTimeout), w.upgradeFIN)
+	w.total = cmp.Or(limited(own.TotalTimeout), w.total)
+	w.rate = cmp.Or(own.MinBodyRate, w.rate)
 	w.settle()
 	return w
 }

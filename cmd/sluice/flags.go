@@ -173,11 +173,17 @@ func (r *reader) define() {
 	f.DurationVar(&c.L7ResponseTimeout, "l7-response-timeout", c.L7ResponseTimeout, "time from the end of a request to the head of its response, else 504")
 	f.DurationVar(&c.L7IdleTimeout, "l7-idle-timeout", c.L7IdleTimeout, "time that a client's connection may wait for its next request")
 	f.DurationVar(&c.L7BackendIdleTimeout, "l7-backend-idle-timeout", c.L7BackendIdleTimeout, "time that a connection to a backend is kept without a request, or less if the backend says so (Keep-Alive: timeout=); 0 means that none is kept. It should be below the backends' own limit")
+	f.DurationVar(&c.L7TotalTimeout, "l7-total-timeout", c.L7TotalTimeout, "time that a request and its response may take altogether, else 408 or 504, or the response breaks off; upgraded connections are none. 0 means no limit")
+	decimalVar(f, &c.L7MinBodyRate, "l7-min-body-rate", c.L7MinBodyRate, "bytes a second that a client must send or take of a body, measured over 20s in which it alone is waited for; 0 means any number")
+	f.DurationVar(&c.L7UpgradeIdleTimeout, "l7-upgrade-idle-timeout", c.L7UpgradeIdleTimeout, "time without a byte, either way, after which an upgraded connection (WebSocket) is reset; 0 means never")
+	f.DurationVar(&c.L7UpgradeFINTimeout, "l7-upgrade-fin-timeout", c.L7UpgradeFINTimeout, "the same once one side has closed its direction; 0 means as --l7-upgrade-idle-timeout")
+	f.DurationVar(&c.L7LingerTimeout, "l7-linger-timeout", c.L7LingerTimeout, "time without a byte for which a client that goes on sending after an early answer, such as 413, is listened to, lest it loses that answer")
+	f.DurationVar(&c.L7LingerTime, "l7-linger-time", c.L7LingerTime, "and altogether")
 	f.DurationVar(&c.L7FINTimeout, "l7-fin-timeout", c.L7FINTimeout, "time without a byte of the response after which a client that has closed its direction is taken for gone, and its request cancelled; 0 means never")
 	list(f, &c.TrustedProxies, config.ParseCIDR, "trusted-proxy", "CIDR", "network of proxies in front whose X-Forwarded-* headers are believed, such as 10.0.0.0/8; repeatable. From elsewhere they are replaced")
 
 	f.DurationVar(&c.HandshakeTimeout, "handshake-timeout", c.HandshakeTimeout, "time for what comes before a connection can be served: the PROXY header, the TLS handshake, or its first message where sni= asks for it")
-	f.DurationVar(&c.BackendDrainTimeout, "backend-drain-timeout", c.BackendDrainTimeout, "time that TCP connections to a backend live on after it was deregistered or put into maintenance; then they are closed, spread over a tenth of that; 0 means for ever")
+	f.DurationVar(&c.BackendDrainTimeout, "backend-drain-timeout", c.BackendDrainTimeout, "time that TCP connections, upgraded ones and HTTP responses that go on (server-sent events) live on after their backend was deregistered or put into maintenance; then they are closed, spread over a tenth of that; 0 means for ever")
 
 	f.StringVar((*string)(&c.StickySecret), "sticky-secret", string(c.StickySecret), "secret of which the values of sticky cookies are made, the same for all sluices in front of a service; better set as "+envPrefix+"STICKY_SECRET. Without one, whoever knows a backend's ID can tell its cookie")
 

@@ -51,6 +51,11 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 	cfg.HeadTimeout = cmp.Or(ownWait(l.HeadTimeout), cfg.HeadTimeout)
 	cfg.IdleTimeout = cmp.Or(ownWait(l.IdleTimeout), cfg.IdleTimeout)
 	cfg.FINTimeout = cmp.Or(ownWait(l.FINTimeout), cfg.FINTimeout)
+	cfg.TotalTimeout = cmp.Or(own.TotalTimeout, c.L7TotalTimeout)
+	cfg.UpgradeIdleTimeout = cmp.Or(own.UpgradeIdleTimeout, orNever(c.L7UpgradeIdleTimeout))
+	cfg.UpgradeFINTimeout = cmp.Or(own.UpgradeFINTimeout, orNever(c.L7UpgradeFINTimeout))
+	cfg.MinBodyRate = cmp.Or(own.MinBodyRate, ownRate(&c.L7MinBodyRate))
+	cfg.LingerTimeout, cfg.LingerTime = c.L7LingerTimeout, c.L7LingerTime
 	cfg.Retries, cfg.MaxHeadBytes, cfg.MaxFields, cfg.MaxTargetBytes = own.Retries, l.MaxHead, l.MaxFields, l.MaxTarget
 	if l.Rate > 0 {
 		burst := float64(l.RateBurst)
@@ -66,8 +71,20 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 func l7Waits(w config.Waits, h config.HTTPWaits) l7.Waits {
 	return l7.Waits{
 		ConnectTimeout: ownWait(w.ConnectTimeout), ResponseTimeout: ownWait(h.ResponseTimeout), BodyTimeout: ownWait(h.BodyTimeout),
-		Retries: ownRetries(w.Retries),
+		TotalTimeout: ownWait(h.TotalTimeout), UpgradeIdleTimeout: ownWait(h.UpgradeIdleTimeout), UpgradeFINTimeout: ownWait(h.UpgradeFINTimeout),
+		MinBodyRate: ownRate(h.MinBodyRate), Retries: ownRetries(w.Retries),
 	}
+}
+
+// ownRate returns a rate that something sets for itself as l7 takes it.
+func ownRate(n *int) int64 {
+	switch {
+	case n == nil:
+		return 0
+	case *n == 0:
+		return -1
+	}
+	return int64(*n)
 }
 
 // configuredRoutes returns the routes of the configuration.
@@ -111,6 +128,7 @@ func pathForm(s string) l7.PathForm {
 // bounded.
 func policyConfig(c *config.Config, s config.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
 	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
+	p.Drain, p.CloseOnUnhealthy = drainTimeout(c, s), s.CloseOnUnhealthy
 	p.KeepIdle = orNever(c.L7BackendIdleTimeout)
 	if s.BackendIdleTimeout != nil {
 		p.KeepIdle = orNever(*s.BackendIdleTimeout)

@@ -117,7 +117,7 @@ func backendKeys() []key {
 		{"tls=verify|skip-verify", "speak TLS with TCP backends"},
 		{"tls-ca=PATH", "a PEM file with the authorities to believe (default the system's)"},
 		{"tls-server-name=NAME", "the name that backends must prove (default the host of their address)"},
-		{"close-on-unhealthy=true", "close TCP connections to a backend when its checks have failed, or it has lost the tag that makes it one"},
+		{"close-on-unhealthy=true", "close TCP and upgraded connections to a backend, and break off its responses that go on, when its checks have failed, or it has lost the tag that makes it one"},
 		{"backend-drain-timeout=TIME", "as the flag"},
 	}
 }

@@ -117,6 +117,19 @@ type Config struct {
 	// L7BackendIdleTimeout is how long an idle connection to a backend is kept;
 	// 0 means that none is.
 	L7BackendIdleTimeout time.Duration `yaml:"l7-backend-idle-timeout"`
+	// L7TotalTimeout of 0 means no limit.
+	L7TotalTimeout time.Duration `yaml:"l7-total-timeout"`
+	// L7UpgradeIdleTimeout of 0 means never, L7UpgradeFINTimeout of 0 as the
+	// former.
+	L7UpgradeIdleTimeout time.Duration `yaml:"l7-upgrade-idle-timeout"`
+	L7UpgradeFINTimeout  time.Duration `yaml:"l7-upgrade-fin-timeout"`
+	// L7MinBodyRate is how many bytes of a body a client must send or take a
+	// second; 0 means any.
+	L7MinBodyRate int `yaml:"l7-min-body-rate"`
+	// L7LingerTimeout is how long a client is listened to that sends nothing
+	// after its last response, and L7LingerTime how long one that does.
+	L7LingerTimeout time.Duration `yaml:"l7-linger-timeout"`
+	L7LingerTime    time.Duration `yaml:"l7-linger-time"`
 	// L7FINTimeout of 0 means never.
 	L7FINTimeout time.Duration `yaml:"l7-fin-timeout"`
 	// TrustedProxies are the networks, as CIDR, whose X-Forwarded-* headers
@@ -188,6 +201,11 @@ func Default() Config {
 		AccessLogSample:     1,
 
 		L7BackendIdleTimeout: 4 * time.Second,
+		L7UpgradeIdleTimeout: time.Hour,
+		L7UpgradeFINTimeout:  time.Minute,
+		L7MinBodyRate:        64,
+		L7LingerTimeout:      5 * time.Second,
+		L7LingerTime:         10 * time.Minute,
 	}
 }
 

@@ -332,7 +332,7 @@ func (r *Route) check() error {
 			return fmt.Errorf("a route with redirect= leads to no service; leave it away behind %s%s=", r.Host, r.Path)
 		}
 		if r.Waits != (Waits{}) || r.HTTPWaits != (HTTPWaits{}) {
-			return fmt.Errorf("a route with redirect= forwards nothing; connect-timeout=, response-timeout=, body-timeout= and retries= are of no use")
+			return fmt.Errorf("a route with redirect= forwards nothing; limits of time, pace and retries are of no use")
 		}
 		if r.Auth != "" {
 			return fmt.Errorf("a route with redirect= forwards nothing; auth= is of no use")

@@ -182,7 +182,7 @@ func (v *validation) services() {
 		for _, x := range []struct {
 			key string
 			set bool
-		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}, {"close-on-unhealthy", s.CloseOnUnhealthy}, {"backend-drain-timeout", s.BackendDrainTimeout != nil}} {
+		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}} {
 			if x.set && routed[s.Name] != "" {
 				v.add("service", "%q has %s=, which is for TCP alone, but --route leads to it", s.Name, x.key)
 			}
@@ -208,7 +208,7 @@ func (v *validation) services() {
 func (v *validation) waits(s *Service, routed, tcp bool) {
 	c := v.c
 	if s.HTTPWaits != (HTTPWaits{}) && !routed && c.ConsulTags == "" {
-		v.add("service", "%q has response-timeout= or body-timeout=, which are for HTTP requests, but no --route leads to it", s.Name)
+		v.add("service", "%q has %s=, which is for HTTP requests, but no --route leads to it", s.Name, s.HTTPWaits.first())
 	}
 	if s.Connections != (Connections{}) && !routed && c.ConsulTags == "" {
 		v.add("service", "%q has reuse= or backend-idle-timeout=, which are for HTTP requests, but no --route leads to it", s.Name)
@@ -285,6 +285,14 @@ func (v *validation) behaviour() {
 	notNegative("l4-user-timeout", c.L4UserTimeout)
 	notNegative("l7-fin-timeout", c.L7FINTimeout)
 	notNegative("l7-backend-idle-timeout", c.L7BackendIdleTimeout)
+	notNegative("l7-total-timeout", c.L7TotalTimeout)
+	notNegative("l7-upgrade-idle-timeout", c.L7UpgradeIdleTimeout)
+	notNegative("l7-upgrade-fin-timeout", c.L7UpgradeFINTimeout)
+	positive("l7-linger-timeout", c.L7LingerTimeout)
+	positive("l7-linger-time", c.L7LingerTime)
+	if c.L7MinBodyRate < 0 || c.L7MinBodyRate > maxBodyRate {
+		v.add("l7-min-body-rate", "%d is not a number of bytes a second from 0 to %d", c.L7MinBodyRate, maxBodyRate)
+	}
 	notNegative("backend-drain-timeout", c.BackendDrainTimeout)
 	positive("handshake-timeout", c.HandshakeTimeout)
 	notNegative("consul-keep", c.ConsulKeep)

@@ -45,13 +45,22 @@ func (w Waits) Over(next Waits) Waits {
 	return Waits{ConnectTimeout: first(w.ConnectTimeout, next.ConnectTimeout), Retries: first(w.Retries, next.Retries)}
 }
 
+// maxBodyRate is the most that may be asked of clients, in bytes a second.
+const maxBodyRate = 1 << 30
+
 // HTTPWaits are those of Waits that HTTP alone knows.
 type HTTPWaits struct {
-	ResponseTimeout *time.Duration
-	BodyTimeout     *time.Duration
+	ResponseTimeout    *time.Duration
+	BodyTimeout        *time.Duration
+	TotalTimeout       *time.Duration
+	UpgradeIdleTimeout *time.Duration
+	UpgradeFINTimeout  *time.Duration
+	MinBodyRate        *int // bytes a second; 0: any
 }
 
-func (w *HTTPWaits) keys() []string { return []string{"response-timeout", "body-timeout"} }
+func (w *HTTPWaits) keys() []string {
+	return []string{"response-timeout", "body-timeout", "total-timeout", "upgrade-idle-timeout", "upgrade-fin-timeout", "min-body-rate"}
+}
 
 func (w *HTTPWaits) set(key, value string) (err error) {
 	switch key {
@@ -59,12 +68,42 @@ func (w *HTTPWaits) set(key, value string) (err error) {
 		w.ResponseTimeout, err = wait(key, value)
 	case "body-timeout":
 		w.BodyTimeout, err = wait(key, value)
+	case "total-timeout":
+		w.TotalTimeout, err = wait(key, value)
+	case "upgrade-idle-timeout":
+		w.UpgradeIdleTimeout, err = wait(key, value)
+	case "upgrade-fin-timeout":
+		w.UpgradeFINTimeout, err = wait(key, value)
+	case "min-body-rate":
+		n := 0
+		if value != "0" {
+			rate, bad := size(key, value)
+			if bad != nil || rate > maxBodyRate {
+				return fmt.Errorf("min-body-rate=%q is not a number of bytes a second such as 64 or 1k, or 0 for any", value)
+			}
+			n = int(rate)
+		}
+		w.MinBodyRate = &n
 	}
 	return err
 }
 
 func (w *HTTPWaits) pairs() []pair {
-	return []pair{{"response-timeout", optional(w.ResponseTimeout)}, {"body-timeout", optional(w.BodyTimeout)}}
+	return []pair{
+		{"response-timeout", optional(w.ResponseTimeout)}, {"body-timeout", optional(w.BodyTimeout)}, {"total-timeout", optional(w.TotalTimeout)},
+		{"upgrade-idle-timeout", optional(w.UpgradeIdleTimeout)}, {"upgrade-fin-timeout", optional(w.UpgradeFINTimeout)},
+		{"min-body-rate", optional(w.MinBodyRate)},
+	}
+}
+
+// first returns the first key that is set.
+func (w *HTTPWaits) first() string {
+	for _, p := range w.pairs() {
+		if p.value != "" {
+			return p.key
+		}
+	}
+	return ""
 }
 
 // TCPWaits are those of Waits that TCP alone knows; listeners and services have
