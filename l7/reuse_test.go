@@ -291,6 +291,44 @@ func TestFewConnections(t *testing.T) {
 	}
 }
 
+// TestCrowded has a backend that serves one connection at a time, and nobody who
+// says so: who waits for an idle one is helped.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	go func() { _ = s.Serve(&prefork{Listener: ln, workers: make(chan struct{}, 1)}) }()
+	t.Cleanup(func() { s.Close() })
+	f := newFront(t, func(cfg *Config) { withPolicy(t, cfg, PolicyConfig{KeepIdle: time.Hour}) }, ln.Addr().String())
+	if status, _, _ := get(t, f.client(), f.url("/")); status != 200 {
+		t.Fatalf("unexpected status; got %d", status)
+	}
+	b := f.pool.Snapshot().All[0]
+	checked := make(chan error, 1)
+	go func() {
+		check := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+		resp, err := check.Get("http://" + ln.Addr().String())
+		if err == nil {
+			resp.Body.Close()
+		}
+		checked <- err
+	}()
+	for {
+		select {
+		case err := <-checked:
+			if err != nil {
+				t.Errorf("a check beside an idle connection failed: %v", err)
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+			b.Crowded()
+		}
+	}
+}
+
 // prefork accepts a connection when one of its workers has none.
 type prefork struct {
 	net.Listener

@@ -231,6 +231,7 @@ type service struct {
 	members  []*backend.Backend        // that the shards follow; its pool's calls of follow are in order
 	down     map[*backend.Backend]bool // those of them that health has found down
 	unfollow func()                    // ends those calls
+	unheard  func()                    // makes no more room on backends that may be crowded
 	remain   func()                    // lets what is left stay on backends that leave
 }
 
@@ -276,6 +277,7 @@ func (s *Server) SetRoutes(routes []Route) error {
 			svc.policy.fronts.join(s)
 		}
 		svc.remain = s.departures(svc).Follow(svc.balancer.Pool())
+		svc.unheard = svc.balancer.Pool().OnCrowded(s.makeRoom)
 		svc.unfollow = svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
@@ -295,6 +297,7 @@ func (s *Server) dropUnused(r *router) {
 		}
 		svc.unfollow()
 		svc.remain()
+		svc.unheard()
 		if svc.policy != nil {
 			svc.policy.fronts.part(s)
 		}

@@ -142,6 +142,16 @@ func (up *upstream) handed(stream *reactor.Socket, err error) {
 	x.took()
 }
 
+// makeRoom closes the idle connections to a backend that may be crowded.
+func (s *Server) makeRoom(b *backend.Backend) {
+	for _, sh := range s.shards {
+		sh.l.Post(func() {
+			for sh.drop(b) {
+			}
+		})
+	}
+}
+
 // drop closes an idle connection to b and reports whether there was one.
 func (sh *shard) drop(b *backend.Backend) bool {
 	p := sh.pools[b]

@@ -60,8 +60,9 @@ type Pool struct {
 	snapshot atomic.Pointer[Snapshot]
 	changes  atomic.Uint64 // of conditions, so far
 	slots    slots
-	seed     maphash.Seed           // of ledgers
-	fault    atomic.Uint32          // the Moment of the latest fault, 0 if that is long ago
+	seed     maphash.Seed  // of ledgers
+	fault    atomic.Uint32 // the Moment of the latest fault, 0 if that is long ago
+	crowd    crowd
 	resolver atomic.Pointer[Lookup] // nil: LookupSystem
 
 	membership Membership

@@ -177,6 +177,7 @@ func (m *Monitor) watchStalls(done <-chan struct{}) {
 			}
 			if s.look(b.Pulse()) {
 				b.Suspect()
+				b.Crowded()
 			}
 			s.silence.look(b.Counters.BytesOut.Load())
 		}
@@ -254,13 +255,16 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 				w.suspected = true // the check may have begun before what made others suspicious
 			}
 		case <-check.C:
+			if w.running > 0 { // the one before is slow
+				b.Crowded()
+			}
 			if w.running < w.rivals() {
 				w.begin(ctx)
 			}
 			switch {
-			case w.running >= w.rivals():
-			case w.running == 1:
+			case w.running == 1: // to look whether it is slow, if nothing else
 				check.Reset(m.cfg.Timeout / slowPart)
+			case w.running >= w.rivals():
 			default:
 				check.Reset(m.cfg.FastInterval)
 			}
