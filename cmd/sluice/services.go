@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -196,7 +197,7 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 		})})
 	}
 	for _, n := range all {
-		s.kind += n.Name + " "
+		s.kind = strings.TrimSpace(s.kind + " " + n.Name)
 	}
 	if len(all) == 1 {
 		return all[0].Source, nil // whose IDs need no prefix

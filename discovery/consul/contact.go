@@ -124,7 +124,7 @@ func explain(err error) string {
 	case errors.As(err, &syntax), errors.As(err, &mistyped), strings.Contains(err.Error(), "malformed HTTP"):
 		return "what answers here is not Consul's HTTP API: is the port that of HTTP (8500), and not that of RPC, gossip, DNS or another program?"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the connection was closed before the answer was complete: does the agent restart, or is its limit http_max_conns_per_client reached?"
+		return "the connection was closed before the answer was complete: does the agent restart, is its limit http_max_conns_per_client reached, or is this another of its ports than that of HTTP?"
 	}
 	return "no usable answer: see the error, and whether the address is that of Consul's HTTP API"
 }
