@@ -24,7 +24,7 @@ const (
 	queryGrace = time.Second
 
 	// readTimeout is what a query may take that does not wait for a change, and
-	// firstTimeout the same unless the one before has failed: others wait for
+	// firstTimeout the same unless several before have failed: others wait for
 	// their turn meanwhile.
 	readTimeout  = 5 * time.Second
 	firstTimeout = 2 * time.Second

@@ -16,6 +16,9 @@ const (
 	// rereadInterval is how long a service that shares goes unread at most,
 	// should no news of it have come.
 	rereadInterval = 5 * time.Minute
+	// silentAfter is after how many failures in a row a service that shares is
+	// read in slots of its own kind, and for longer: one failure may be chance.
+	silentAfter = 3
 )
 
 // turn is the right to send one query.
@@ -29,14 +32,14 @@ type turn struct {
 // turns says when a watch may ask, and how.
 type turns interface {
 	// take waits for the next turn; it reports false when ctx has ended.
-	// troubled says that the last query failed.
-	take(ctx context.Context, troubled bool) (turn, bool)
+	// failures is how many queries have failed in a row.
+	take(ctx context.Context, failures int) (turn, bool)
 }
 
 // always are the turns of a watch that is never without a query.
 type always struct{ home int }
 
-func (a always) take(ctx context.Context, _ bool) (turn, bool) {
+func (a always) take(ctx context.Context, _ int) (turn, bool) {
 	return turn{home: a.home, blocking: true, done: func() {}}, ctx.Err() == nil
 }
 
@@ -339,12 +342,12 @@ func (s *seat) on(nodes map[string]bool) {
 
 // take waits until the service has a query of its own, or is to be read. While
 // nothing is answered, only the overview goes on asking.
-func (s *seat) take(ctx context.Context, troubled bool) (turn, bool) {
+func (s *seat) take(ctx context.Context, failures int) (turn, bool) {
 	for {
 		s.seats.mu.Lock()
-		own, dirty := s.own, s.dirty
+		own, dirty := s.own, s.dirty || failures > 0
 		if o := s.seats.overviews[s.datacenter]; o != nil && o.silent() {
-			dirty, troubled = false, false // there is no use in asking; the overview does
+			dirty = false // there is no use in asking; the overview does
 		}
 		t := turn{home: s.home, blocking: own, broken: s.broken, done: func() {}}
 		if own {
@@ -357,8 +360,8 @@ func (s *seat) take(ctx context.Context, troubled bool) (turn, bool) {
 		if own {
 			return t, true
 		}
-		if dirty || troubled {
-			return s.takeRead(ctx, troubled)
+		if dirty {
+			return s.takeRead(ctx, failures)
 		}
 		select {
 		case <-ctx.Done():
@@ -369,9 +372,9 @@ func (s *seat) take(ctx context.Context, troubled bool) (turn, bool) {
 }
 
 // takeRead waits until there is room for another read.
-func (s *seat) takeRead(ctx context.Context, troubled bool) (turn, bool) {
+func (s *seat) takeRead(ctx context.Context, failures int) (turn, bool) {
 	room := s.seats.fresh
-	if troubled { // a service that never answers is not to hold up the others
+	if failures >= silentAfter { // a service that never answers is not to hold up the others
 		room = s.seats.retries
 	}
 	select {

@@ -251,7 +251,7 @@ func TestSilentServices(t *testing.T) {
 	const services, silent = 60, 15
 	g := newGate(t, a.Addr(), func(path string) bool { return strings.Contains(path, "/silent-") })
 	c := newClient(t, Config{Address: g.URL, MaxConns: MinMaxConns})
-	c.firstTimeout = 200 * time.Millisecond
+	c.firstTimeout = 400 * time.Millisecond
 	var watches []*watched
 	for i := range silent {
 		start(t, c.Service(Query{Service: fmt.Sprintf("silent-%d", i)}))

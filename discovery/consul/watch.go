@@ -38,7 +38,7 @@ type watch[T any] struct {
 	agent   *agent    // that answered last
 	index   uint64    // for the next query; 0 makes it a read that does not block
 	broken  bool      // a query failed since the last answer
-	failing bool      // the last query failed
+	failing int       // queries in a row that failed
 	judged  time.Time // when an answer last said how stale it is
 }
 
@@ -57,9 +57,11 @@ func (w *watch[T]) loop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if w.failing = err != nil; !w.failing {
+		if err == nil {
+			w.failing = 0
 			continue
 		}
+		w.failing++
 		w.index, w.broken = 0, true
 		w.metrics.failed()
 		w.client.refused(err)
@@ -127,7 +129,7 @@ func (w *watch[T]) put(ctx context.Context, blocking bool) error {
 // server may not know of yet.
 func (w *watch[T]) read(ctx context.Context) error {
 	limit := w.client.firstTimeout
-	if w.failing {
+	if w.failing >= silentAfter {
 		limit = w.client.readTimeout
 	}
 	a, meta, err := w.query(ctx, &api.QueryOptions{}, limit)
