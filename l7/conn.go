@@ -47,6 +47,7 @@ type conn struct {
 	tls        *tls.ConnectionState
 	secure     bool   // the client uses TLS, with us or with the proxy that says so in its PROXY header
 	port       uint16 // that the client is connected to, here or there
+	cert       string // the lines that tell backends of the client's certificate, or nothing
 
 	bound []*upstream // connections to backends that serve nobody else
 
@@ -83,6 +84,9 @@ func (s *Server) start(a listen.Arrival) {
 		for _, p := range s.cfg.TrustedProxies {
 			c.trusted = c.trusted || p.Contains(client.Addr())
 		}
+	}
+	if s.cfg.ClientCerts {
+		c.cert = clientCertLines(a.TLS)
 	}
 	sh.add(c)
 	c.stream.Handle(c)

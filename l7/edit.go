@@ -10,6 +10,10 @@ import (
 // editRequest makes the edits of listener, service and route, in this order, on
 // b, the head that goes to a backend.
 func (x *exchange) editRequest(b []byte) []byte {
+	if x.c.cert != "" {
+		b = x.sh.s.noClientCert.Apply(b, headeredit.Request, x)
+		b = append(append(b[:len(b)-2], x.c.cert...), "\r\n"...)
+	}
 	if a := x.auth(); a != nil {
 		b = a.edits.Apply(b, headeredit.Request, x)
 	}

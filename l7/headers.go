@@ -129,6 +129,9 @@ func kindOf(name []byte) kind {
 	if len(name) >= len("x-forwarded-") && equalFold(name[:len("x-forwarded-")], "x-forwarded-") {
 		return kindForwardedOther
 	}
+	if len(name) >= len(clientCertPrefix) && equalFold(name[:len(clientCertPrefix)], clientCertPrefix) {
+		return kindForwardedOther
+	}
 	return kindPlain
 }
 

@@ -126,6 +126,9 @@ type Config struct {
 	// EarlyHints says whether 103 and other interim responses of backends are
 	// passed on, where neither route nor service says.
 	EarlyHints Toggle
+	// ClientCerts says that the listener asks TLS clients for certificates, and
+	// verifies them: backends are told of them, and of nobody else's word.
+	ClientCerts bool
 	// Auth says who is let in, where the route does not say.
 	Auth *Auth
 	// RequestHeaders are made on the head that a backend gets, and
@@ -206,6 +209,9 @@ type Server struct {
 	malformed throttle.Throttle
 	shards    []*shard // one a loop
 
+	// noClientCert drops what others say of a client's certificate.
+	noClientCert headeredit.Edits
+
 	draining atomic.Bool
 	stopped  atomic.Int32
 
@@ -240,6 +246,7 @@ type service struct {
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg.withDefaults(), ln: ln}
 	s.waits = s.cfg.waits()
+	s.noClientCert = dropClientCert()
 	s.rejected = newRejected(cfg.Metrics)
 	if a, ok := ln.Addr().(*net.TCPAddr); ok {
 		s.port = uint16(a.Port)

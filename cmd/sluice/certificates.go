@@ -24,8 +24,9 @@ const (
 // keeper opens certificates and has them followed. It opens at the start alone;
 // what else it does is safe for concurrent use afterwards.
 type keeper struct {
-	logger *slog.Logger
-	stores []*certificate.Store
+	logger  *slog.Logger
+	stores  []*certificate.Store
+	clients []*certificate.Authorities
 }
 
 // server returns what a listener shows its TLS clients, or nil if it speaks no
@@ -47,13 +48,17 @@ func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
 		return nil, err
 	}
 	k.stores = append(k.stores, store)
-	return store.Server(), nil
+	cfg := store.Server()
+	return cfg, k.demand(cfg, parts)
 }
 
 // follow keeps the certificates up to date until ctx ends.
 func (k *keeper) follow(ctx context.Context) {
 	for _, s := range k.stores {
 		go s.Follow(ctx)
+	}
+	for _, a := range k.clients {
+		go a.Follow(ctx)
 	}
 }
 

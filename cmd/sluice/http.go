@@ -44,6 +44,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		Metrics:         set,
 	}
 	cfg.Auth, _ = services.auths.of(l.Auth)
+	cfg.ClientCerts = l.ClientCA != ""
 	own := l7Waits(l.Waits, l.HTTPWaits)
 	cfg.ConnectTimeout = cmp.Or(own.ConnectTimeout, cfg.ConnectTimeout)
 	cfg.ResponseTimeout = cmp.Or(own.ResponseTimeout, cfg.ResponseTimeout)

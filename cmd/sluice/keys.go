@@ -47,6 +47,8 @@ func keysOf(flag string) []key {
 func listenerKeys() []key {
 	return []key{
 		{"tls-cert=PATH, tls-key=PATH", "PEM files, or a directory of them, with which TLS ends here"},
+		{"client-ca=PATH", "a PEM file with the authorities whose certificates TLS clients must show; HTTP backends are told of them in X-SSL-Client-* and X-Forwarded-Client-Cert"},
+		{"client-cert=required|optional", "whether clients without one are served (default required)"},
 		{"proxy-in=v1|v2|v1v2", "the versions of the PROXY protocol with which every connection must begin"},
 		{"proxy-from=CIDR", "network whose connections alone do so; repeatable"},
 		{"max-conns=N", "connections open at once (by default as many as the open files limit allows all listeners together)"},

@@ -233,6 +233,9 @@ type ProxyIn struct {
 type Certificate struct {
 	Cert string // empty: no TLS
 	Key  string
+
+	ClientCA   string // file of the authorities whose certificates clients must show; empty: none
+	ClientCert string // required, or optional; empty: required
 }
 
 // L7 is an HTTP listener; the routes are common to all.

@@ -141,7 +141,9 @@ func (p *ProxyIn) pairs() []pair {
 	return pairs
 }
 
-func (c *Certificate) keys() []string { return []string{"tls-cert", "tls-key"} }
+func (c *Certificate) keys() []string {
+	return []string{"tls-cert", "tls-key", "client-ca", "client-cert"}
+}
 
 func (c *Certificate) set(key, value string) error {
 	switch key {
@@ -149,6 +151,12 @@ func (c *Certificate) set(key, value string) error {
 		c.Cert = value
 	case "tls-key":
 		c.Key = value
+	case "client-ca":
+		c.ClientCA = value
+	case "client-cert":
+		if c.ClientCert = value; value != "required" && value != "optional" {
+			return fmt.Errorf("client-cert=%q is neither required nor optional", value)
+		}
 	}
 	return nil
 }
@@ -157,10 +165,18 @@ func (c *Certificate) check() error {
 	if c.Key != "" && c.Cert == "" {
 		return fmt.Errorf("tls-key=%s needs tls-cert=", c.Key)
 	}
+	if c.ClientCA != "" && c.Cert == "" {
+		return fmt.Errorf("client-ca=%s needs tls-cert=", c.ClientCA)
+	}
+	if c.ClientCert != "" && c.ClientCA == "" {
+		return fmt.Errorf("client-cert=%s needs client-ca=", c.ClientCert)
+	}
 	return nil
 }
 
-func (c *Certificate) pairs() []pair { return []pair{{"tls-cert", c.Cert}, {"tls-key", c.Key}} }
+func (c *Certificate) pairs() []pair {
+	return []pair{{"tls-cert", c.Cert}, {"tls-key", c.Key}, {"client-ca", c.ClientCA}, {"client-cert", c.ClientCert}}
+}
 
 // UnmarshalYAML reads the line of ParseL4 or a mapping with addr, service and
 // its keys.

@@ -62,6 +62,13 @@ func merged(parts []L4) (whole L4, err error) {
 		default:
 			whole.ALPN = l.ALPN
 		}
+		switch {
+		case l.ClientCA == "":
+		case whole.ClientCA != "" && (whole.ClientCA != l.ClientCA || whole.ClientCert != l.ClientCert):
+			err = fmt.Errorf("client-ca or client-cert differs between names, but is the listener's")
+		default:
+			whole.ClientCA, whole.ClientCert = l.ClientCA, l.ClientCert
+		}
 		if l.Versions == 0 {
 			continue
 		}

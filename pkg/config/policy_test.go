@@ -170,3 +170,17 @@ func TestAuthKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestClientCA(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseL7, ":1,tls-cert=/c,client-ca=/ca.pem,client-cert=optional")
+	wantTrip(t, ParseL4, ":1=db,tls-cert=/c,client-ca=/ca.pem")
+	wantRefused(t, ParseL7, ":1,client-ca=/ca.pem", "needs tls-cert=")
+	wantRefused(t, ParseL7, ":1,tls-cert=/c,client-cert=optional", "needs client-ca=")
+	wantRefused(t, ParseL7, ":1,tls-cert=/c,client-ca=/c,client-cert=maybe", "neither required nor optional")
+	if _, err := merged([]L4{
+		{Certificate: Certificate{ClientCA: "/a"}}, {Certificate: Certificate{}}, {Certificate: Certificate{ClientCA: "/a", ClientCert: "optional"}},
+	}); err == nil || !strings.Contains(err.Error(), "differs between names") {
+		t.Errorf("unexpected result of parts that differ: %v", err)
+	}
+}
