@@ -29,6 +29,7 @@ type exchange struct {
 	route     *route
 	user      string        // who it is, by auth
 	verifying *verification // the wait for that, or nil
+	copying   *copying      // for a mirror, or nil
 	challenge string        // with an answer that asks for it
 	waits     waits         // the listener's, and once it is judged its route's
 	svc       *service      // of the route, or its canary's
@@ -330,6 +331,7 @@ func (x *exchange) dropUpstream(reset bool) {
 func (x *exchange) end() {
 	x.count()
 	x.leave()
+	x.endCopy()
 	x.endVerification()
 	if x.tunnel != nil {
 		x.svc.metrics.upgraded.Dec()

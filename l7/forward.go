@@ -247,6 +247,7 @@ func (x *exchange) admit() {
 	svc.budget.Attempt()
 	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
 	x.begun = x.sh.l.Now()
+	x.mirrorRequest()
 	x.try()
 }
 
@@ -492,7 +493,7 @@ func (x *exchange) pumpUp() bool {
 		}
 		scratch := x.sh.l.Scratch()
 		buf := scratch[headRoom : len(scratch)-tailRoom]
-		n, spliced, err := x.held.splice(x.sh.l, x.c.stream, x.up.stream, x.body.raw())
+		n, spliced, err := x.held.splice(x.sh.l, x.c.stream, x.up.stream, x.spliceable())
 		if !spliced {
 			n, err = x.c.stream.Read(buf)
 			x.held.large = n >= bulk
@@ -529,6 +530,7 @@ func (x *exchange) moveUp(p []byte) bool {
 		return false
 	}
 	x.inDone = x.body.done()
+	x.copyBody(data, x.inDone)
 	if n < len(p) {
 		x.c.ahead(p[n:], false)
 	}

@@ -85,6 +85,8 @@ type Route struct {
 	RequestHeaders, ResponseHeaders headeredit.Edits
 	// EarlyHints goes before that of the service and of the listener.
 	EarlyHints Toggle
+	// Mirror sends copies of a part of the requests to another service.
+	Mirror Mirror
 	// Waits are what the route sets of the limits of its service, and of the
 	// canary's.
 	Waits Waits
@@ -137,6 +139,7 @@ type route struct {
 	host     string
 	service  *service
 	canary   canary
+	mirror   mirror
 	waits    Waits
 	hints    Toggle
 
@@ -246,6 +249,9 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 		return b
 	}
 	b.service = serviceOf(rt)
+	if m := rt.Mirror; m.Balancer != nil {
+		b.mirror = mirror{service: serviceOf(&Route{Balancer: m.Balancer, RetryBudget: m.RetryBudget, Policy: m.Policy}), share: m.Percent / 100, maxBody: cmp.Or(m.MaxBody, defaultMirrorBody)}
+	}
 	if c := rt.Canary; c.Balancer != nil {
 		b.canary = newCanary(serviceOf(&Route{Balancer: c.Balancer, RetryBudget: c.RetryBudget, Policy: c.Policy}), c.Percent)
 	}
@@ -290,6 +296,10 @@ func (rt *Route) Check() error {
 		return fmt.Errorf("the host to forward, %q, is not one", rt.ForwardHost)
 	case rt.Canary.Percent < 0 || rt.Canary.Percent > 100:
 		return fmt.Errorf("the canary's share, %v %%, is not from 0 to 100", rt.Canary.Percent)
+	case rt.Mirror.Percent < 0 || rt.Mirror.Percent > 100:
+		return fmt.Errorf("the mirror's share, %v %%, is not from 0 to 100", rt.Mirror.Percent)
+	case rt.Mirror.MaxBody < 0:
+		return fmt.Errorf("a mirror's body of %d bytes is below 0", rt.Mirror.MaxBody)
 	}
 	for _, m := range rt.Methods {
 		if !isToken([]byte(m)) {

@@ -209,6 +209,7 @@ type Server struct {
 	malformed throttle.Throttle
 	shards    []*shard // one a loop
 
+	mirrors *mirrors
 	// noClientCert drops what others say of a client's certificate.
 	noClientCert headeredit.Edits
 
@@ -257,6 +258,7 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 		cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("sluice_l7_rate_untracked_total{addr=%q}", ln.Addr()), func() float64 { return float64(cfg.Rate.Overflow()) })
 	}
 	s.closing, s.cut = context.WithCancel(context.Background())
+	s.mirrors = newMirrors(s.closing)
 	for _, l := range cfg.Loops.Loops() {
 		s.shards = append(s.shards, newShard(s, l))
 	}
@@ -288,6 +290,11 @@ func (s *Server) SetRoutes(routes []Route) error {
 		svc.unfollow = svc.balancer.Pool().OnChange(func(snapshot *backend.Snapshot) { s.follow(svc, snapshot) })
 	}
 	countRoutes(s.cfg.Metrics, r, s.router.Load())
+	r.each(func(rt *route) {
+		if svc := rt.mirror.service; svc != nil {
+			rt.mirror.counts = newMirrorCounts(s.cfg.Metrics, svc.name)
+		}
+	})
 	s.router.Store(r)
 	s.dropUnused(r)
 	return nil
@@ -297,7 +304,7 @@ func (s *Server) SetRoutes(routes []Route) error {
 // idle connections. What is under way ends as it would; s.mu is held.
 func (s *Server) dropUnused(r *router) {
 	used := make(map[*service]bool)
-	r.each(func(rt *route) { used[rt.service], used[rt.canary.service] = true, true })
+	r.each(func(rt *route) { used[rt.service], used[rt.canary.service], used[rt.mirror.service] = true, true, true })
 	s.services = slices.DeleteFunc(s.services, func(svc *service) bool {
 		if used[svc] {
 			return false
@@ -377,6 +384,7 @@ func (s *Server) Shutdown(ctx context.Context) (cut int) {
 	}
 	s.cut()
 	s.each((*shard).close)
+	s.mirrors.wait()
 	return cut
 }
 

@@ -107,6 +107,11 @@ func configuredRoutes(c *config.Config, services *services) (routes []l7.Route) 
 		if s := services.get(r.Service); s != nil {
 			route.Balancer, route.RetryBudget, route.Policy = s.balancer, s.budget, s.policy
 		}
+		if s := services.get(r.Mirror.To); s != nil {
+			route.Mirror = l7.Mirror{
+				Balancer: s.balancer, RetryBudget: s.budget, Policy: s.policy, Percent: r.Mirror.Percent, MaxBody: r.Mirror.MaxBody,
+			}
+		}
 		if s := services.get(r.Canary.Service); s != nil {
 			route.Canary = l7.Canary{Balancer: s.balancer, RetryBudget: s.budget, Policy: s.policy, Percent: r.Canary.Percent}
 		}

@@ -87,6 +87,8 @@ func routeKeys() []key {
 		{"forward-path=normalized|raw", "as path= of --l7, for this route"},
 		{"rewrite-host=NAME|dst", "the Host that backends see; dst is their own address"},
 		{"canary=SERVICE:PERCENT", "another service for a part of the clients, always the same ones"},
+		{"mirror=SERVICE[:PERCENT]", "another service that gets a copy of so many of the requests (default all); nobody waits for its answers"},
+		{"mirror-body=SIZE", "of such a request at most (default 64k, up to 1m); larger ones are not copied"},
 		{"redirect=CODE:URL", "with $path and $host for the request's, for a route without a service: /old=,redirect=308:https://example.com$path"},
 	}
 }

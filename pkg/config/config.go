@@ -269,6 +269,7 @@ type Route struct {
 	RouteOptions
 	HeaderEdits
 	AuthName
+	Mirror
 	Waits
 	HTTPWaits
 }
@@ -360,6 +361,7 @@ func (c *Config) ServiceNames() []string {
 	for _, r := range c.Routes {
 		add(r.Service)
 		add(r.Canary.Service)
+		add(r.Mirror.To)
 	}
 	return names
 }

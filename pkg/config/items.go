@@ -283,7 +283,7 @@ func ParseRoute(spec string) (Route, error) {
 }
 
 func (r *Route) keys() []string {
-	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.HeaderEdits.keys(), r.AuthName.keys(), r.Waits.keys(), r.HTTPWaits.keys())
+	return slices.Concat([]string{"host", "path", "service", "strip"}, r.RouteOptions.keys(), r.HeaderEdits.keys(), r.AuthName.keys(), r.Mirror.keys(), r.Waits.keys(), r.HTTPWaits.keys())
 }
 
 func (r *Route) set(key, value string) error {
@@ -303,6 +303,8 @@ func (r *Route) set(key, value string) error {
 		switch {
 		case key == "auth":
 			return r.AuthName.set(key, value)
+		case slices.Contains(r.Mirror.keys(), key):
+			return r.Mirror.set(key, value)
 		case r.HeaderEdits.lists(key):
 			return r.HeaderEdits.set(key, value)
 		case slices.Contains(r.Waits.keys(), key):
@@ -343,12 +345,18 @@ func (r *Route) check() error {
 	if err := r.RouteOptions.check(); err != nil {
 		return err
 	}
+	if err := r.Mirror.check(); err != nil {
+		return err
+	}
 	if r.Redirect.Code != 0 {
 		if r.Service != "" {
 			return fmt.Errorf("a route with redirect= leads to no service; leave it away behind %s%s=", r.Host, r.Path)
 		}
 		if r.Waits != (Waits{}) || r.HTTPWaits != (HTTPWaits{}) {
 			return fmt.Errorf("a route with redirect= forwards nothing; limits of time, pace and retries are of no use")
+		}
+		if r.Mirror.To != "" {
+			return fmt.Errorf("a route with redirect= forwards nothing; mirror= is of no use")
 		}
 		if r.Auth != "" {
 			return fmt.Errorf("a route with redirect= forwards nothing; auth= is of no use")
@@ -376,7 +384,7 @@ func (r *Route) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, r, Parse
 
 // String returns the line that ParseRoute reads.
 func (r Route) String() string {
-	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.HeaderEdits.pairs(), r.AuthName.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
+	return line(r.Host+r.Path+"="+r.Service, slices.Concat([]pair{{"strip", r.Strip}}, r.RouteOptions.pairs(), r.HeaderEdits.pairs(), r.AuthName.pairs(), r.Mirror.pairs(), r.Waits.pairs(), r.HTTPWaits.pairs())...)
 }
 
 // MarshalText is String.

@@ -184,3 +184,23 @@ func TestClientCA(t *testing.T) {
 		t.Errorf("unexpected result of parts that differ: %v", err)
 	}
 }
+
+func TestMirrorKeys(t *testing.T) {
+	t.Parallel()
+	wantTrip(t, ParseRoute, "/=web,mirror=next:2.5,mirror-body=1024")
+	if r, err := ParseRoute("/=web,mirror=next"); err != nil || r.Mirror.Percent != 100 {
+		t.Errorf("unexpected mirror: %+v, %v", r.Mirror, err)
+	}
+	wantRefused(t, ParseRoute, "/=web,mirror=next:101", "is not SERVICE")
+	wantRefused(t, ParseRoute, "/=web,mirror=a b", "mirror: service name")
+	wantRefused(t, ParseRoute, "/=web,mirror-body=1k", "needs mirror=")
+	wantRefused(t, ParseRoute, "/=web,mirror=a,mirror-body=2m", "more than 1m")
+	wantRefused(t, ParseRoute, "/=,redirect=301:https://a,mirror=x", "of no use")
+	c := Default()
+	c.L7 = []L7{{Addr: ":1"}}
+	c.Routes = []Route{{Path: "/", Service: "web", Mirror: Mirror{To: "shadow", Percent: 1}}}
+	c.Backends = []Backend{{Service: "web", Addr: "h:1"}}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), `--route: service "shadow" is not known`) {
+		t.Errorf("unexpected problems: %v", err)
+	}
+}

@@ -145,7 +145,7 @@ func (v *validation) services() {
 	used := c.ServiceNames()
 	setting := make(map[string]string) // service -> the setting that uses it
 	for _, r := range c.Routes {
-		setting[r.Service], setting[r.Canary.Service] = "route", "route"
+		setting[r.Service], setting[r.Canary.Service], setting[r.Mirror.To] = "route", "route", "route"
 	}
 	routed := maps.Clone(setting)
 	for _, l := range c.L4 {
