@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
+	"sluice/pkg/proxyproto"
 	"sluice/pkg/reactor"
 )
 
@@ -211,7 +213,7 @@ func (a *attempt) goElsewhere() {
 		}()
 		return
 	}
-	header, alpn := x.svc.proxyHeader(nil, x.rec.client, x.localAddr()), x.agreed()
+	header, alpn := x.proxyHeader(), x.agreed()
 	go func() {
 		defer cancel()
 		nc, err := x.s.dialTLS(ctx, x.svc, b, alpn, header)
@@ -230,12 +232,38 @@ func (a *attempt) goElsewhere() {
 // agreed returns the application protocol that was agreed on with the client,
 // empty if none was.
 func (x *session) agreed() string {
-	if c, ok := x.client.(*reactor.Conn); ok {
-		if tc, ok := c.NetConn().(*tls.Conn); ok {
-			return tc.ConnectionState().NegotiatedProtocol
-		}
+	if tc := x.clientTLS(); tc != nil {
+		return tc.ConnectionState().NegotiatedProtocol
 	}
 	return ""
+}
+
+// clientTLS returns the client's connection if it speaks TLS with us, else nil.
+func (x *session) clientTLS() *tls.Conn {
+	c, ok := x.client.(*reactor.Conn)
+	if !ok {
+		return nil
+	}
+	tc, _ := c.NetConn().(*tls.Conn)
+	return tc
+}
+
+// proxyHeader returns the header for the backend, if it wants one, with the
+// client's certificate if that has shown one and there is a place for it.
+func (x *session) proxyHeader() []byte {
+	header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
+	tc := x.clientTLS()
+	if len(header) == 0 || tc == nil {
+		return header
+	}
+	state := tc.ConnectionState()
+	if len(state.PeerCertificates) == 0 {
+		return header
+	}
+	return proxyproto.AppendSSL(header, proxyproto.SSL{
+		Version:    strings.ReplaceAll(tls.VersionName(state.Version), "TLS ", "TLSv"),
+		CommonName: state.PeerCertificates[0].Subject.CommonName,
+	})
 }
 
 // isBack reports whether the attempt goes on after it was elsewhere, with err.

@@ -202,7 +202,7 @@ func (x *session) connected(a *attempt, server reactor.Stream) {
 	x.l.Stop(&x.flush)
 	x.svc.connected(&x.rec, x.b)
 	if x.svc.TLS == nil { // through TLS, the attempt has sent it
-		if header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr()); len(header) > 0 {
+		if header := x.proxyHeader(); len(header) > 0 {
 			x.up.ours = len(header)
 			x.up.pending = append(header, x.up.pending...)
 		}

@@ -20,21 +20,26 @@
 //     under which ID and trace (identify.go, origin.go, forwarded.go,
 //     client.go, request_id.go, trace.go); the route by host, path, method and
 //     headers (route.go), which may redirect (redirect.go) or refuse; the rate
-//     of the client; the route's service or its canary (canary.go).
+//     of the client; the route's service or its canary (canary.go), whose
+//     limits count (waits.go); who it is by its credentials, which are verified
+//     elsewhere if that takes long (auth.go).
 //  5. forward (forward.go): if the service has room for one more request
 //     (policy.go), the client's cookie (sticky.go) or the strategy picks a
 //     backend whose circuit breaker allows it, and takes its slot, for which it
-//     may have to wait (queue.go). The rewritten head goes out on an idle or a
-//     new connection (upstream.go; reuse.go says who may use which, and for how
-//     long; idle.go keeps them, and loops share few, share.go), and the body
-//     behind it (body.go undoes the framing). retry.go alone decides what may be tried again after a failure,
-//     or when health finds down whoever is waited for (rescue.go).
+//     may have to wait (queue.go). The rewritten head, as an operator has edited
+//     it (edit.go, clientcert.go), goes out on an idle or a new connection
+//     (upstream.go; reuse.go says who may use which, and for how long; idle.go
+//     keeps them, and loops share few, share.go), and the body behind it (body.go
+//     undoes the framing). retry.go alone decides what may be tried again after a
+//     failure, or when health finds down whoever is waited for (rescue.go). A copy
+//     may go to a second service (mirror.go, mirror_send.go).
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
 //     also while the request is still going up; what a side does not take yet
 //     waits (backlog.go). After a 101 that answers a request for it, bytes are
 //     passed on both ways (tunnel.go).
 //  7. record (record.go): the one place where counters move, exactly once per
-//     request, with at most one [Reason] (reason.go).
+//     request, with at most one [Reason] (reason.go). What the access log has by
+//     choice is in note.go.
 //
 // exchange.go holds the state of one request and carries it from 3 to 7;
 // shard.go is what a server has in one loop.

@@ -143,7 +143,7 @@ func hstsLine(d time.Duration) string {
 // appendOwn adds to b, a response's head, what sluice says itself.
 func (x *exchange) appendOwn(b []byte) []byte {
 	hsts := x.sh.s.hsts
-	if !x.from.secure || hasLine(b, "strict-transport-security") {
+	if hsts != "" && (!x.from.secure || hasLine(b, "strict-transport-security")) {
 		hsts = ""
 	}
 	if hsts == "" && !x.repin {

@@ -1,0 +1,50 @@
+package l4
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"sluice/pkg/certificate"
+	"sluice/pkg/certificate/certificatetest"
+	"sluice/pkg/listen"
+	"sluice/pkg/proxyproto"
+)
+
+// TestClientCertificate lets clients with a certificate in alone, and tells
+// backends that want a PROXY header whose it is.
+func TestClientCertificate(t *testing.T) { t.Parallel(); t.Run("epoll", testClientCertificate) }
+
+func testClientCertificate(t *testing.T) {
+	ca := certificatetest.NewAuthority(t)
+	backend := serveTCP(t, func(c *net.TCPConn) {
+		h, _, err := proxyproto.Read(c, proxyproto.V2)
+		if err != nil {
+			return
+		}
+		ssl, _ := h.TLV(0x20)
+		fmt.Fprintf(c, "%q\n", ssl[min(5, len(ssl)):])
+	})
+	cfg := storeOf(t, ca, "a.example").Server()
+	authorities, err := certificate.OpenAuthorities(slog.New(slog.DiscardHandler), ca.WriteCA(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities.Demand(cfg, false)
+	f := start(t, listen.Config{TLS: cfg}, Config{Routes: []Route{{Service: Service{Balancer: balancerOf(t, "a", backend), ProxyOut: 2}}}})
+	dial := func(certs ...tls.Certificate) (string, error) {
+		nc := f.dial()
+		_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
+		return bufio.NewReader(tls.Client(nc, &tls.Config{RootCAs: ca.Pool(), ServerName: "a.example", Certificates: certs})).ReadString('\n')
+	}
+	if got, err := dial(ca.IssueClient(t, "amy", nil)); got != `"!\x00\aTLSv1.3\"\x00\x03amy"`+"\n" {
+		t.Errorf("unexpected word on the client: %s, %v", got, err)
+	}
+	if got, err := dial(); err == nil {
+		t.Errorf("unexpected success without a certificate: %q", got)
+	}
+}
