@@ -261,9 +261,14 @@ func (rt *Route) build(serviceOf func(*Route) *service) *route {
 // same reports whether a request that matches rt matches other as well, and no
 // rule says which counts but the order.
 func (rt *Route) same(other Route) bool {
-	path, _ := plainPath(rt.Path)
-	otherPath, _ := plainPath(other.Path)
-	return rt.Host == other.Host && path == otherPath && slices.Equal(rt.Methods, other.Methods) && slices.Equal(rt.Headers, other.Headers)
+	return rt.Host == other.Host && rt.PlainPath() == other.PlainPath() && slices.Equal(rt.Methods, other.Methods) && slices.Equal(rt.Headers, other.Headers)
+}
+
+// PlainPath returns the path in the one form in which it is matched. Routes
+// whose paths differ in their spelling alone are the same.
+func (rt *Route) PlainPath() string {
+	plain, _ := plainPath(rt.Path)
+	return plain
 }
 
 func (rt *Route) validate() error {

@@ -142,13 +142,16 @@ func (t *tags) l7Route(r fabio.Route) *l7.Route {
 func (t *tags) tell(table *fabio.Table) {
 	configured := make(map[string]bool)
 	for _, r := range t.config.Routes {
-		configured[r.Host+r.Path] = true
+		configured[r.Host+(&l7.Route{Path: r.Path}).PlainPath()] = true
 	}
+	asked := make(map[string]bool)
 	table.Routes = slices.DeleteFunc(table.Routes, func(r fabio.Route) bool {
-		reason := ""
+		reason, key := "", r.Host+(&l7.Route{Path: r.Path}).PlainPath()
 		switch {
-		case configured[r.Host+r.Path]:
+		case configured[key]:
 			reason = "--route has the same route"
+		case asked[key]:
+			reason = "another tag has the same route in another spelling"
 		case len(t.config.L7) == 0:
 			reason = "there is no --l7 to listen for it"
 		default:
@@ -156,6 +159,7 @@ func (t *tags) tell(table *fabio.Table) {
 				reason = err.Error()
 			}
 		}
+		asked[key] = asked[key] || reason == ""
 		if reason != "" {
 			table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Reason: reason})
 		}
