@@ -65,11 +65,6 @@ func (sh *shard) put(up *upstream, hint time.Duration, doubtful bool) {
 		up.close(false)
 		return
 	}
-	if crowded := sh.s.cfg.Crowded; crowded != nil && crowded() {
-		up.close(false)
-		p.close()
-		return
-	}
 	now, most := sh.l.Now(), up.b.SlotLimit()
 	keep := min(keepFor(p.svc.keep, hint), p.life.limit(now))
 	if keep <= 0 || !p.svc.reuse.mayKeep(most) {
@@ -171,6 +166,25 @@ func (p *idlePool) close() {
 		up.close(false)
 	}
 	p.sh.l.Stop(&p.timer)
+}
+
+// trim closes idle connections while the loop has more of them to backends than
+// it has clients, coming ones included, and IdleRoom beyond that.
+func (sh *shard) trim(coming int) {
+	room := sh.s.cfg.IdleRoom
+	if room == 0 || sh.upstreams+coming <= sh.n+room {
+		return
+	}
+	for _, p := range sh.pools {
+		for p.last != nil {
+			if sh.upstreams+coming <= sh.n+room {
+				return
+			}
+			up := p.last
+			p.remove(up)
+			up.close(false)
+		}
+	}
 }
 
 // follow makes the pools of svc those of the backends, and closes the idle

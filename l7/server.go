@@ -113,10 +113,9 @@ type Config struct {
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is
 	// more.
 	MaxHeadBytes int
-	// Crowded reports whether descriptors are scarce: connections to backends are
-	// then closed instead of being kept idle. It must be quick and safe for
-	// concurrent use. nil means never.
-	Crowded func() bool
+	// IdleRoom is how many connections to backends a loop may have beyond one
+	// for each of its clients. Idle ones are closed for it. 0 means any number.
+	IdleRoom int
 	// Loops are where the connections live. They must be running, and outlive
 	// the server.
 	Loops *reactor.Group

@@ -12,16 +12,17 @@ const freeExchanges = 256
 // shard is the part of a server that lives in one loop. Nothing of it is
 // touched by anybody else.
 type shard struct {
-	s      *Server
-	l      *reactor.Loop
-	first  *conn
-	n      int // connections
-	pools  map[*backend.Backend]*idlePool
-	free   []*exchange
-	record accesslog.Record // memory for the one that is being made
-	probe  [1]byte
-	date   string // of second
-	second int64
+	s         *Server
+	l         *reactor.Loop
+	first     *conn
+	n         int // connections
+	upstreams int // connections to backends
+	pools     map[*backend.Backend]*idlePool
+	free      []*exchange
+	record    accesslog.Record // memory for the one that is being made
+	probe     [1]byte
+	date      string // of second
+	second    int64
 }
 
 func newShard(s *Server, l *reactor.Loop) *shard {
@@ -58,6 +59,7 @@ func (sh *shard) remove(c *conn) {
 	}
 	c.prev, c.next = nil, nil
 	sh.n--
+	sh.trim(0)
 }
 
 // stopIdle ends the connections that wait for a request.

@@ -95,6 +95,7 @@ func (sh *shard) hand(up *upstream, use bool, rest []*shard) {
 		idle, now := p.first, sh.l.Now()
 		p.remove(idle)
 		if idle.rests <= now && now < idle.until && idle.quiet() && idle.stream.Move(to, up.handed) {
+			sh.upstreams--
 			return // counted as open still
 		}
 		idle.close(false)
@@ -136,6 +137,7 @@ func (up *upstream) handed(stream *reactor.Socket, err error) {
 		up.went(up.reach())
 		return
 	}
+	up.sh.upstreams++
 	stream.Handle(up)
 	up.connecting, up.reused = false, true
 	up.sh.l.Stop(&up.timer)

@@ -96,11 +96,13 @@ func (up *upstream) close(reset bool) {
 	up.stream.Close()
 	up.stream = nil
 	up.b.Conns.Open.Add(-1)
+	up.sh.upstreams--
 }
 
 // dial begins to connect to b for x, whose connection it is then. An error that
 // is known at once is returned, and the connection is then gone.
 func (sh *shard) dial(x *exchange, b *backend.Backend) error {
+	sh.trim(1)
 	up := &upstream{sh: sh, svc: x.svc, b: b, x: x, connecting: true, begun: sh.l.Now()}
 	sh.l.After(&up.timer, x.waits.connect, up)
 	x.up = up
@@ -131,6 +133,7 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 		return err
 	}
 	up.b.Conns.Open.Add(1)
+	up.sh.upstreams++
 	up.stream = stream
 	stream.Handle(up)
 	return nil
@@ -156,6 +159,7 @@ func (up *upstream) Raced(s *reactor.Socket, addr netip.AddrPort, failed []react
 	}
 	up.b.Reached(addr)
 	up.b.Conns.Open.Add(1)
+	up.sh.upstreams++
 	up.stream = s
 	s.Handle(up)
 	up.established()

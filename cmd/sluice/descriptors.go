@@ -23,8 +23,9 @@ type descriptors struct {
 	limit   int
 	conns   int // for the connections of clients and what they take of backends
 	pipes   int // for pipes that bytes go through in the kernel
+	idle    int // for idle connections to backends beyond those of clients
 	control int // connections of the control plane, of each of its listeners
-	needed  int // what the process itself needs, and what checks, sources and idle connections may
+	needed  int // what the process itself needs, and what checks and sources may
 }
 
 // divide divides the limit: first what the process needs itself, then parts for
@@ -34,9 +35,9 @@ func divide(limit, loops, listeners, planes, consul int) descriptors {
 	part := func(least, most int) int { return min(max(limit/20, least), most) }
 	d := descriptors{limit: limit, pipes: part(8, 1<<14), control: min(max(limit/25, 4), 256)}
 	own := 10 + 2*loops + listeners + planes*(1+d.control) // standard streams, Go's poller, files that are read
-	checks, idle := part(8, 512), part(8, 1<<14)
-	d.needed = own + min(consul, part(8, 256)) + checks + idle
-	d.conns = limit - d.needed - d.pipes
+	d.idle = part(8, 1<<14)
+	d.needed = own + min(consul, part(8, 256)) + part(8, 512)
+	d.conns = limit - d.needed - d.pipes - d.idle
 	return d
 }
 
@@ -70,7 +71,7 @@ func descriptorsOf(c *config.Config, limit, loops int) (descriptors, error) {
 	}
 	d := divide(limit, loops, len(c.L4)+len(c.L7), planes, consul)
 	if d.conns < 2*fewest {
-		return d, fmt.Errorf("cannot run with an open files limit of %d: %d are needed beside connections; raise it (ulimit -n, LimitNOFILE=, or nofile of the container)", limit, d.needed+d.pipes)
+		return d, fmt.Errorf("cannot run with an open files limit of %d: %d are needed beside connections; raise it (ulimit -n, LimitNOFILE=, or nofile of the container)", limit, d.limit-d.conns)
 	}
 	return d, nil
 }

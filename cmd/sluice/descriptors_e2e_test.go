@@ -100,3 +100,44 @@ func TestTooFewDescriptors(t *testing.T) {
 		return strings.Contains(s.text(), "max-conns= is more than the open files limit allows")
 	})
 }
+
+// TestIdleMakesRoom has many clients use one service and go, and as many come
+// for another: the idle connections to the first leave room for them.
+func TestIdleMakesRoom(t *testing.T) {
+	t.Parallel()
+	_, addrs := startEchos(t, 2)
+	s := startLimited(t, 200, "--l7=127.0.0.1:0", "--route=/=a", "--route=/b=b", "--backend=a="+addrs[0], "--backend=b="+addrs[1], "--service=a,check=none", "--service=b,check=none", "--admin=127.0.0.1:0")
+	addr := s.addr("l7")
+	wave := func(path string) {
+		t.Helper()
+		var conns []net.Conn
+		for range 60 {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		}
+		for _, c := range conns {
+			status := make([]byte, 12)
+			if _, err := io.ReadFull(c, status); err != nil || string(status) != "HTTP/1.1 200" {
+				t.Fatalf("unexpected answer to %s: %q, %v", path, status, err)
+			}
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+		eventually(t, "the clients are gone", func() bool {
+			return metric(s.addr("admin"), fmt.Sprintf(`sluice_listener_connections{listener="l7",name="127.0.0.1:0",addr=%q}`, addr)) == 0
+		})
+	}
+	for range 3 {
+		wave("/slow?d=300ms")
+		wave("/b/slow?d=300ms")
+	}
+	if strings.Contains(s.text(), "too many open files") {
+		t.Errorf("files ran out:\n%s", s.text())
+	}
+}

@@ -10,7 +10,7 @@ func TestDivide(t *testing.T) {
 		t.Helper()
 		loops := loopsFor(cores, limit)
 		d := divide(limit, loops, listeners, 2, consul)
-		if d.conns+d.pipes+d.needed != limit {
+		if d.conns+d.pipes+d.idle+d.needed != limit {
 			t.Errorf("the parts of %d are not the whole: %+v", limit, d)
 		}
 		if got := d.conns / 2; got < want {

@@ -117,7 +117,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 	for _, l := range c.L7 {
 		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
 			cfg := l7Config(c, l, services, fs.loops, access, sets.Main, logger)
-			cfg.Crowded = fs.budget.Crowded
+			cfg.IdleRoom = max(1, fs.files.idle/len(fs.loops.Loops()))
 			return l7.New(ln, cfg)
 		})
 		if err != nil {

@@ -3,7 +3,6 @@ package listen
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // guaranteed is the part of a budget, as a divisor, that is kept for listeners
@@ -15,8 +14,7 @@ const guaranteed = 4
 // as there is some; a quarter is kept for those with few, in equal parts. All
 // methods are safe for concurrent use.
 type Budget struct {
-	total   int
-	crowded atomic.Bool
+	total int
 
 	// mu protects the fields below.
 	mu     sync.Mutex
@@ -35,9 +33,6 @@ type share struct {
 
 // NewBudget returns a budget of so many descriptors.
 func NewBudget(total int) *Budget { return &Budget{total: total} }
-
-// Crowded reports whether more than three quarters are taken.
-func (b *Budget) Crowded() bool { return b.crowded.Load() }
 
 // join adds a listener whose connections cost so much each.
 func (b *Budget) join(cost int) *share {
@@ -84,9 +79,6 @@ func (s *share) add(n int) {
 	s.used += n
 	s.b.used += n
 	s.b.owed += s.unused()
-	if now := 4*s.b.used > 3*s.b.total; now != s.b.crowded.Load() {
-		s.b.crowded.Store(now)
-	}
 }
 
 // give gives the descriptors of a connection back.
