@@ -17,7 +17,8 @@ import (
 //
 // Options are separated by blanks. A value that has blanks is put into quotes,
 // in which \r, \n, \t, \xHH, \" and \\ stand for bytes. send= and expect= may
-// come several times and are taken in order; so may header=. A list of
+// come several times and are taken in order; so may header=. A port of its own is
+// reached by a bare connection. A list of
 // statuses is made of 200, 200-399 and 2xx, with "," or "|" between them.
 
 // httpSpec is what an HTTP check asks for and expects.
@@ -97,7 +98,7 @@ func ParseCheck(spec string, via Via) (Check, error) {
 }
 
 func parseTalk(options []string, via Via) (check Check, port string, err error) {
-	t := &TalkCheck{via: via}
+	t := &TalkCheck{}
 	for _, o := range options {
 		key, value, _ := strings.Cut(o, "=")
 		switch {
@@ -114,7 +115,8 @@ func parseTalk(options []string, via Via) (check Check, port string, err error) 
 			return nil, "", err
 		}
 	}
-	if len(t.steps) == 0 && via == (Via{}) {
+	t.via = viaTo(port, via)
+	if len(t.steps) == 0 && t.via == (Via{}) {
 		return TCPCheck{}, port, nil
 	}
 	return t, port, nil
@@ -161,7 +163,16 @@ func parseHTTP(path string, options []string, via Via) (check Check, port string
 	if s.body != "" && s.method == http.MethodHead {
 		return nil, "", fmt.Errorf("a response to HEAD has no body")
 	}
-	return newHTTPCheck(s, via), port, nil
+	return newHTTPCheck(s, viaTo(port, via)), port, nil
+}
+
+// viaTo returns how the port of a check is reached: as traffic is, or if it is one
+// of the check's own by a bare connection, as with HAProxy.
+func viaTo(port string, via Via) Via {
+	if port != "" {
+		return Via{}
+	}
+	return via
 }
 
 // checkPath refuses a path that no request can ask for.

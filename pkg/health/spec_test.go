@@ -3,6 +3,7 @@ package health
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -166,5 +167,25 @@ func TestTalkCheck(t *testing.T) {
 	defer cancel()
 	if _, err := check.Probe(ctx, redis); err == nil || !strings.Contains(err.Error(), `no "+PONG"`) {
 		t.Errorf("unexpected result of a wrong answer: %v", err)
+	}
+}
+
+// TestPortOfItsOwn has a check reach a port that speaks neither TLS nor the
+// PROXY protocol, though traffic does.
+func TestPortOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up") }))
+	t.Cleanup(s.Close)
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	for _, spec := range []string{"http:/ port=" + port, `tcp send="GET / HTTP/1.0\r\n\r\n" expect=up port=` + port} {
+		check, err := ParseCheck(spec, Via{ProxyOut: 2, TLS: &tls.Config{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if _, err := check.Probe(ctx, "127.0.0.1:1"); err != nil {
+			t.Errorf("unexpected result of %s: %v", spec, err)
+		}
 	}
 }
