@@ -358,9 +358,6 @@ func (r *Route) check() error {
 		if r.Mirror.To != "" {
 			return fmt.Errorf("a route with redirect= forwards nothing; mirror= is of no use")
 		}
-		if r.Mirror.To != "" {
-			return fmt.Errorf("a route with redirect= forwards nothing; mirror= is of no use")
-		}
 		if r.Auth != "" {
 			return fmt.Errorf("a route with redirect= forwards nothing; auth= is of no use")
 		}
