@@ -207,6 +207,9 @@ func appendRequest(dst []byte, h *head, o *origin, target []byte, host string) [
 	dst = o.appendOrigin(dst, h, said)
 	dst = append(dst, "X-Request-ID: "...)
 	dst = append(append(dst, o.requestID...), "\r\n"...)
+	if o.mark != "" {
+		dst = appendLine(dst, "CDN-Loop", o.mark)
+	}
 	if len(o.trace.begun) > 0 {
 		dst = append(dst, "traceparent: "...)
 		dst = append(append(dst, o.trace.begun...), "\r\n"...)

@@ -52,7 +52,12 @@ func (x *exchange) judge() bool {
 		return false
 	}
 	p.choose(l, x.route, s.cfg.PathForm)
-	x.svc = x.route.serviceFor(x.key)
+	svc := x.route.serviceFor(x.key)
+	if x.req.passed(svc.mark) {
+		x.refuse(LoopDetected, LoopDetected.explain())
+		return false
+	}
+	x.svc, x.from.mark = svc, svc.mark
 	x.waits = x.sh.s.waits.with(x.svc.policy.ownWaits()).with(&x.route.waits)
 	return true
 }

@@ -25,6 +25,7 @@ type origin struct {
 	trace     trace
 	forwarded bool   // Forwarded is said as well
 	host      string // in place of the client's Host; empty means that
+	mark      string // of this process and the service, in CDN-Loop
 }
 
 // maxHops is how many proxies on a request's way are looked at.

@@ -21,6 +21,7 @@ const (
 	BadVersion               // neither HTTP/1.0 nor HTTP/1.1
 	BodyTooLarge             // the request's body exceeds its limit
 	Forbidden                // the route is not for this client
+	LoopDetected             // the request has been here before
 	RateLimited              // the client makes too many requests a second
 	Unauthorized             // the client has no credentials, or wrong ones
 	AuthBusy                 // there was no time to verify its credentials
@@ -74,6 +75,8 @@ func (r Reason) String() string {
 		return "body_too_large"
 	case Forbidden:
 		return "forbidden"
+	case LoopDetected:
+		return "loop_detected"
 	case RateLimited:
 		return "rate_limited"
 	case Unauthorized:
@@ -163,6 +166,8 @@ func (r Reason) status() int {
 		return 504
 	case BadVersion:
 		return 505
+	case LoopDetected:
+		return 508
 	}
 	return 502
 }
@@ -193,7 +198,7 @@ func (r Reason) setting() string {
 // much, or not there, is no reason.
 func (r Reason) closes() bool {
 	switch r {
-	case NoRoute, Forbidden, RateLimited, Unauthorized, AuthBusy:
+	case NoRoute, Forbidden, LoopDetected, RateLimited, Unauthorized, AuthBusy:
 		return false
 	}
 	return true
@@ -228,6 +233,8 @@ func (r Reason) explain() string {
 		return "the body of the request is too large"
 	case Forbidden:
 		return "this is not for your network"
+	case LoopDetected:
+		return "the request has come back to where it was: a backend of its route leads to this load balancer again"
 	case RateLimited:
 		return "too many requests"
 	case Unauthorized:

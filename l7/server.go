@@ -35,6 +35,10 @@ type Config struct {
 	// they are forwarded where a route does not say.
 	Paths    PathPolicy
 	PathForm PathForm
+	// Instance names this process, so that a request which comes back to a
+	// service that it was forwarded to is known and refused. Servers whose
+	// routes may lead to each other need the same. Empty means one of its own.
+	Instance string
 	// Forwarded says the origin of a request in a Forwarded header (RFC 7239),
 	// beside X-Forwarded-*, and the same.
 	Forwarded bool
@@ -175,6 +179,9 @@ func (c Config) withDefaults() Config {
 	if c.MinBodyRate == 0 {
 		c.MinBodyRate = defaultMinBodyRate
 	}
+	if c.Instance == "" {
+		c.Instance = NewInstance()
+	}
 	if c.MaxHeadBytes <= 0 {
 		c.MaxHeadBytes = 32 << 10
 	}
@@ -228,6 +235,7 @@ type Server struct {
 // service is what the requests for one balancer share.
 type service struct {
 	name     string
+	mark     string // see loops.go
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *Policy
@@ -333,7 +341,7 @@ func (s *Server) serviceOf(r *Route) *service {
 	if r.Policy != nil {
 		set = r.Policy.metrics
 	}
-	svc := &service{name: name, balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(set, name)}
+	svc := &service{name: name, mark: loopMark(s.cfg.Instance, name), balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(set, name)}
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}

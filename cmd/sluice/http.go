@@ -20,6 +20,7 @@ func l7Config(c *config.Config, l config.L7, services *services, loops *reactor.
 		Routes:          configuredRoutes(c, services),
 		TrustedProxies:  prefixes(c.TrustedProxies),
 		Forwarded:       l.Forwarded,
+		Instance:        services.instance,
 		TraceShare:      l.TraceSample / 100,
 		Paths:           pathPolicy(l.Paths),
 		PathForm:        pathForm(l.Paths.Form),

@@ -69,6 +69,7 @@ type services struct {
 	sets     *metricset.Sets
 	logger   *slog.Logger
 	auths    auths
+	instance string         // of this process, in what it forwards
 	wg       sync.WaitGroup // of who finds out the zone
 
 	// mu protects the fields below.
@@ -80,7 +81,7 @@ type services struct {
 
 // newServices makes the services of the configuration. It starts nothing.
 func newServices(c *config.Config, sets *metricset.Sets, logger *slog.Logger) (*services, error) {
-	ss := &services{config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
+	ss := &services{instance: l7.NewInstance(), config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
 	var err error
 	if ss.auths, err = openAuths(c, logger); err != nil {
 		return nil, err

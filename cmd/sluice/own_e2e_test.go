@@ -1,0 +1,62 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/discovery/consul/consultest"
+)
+
+// TestOwnRegistration registers sluice under the name of the service that its
+// listener leads to, and with a tag that asks for a route to itself: what would
+// go round is left out, and everything else is served.
+func TestOwnRegistration(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 1)
+	register(t, agent, "web-1", "web", addrs[0])
+	s := start(t, "sluice", nil, "--consul="+agent.Addr(), "--l4=127.0.0.1:0=web", "--register=web,addr=127.0.0.1", "--admin=127.0.0.1:0", "--drain-delay=0s")
+	admin := s.addr("admin")
+	eventually(t, "it is registered", func() bool { return metric(admin, `sluice_consul_registered{service="web"}`) == 1 })
+	eventually(t, "it is left out", func() bool { return strings.Contains(s.text(), "left out a member that is this process itself") })
+	up(t, admin, 1)
+	if all := backends(t, admin); len(all) != 1 {
+		t.Fatalf("unexpected members %v", all)
+	}
+	for range 10 {
+		c, err := net.Dial("tcp", s.addr("l4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(c); err != nil || !strings.Contains(string(b), "200 OK") {
+			t.Fatalf("unexpected answer %q, %v", b, err)
+		}
+		c.Close()
+	}
+	if got := metric(admin, `sluice_listener_accepted_total{listener="l4"`); got > 20 {
+		t.Fatalf("unexpected connections; got %v for 10", got)
+	}
+
+	s = start(t, "sluice", nil, "--consul="+agent.Addr(), "--l7=127.0.0.1:0", "--consul-tags=urlprefix-", "--register=lb,addr=127.0.0.1,tag=urlprefix-/", "--admin=127.0.0.1:0", "--drain-delay=0s")
+	admin = s.addr("admin")
+	eventually(t, "it is left out", func() bool { return strings.Contains(s.text(), "left out a member that is this process itself") })
+	resp, err := http.Get("http://" + s.addr("l7") + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 503 && resp.StatusCode != 502 {
+		t.Fatalf("unexpected status %d of a route to nobody but itself", resp.StatusCode)
+	}
+	if got := metric(admin, `sluice_listener_accepted_total{listener="l7"`); got > 3 {
+		t.Fatalf("unexpected connections; got %v for 1", got)
+	}
+}

@@ -1,0 +1,63 @@
+package l7
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestPassed(t *testing.T) {
+	t.Parallel()
+	mark := loopMark("0123", "web")
+	f := func(want bool, fields ...string) {
+		t.Helper()
+		if got := request(t, "GET a/", fields...).passed(mark); got != want {
+			t.Fatalf("unexpected result for %q: %v", fields, got)
+		}
+	}
+	f(false)
+	f(true, "CDN-Loop: "+mark)
+	f(true, "cdn-loop: foo;v=1 , "+mark+" ;x=y,bar")
+	f(true, "CDN-Loop: foo", "CDN-Loop: "+mark)
+	f(false, "CDN-Loop: "+mark+"2", "CDN-Loop: x"+mark, "CDN-Loop: ,,", "CDN-Loop:", "Via: "+mark)
+	f(false, "CDN-Loop: "+loopMark("0123", "api"), "CDN-Loop: "+loopMark("0124", "web"))
+}
+
+// TestRouteToItself sends a request to a service that leads back here, directly
+// and by way of another process: it is answered 508 after one round. One that
+// only passes by another service on its way is served.
+func TestRouteToItself(t *testing.T) {
+	t.Parallel()
+	a, b := newFront(t, nil), newFront(t, nil)
+	ask := func(f *front, want int, reason string) {
+		t.Helper()
+		resp, err := f.client().Get(f.url("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want || reason != "" && !strings.Contains(string(body), "come back") {
+			t.Fatalf("unexpected answer %d %q; want %d", resp.StatusCode, body, want)
+		}
+	}
+	a.setBackends(a.addr)
+	ask(a, 508, "loop_detected")
+	a.wantMetric(`sluice_l7_rejected_total{reason="loop_detected"}`, 1)
+	a.wantMetric("sluice_l7_requests_total{", 1)
+
+	a.setBackends(b.addr)
+	b.setBackends(a.addr)
+	ask(a, 508, "loop_detected")
+	a.wantMetric(`sluice_l7_rejected_total{reason="loop_detected"}`, 2)
+	b.wantMetric("sluice_l7_requests_total{", 1)
+
+	end := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		if hops := r.Header.Values("CDN-Loop"); len(hops) != 2 {
+			w.WriteHeader(500)
+		}
+	})
+	b.setBackends(end)
+	ask(a, 200, "")
+}
