@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,6 +28,7 @@ import (
 // front is a listener with the server behind it.
 type front struct {
 	kind     string // l4 or l7
+	leads    func(service string) bool
 	listener *listen.Listener
 	server   server
 	metrics  *metricset.Shared // the listener's own
@@ -95,6 +97,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 			fs.l4Loops = fs.loops
 		}
 	}
+	services.self.listeners = fs.own
 	var problems []error
 	for _, parts := range c.Listeners() {
 		whole, name := config.Merged(parts), parts[0].Service
@@ -107,19 +110,22 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 				name = l.Addr
 			}
 		}
-		_, err := fs.bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, whole.ALPN, func(ln *listen.Listener) (server, error) {
+		f, err := fs.bind("l4", name, whole.Addr, whole.ConnLimits, whole.ProxyIn, certs, whole.ALPN, func(ln *listen.Listener) (server, error) {
 			return fs.newL4(ln, parts, members)
 		})
+		fs.setLeads(f, func(service string) bool { return leadTo(parts, service) })
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--l4: %w", err))
 		}
 	}
 	for _, l := range c.L7 {
-		_, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
+		f, err := fs.bind("l7", l.Addr, l.Addr, l.ConnLimits, l.ProxyIn, []config.Certificate{l.Certificate}, nil, func(ln *listen.Listener) (server, error) {
 			cfg := l7Config(c, l, services, fs.loops, access, sets.Main, logger)
 			cfg.IdleRoom = max(1, fs.files.idle/len(fs.loops.Loops()))
 			return l7.New(ln, cfg)
 		})
+		// Services that are not in the configuration are those of tags.
+		fs.setLeads(f, func(service string) bool { return routed(c, service) || !slices.Contains(c.ServiceNames(), service) })
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--l7: %w", err))
 		}
@@ -204,6 +210,7 @@ func (fs *fronts) add(name, addr string, serviceOf func() (*service, error)) (*f
 	if err != nil {
 		return nil, err
 	}
+	fs.setLeads(f, func(service string) bool { return service == name })
 	fs.start(f, func(err error) { fs.logger.Error("a TCP listener ended", "name", name, "err", err) })
 	return f, nil
 }
@@ -236,6 +243,28 @@ func (fs *fronts) setRoutes(routes []l7.Route) error {
 		}
 	}
 	return nil
+}
+
+// setLeads notes to which services f, which may be nil, leads.
+func (fs *fronts) setLeads(f *front, leads func(service string) bool) {
+	if f != nil {
+		fs.mu.Lock()
+		f.leads = leads
+		fs.mu.Unlock()
+	}
+}
+
+// own returns the listeners there are now, as members see them.
+func (fs *fronts) own() (all []ownListener) {
+	for _, f := range fs.list() {
+		if addr, err := netip.ParseAddrPort(f.listener.Addr().String()); err == nil {
+			fs.mu.Lock()
+			leads := f.leads
+			fs.mu.Unlock()
+			all = append(all, ownListener{addr, leads})
+		}
+	}
+	return all
 }
 
 // list returns the listeners there are now, without those that are leaving.

@@ -36,7 +36,9 @@ func (rs *registrars) start(c *config.Config, services *services, fronts *fronts
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for _, r := range c.Registers {
-		rs.all = append(rs.all, services.registry.Register(registrationOf(r, services.registry, fronts, plane)))
+		g := registrationOf(r, services.registry, fronts, plane)
+		services.self.register(registered{g.ID, g.Address, g.Port}) // before anybody can see it
+		rs.all = append(rs.all, services.registry.Register(g))
 	}
 }
 

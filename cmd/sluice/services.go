@@ -46,6 +46,8 @@ type service struct {
 	standIn  map[string]string // the ID of each address; the same
 	empty    bool              // it has no members, and that was logged; the same
 	started  bool              // a list of members has been taken; the same
+	self     *self
+	static   []string // addresses of members that the configuration names
 	// registered reports whether an address is registered in Consul, by whatever
 	// tags; nil if nobody knows. It is for the source's goroutine.
 	registered func(address string) bool
@@ -69,7 +71,8 @@ type services struct {
 	sets     *metricset.Sets
 	logger   *slog.Logger
 	auths    auths
-	instance string         // of this process, in what it forwards
+	instance string // of this process, in what it forwards
+	self     *self
 	wg       sync.WaitGroup // of who finds out the zone
 
 	// mu protects the fields below.
@@ -81,7 +84,7 @@ type services struct {
 
 // newServices makes the services of the configuration. It starts nothing.
 func newServices(c *config.Config, sets *metricset.Sets, logger *slog.Logger) (*services, error) {
-	ss := &services{instance: l7.NewInstance(), config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
+	ss := &services{instance: l7.NewInstance(), self: &self{}, config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
 	var err error
 	if ss.auths, err = openAuths(c, logger); err != nil {
 		return nil, err
@@ -129,6 +132,11 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	}()
 	s.httpOnly = !slices.ContainsFunc(c.L4, func(l config.L4) bool { return l.Service == s.name })
 	s.logger = ss.logger.With("service", s.name)
+	s.self = ss.self
+	for _, b := range c.StaticBackends(s.name) {
+		s.static = append(s.static, b.Addr)
+	}
+	s.pool.SetLookup(s.lookup)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
 	s.pool.SetPolicy(backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart})
 	s.pool.OnMember(s.tellMember)
@@ -176,7 +184,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 // of several.
 func (ss *services) sources(s *service, settings config.Service) (discovery.Source, error) {
 	var all discovery.Union
-	if static := ss.config.StaticBackends(s.name); len(static) > 0 {
+	if static := ss.forward(ss.config.StaticBackends(s.name)); len(static) > 0 {
 		all = append(all, discovery.Named{Name: "static", Source: staticSource(static)})
 	}
 	if settings.File != "" {
@@ -221,6 +229,19 @@ func (ss *services) dnsConfig(s *service, settings config.Service) dns.Config {
 		c.Servers = append(c.Servers, string(server))
 	}
 	return c
+}
+
+// forward returns those of static members that do not lead back to their own
+// service; checkLoops has seen to it that there are some.
+func (ss *services) forward(static []config.Backend) []config.Backend {
+	back := loops(ss.config, localAddrs())
+	return slices.DeleteFunc(static, func(b config.Backend) bool {
+		if !back[b.Service+"="+b.Addr] {
+			return false
+		}
+		ss.logger.Warn("left out a --backend that leads back to its own service by a listener of this process", "service", b.Service, "addr", b.Addr)
+		return true
+	})
 }
 
 func staticSource(backends []config.Backend) discovery.Static {
@@ -309,7 +330,7 @@ func (s *service) follow() {
 func (s *service) update(members []discovery.Member) {
 	members, withdrawn := discovery.Split(members)
 	withdrawn = append(withdrawn, s.untagged(members)...)
-	members = s.merged(s.spoken(members))
+	members = s.merged(s.spoken(s.others(members)))
 	s.checks.set(members)
 	s.pool.Withdraw(withdrawn)
 	added, removed := s.pool.Set(discovery.Targets(members))
