@@ -28,7 +28,7 @@ func TestPolicyAllocs(t *testing.T) {
 	pool := testPool("a", "b")
 	p := newPins("web", nil, Cookie{})
 	pool.OnChange(p.follow)
-	cookie := []byte(p.cookie("a"))
+	cookie := []byte(p.cookie("a.test:80"))
 	sticky := Sticky{By: StickyHeader, Name: "x-user"}
 	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	now := time.Now()

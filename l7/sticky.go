@@ -39,7 +39,7 @@ type Sticky struct {
 	Name string
 	// Secret makes cookies that nobody can make who does not know it, nor tell
 	// which backend they mean. All sluices in front of a service need the same.
-	// Without one, whoever can guess a backend's ID can confirm the guess.
+	// Without one, whoever can guess a backend's address can confirm the guess.
 	Secret []byte
 	// Cookie says how the cookie is set.
 	Cookie Cookie
@@ -104,18 +104,18 @@ func (p *pins) follow(s *backend.Snapshot) {
 		eligible: s.Eligible,
 	}
 	for i, b := range s.Eligible {
-		c := p.cookie(b.ID())
+		c := p.cookie(b.Addr())
 		n.backends[c], n.cookies[b] = b, c
 		n.weights += s.Weights[i]
 	}
 	p.current.Store(n)
 }
 
-// cookie returns the value that stands for a backend, the same in every process
+// cookie returns the value that stands for the backend at addr, the same in every process
 // with the same secret: 128 bits of HMAC-SHA256.
-func (p *pins) cookie(id string) string {
+func (p *pins) cookie(addr string) string {
 	h := hmac.New(sha256.New, p.secret)
-	fmt.Fprintf(h, "sluice sticky %q %q", p.service, id)
+	fmt.Fprintf(h, "sluice sticky %q %q", p.service, addr)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 

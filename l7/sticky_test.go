@@ -18,7 +18,7 @@ func testPool(ids ...string) *backend.Pool {
 func setMembers(p *backend.Pool, ids ...string) {
 	var targets []backend.Target
 	for _, id := range ids {
-		targets = append(targets, backend.Target{ID: id, Address: "192.0.2.1:80", Weight: 1})
+		targets = append(targets, backend.Target{ID: id, Address: id + ".test:80", Weight: 1})
 	}
 	p.Set(targets)
 }
@@ -56,9 +56,9 @@ func TestPins(t *testing.T) {
 	f("an address", "192.0.2.1:80", nil, false)
 	f("an ID", "b", nil, false)
 	f("one that failed", value, nil, false, b)
-	f("other service", newPins("other", []byte("secret"), Cookie{}).cookie("b"), nil, false)
-	f("other secret", newPins("web", []byte("other"), Cookie{}).cookie("b"), nil, false)
-	f("another process", newPins("web", []byte("secret"), Cookie{}).cookie("b"), b, true)
+	f("other service", newPins("other", []byte("secret"), Cookie{}).cookie("b.test:80"), nil, false)
+	f("other secret", newPins("web", []byte("other"), Cookie{}).cookie("b.test:80"), nil, false)
+	f("another process", newPins("web", []byte("secret"), Cookie{}).cookie("b.test:80"), b, true)
 
 	setMembers(pool, "b", "x", "y", "z")
 	f("others come and go", value, b, true)
@@ -79,7 +79,7 @@ func TestPinsBoundLoad(t *testing.T) {
 	p := newPins("web", nil, Cookie{})
 	pool.OnChange(p.follow)
 	all := pool.Snapshot().All
-	cookie := []byte(p.cookie("a"))
+	cookie := []byte(p.cookie("a.test:80"))
 	active := func(b *backend.Backend, n int64) {
 		for b.Active() < n {
 			b.Acquire()
@@ -161,7 +161,7 @@ func TestCookieOf(t *testing.T) {
 	pool := testPool("a", "b")
 	p := newPins("web", nil, Cookie{})
 	pool.OnChange(p.follow)
-	a, b := p.cookie("a"), p.cookie("b")
+	a, b := p.cookie("a.test:80"), p.cookie("b.test:80")
 	f := func(want string, header ...string) {
 		t.Helper()
 		if got := string(p.cookieOf(lines(t, header...), "sid")); got != want {

@@ -1,7 +1,10 @@
 package balance
 
 import (
+	"cmp"
 	"math"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"sluice/pkg/backend"
@@ -35,17 +38,38 @@ type bounded struct {
 }
 
 func newBounded(s *backend.Snapshot) bounded {
-	n := min(len(s.Eligible), maxHashed)
+	backends, weights := byAddress(s)
 	t := bounded{
-		backends: s.Eligible[:n],
-		weights:  s.Weights[:n],
-		total:    newTotal(s.Eligible[:n]),
+		backends: backends,
+		weights:  weights,
+		total:    newTotal(backends),
 		keyless:  p2c{}.Plan(s),
 	}
 	for _, w := range t.weights {
 		t.sum += int64(w)
 	}
 	return t
+}
+
+// byAddress returns the backends of a snapshot, as many as there is room for,
+// and their weights in the order of their addresses. To a client a backend is
+// its address: what a registry calls it may change with every deployment, and
+// moves nobody.
+func byAddress(s *backend.Snapshot) ([]*backend.Backend, []int) {
+	order := make([]int, len(s.Eligible))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := s.Eligible[i], s.Eligible[j]
+		return cmp.Or(strings.Compare(a.Addr(), b.Addr()), strings.Compare(a.ID(), b.ID()))
+	})
+	order = order[:min(len(order), maxHashed)]
+	backends, weights := make([]*backend.Backend, len(order)), make([]int, len(order))
+	for i, at := range order {
+		backends[i], weights[i] = s.Eligible[at], s.Weights[at]
+	}
+	return backends, weights
 }
 
 // walk returns the backend for a key whose place in the table is at.
@@ -78,7 +102,7 @@ const fewSlots = 8
 // coldFor decides whether b, which may be warming up, is passed over for a
 // key. The warmer it is the more keys it gets, and none twice.
 func coldFor(b *backend.Backend, key uint64) bool {
-	return b.Warming() && float64(mix(key^HashString(b.ID()))>>11)/(1<<53) >= b.Warmth(b.Now())
+	return b.Warming() && float64(mix(key^HashString(b.Addr()))>>11)/(1<<53) >= b.Warmth(b.Now())
 }
 
 // capacity returns how many slots of backend i may be active, out of all.
@@ -121,26 +145,27 @@ func (t *total) withOneMore() int64 {
 }
 
 // unit says how many entries of a table a backend gets for its weight:
-// weight*of>>shift, but one at least. It depends on the other backends only
-// by powers of two, so that one that comes or goes leaves the others' alone
-// (but for the rare one that makes it cross a power).
-type unit struct {
-	of    int64
-	shift uint
-}
+// weight*of/per, but one at least, where per is the largest weight. So ten
+// times all weights changes nothing, and one that comes or goes, or changes its
+// weight, leaves the others' entries alone, unless the largest changes, or of,
+// which is what was given by a power of two.
+type unit struct{ of, per int64 }
 
-// newUnit returns the largest unit, of>>shift, at which weights get most
-// entries or fewer.
+// newUnit returns the unit with the largest of, less or more than the given one
+// by a power of two, at which weights get most entries or fewer.
 func newUnit(weights []int, of, most int64) unit {
-	sum := int64(0)
+	sum, u := int64(0), unit{of: of, per: 1}
 	for _, w := range weights {
 		sum += int64(w)
+		u.per = max(u.per, int64(w))
 	}
-	u := unit{of: of}
-	for sum*of>>u.shift > most {
-		u.shift++
+	for u.of > 1 && sum*u.of > most*u.per {
+		u.of /= 2
+	}
+	for sum > 0 && 2*sum*u.of <= most*u.per {
+		u.of *= 2
 	}
 	return u
 }
 
-func (u unit) entries(weight int) int { return int(max(1, int64(weight)*u.of>>u.shift)) }
+func (u unit) entries(weight int) int { return int(max(1, int64(weight)*u.of/u.per)) }

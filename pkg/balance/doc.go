@@ -41,7 +41,8 @@
 //	memory for 10, 1,000      42 KB, 1.8 MB     140 KB, 190 KB
 //	plan for 10, 1,000        0.05 ms, 4 ms     1.5 ms, 2.5 ms
 //
-// The placement depends on the IDs and weights of the eligible backends and on
+// The placement depends on the addresses of the eligible backends, and on their
+// weights relative to each other, and on
 // nothing else: all processes agree on it.
 //
 // A backend that fails must not look fast, or idle. What backends are compared

@@ -36,7 +36,7 @@ func maglevTable(backends []*backend.Backend, weights []int) []uint16 {
 	}
 	orders := make([]order, len(backends))
 	for i, b := range backends {
-		x := HashString(b.ID())
+		x := HashString(b.Addr())
 		orders[i].next = uint32(mix(x+golden) % maglevSize)
 		orders[i].skip = uint32(mix(x^golden)%(maglevSize-1)) + 1
 	}
@@ -44,13 +44,13 @@ func maglevTable(backends []*backend.Backend, weights []int) []uint16 {
 	for i := range table {
 		table[i] = noOwner
 	}
-	// A weight's turns up to a round are round*weight/unit, rounded up, so
+	// A weight's turns up to a round are round*weight*of/per, rounded up, so
 	// that the lightest gets an entry in the first.
 	u := newUnit(weights, 1, int64(len(weights)))
 	for left, round := maglevSize, int64(1); ; round++ {
 		for i := range orders {
 			o := &orders[i]
-			due := (round*int64(weights[i]) + 1<<u.shift - 1) >> u.shift
+			due := (round*int64(weights[i])*u.of + u.per - 1) / u.per
 			for ; o.turns < due; o.turns++ {
 				for table[o.next] != noOwner {
 					if o.next += o.skip; o.next >= maglevSize {

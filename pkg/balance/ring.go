@@ -17,7 +17,8 @@ const (
 
 // consistentHash is ip_hash and consistent_hash: a ring as in Karger et al.,
 // "Consistent Hashing and Random Trees", 1997, with several points for each
-// backend as in libketama. The points depend on the backend's ID and weight.
+// backend as in libketama. The points depend on the backend's address, and their
+// number on its weight.
 // When a backend goes, the keys between its points and those before them go
 // to their next points; all others stay.
 type consistentHash struct{}
@@ -71,7 +72,7 @@ func (consistentHash) Plan(s *backend.Snapshot) Picker {
 // each calls f with every point.
 func (p *ringPicker) each(u unit, f func(owner uint16, point uint64)) {
 	for i, b := range p.backends {
-		x := HashString(b.ID())
+		x := HashString(b.Addr())
 		for range u.entries(p.weights[i]) {
 			x += golden
 			f(uint16(i), mix(x))
