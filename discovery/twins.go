@@ -50,13 +50,13 @@ func mergeOne(members []Member, all []int, known string) (Member, Twins) {
 	best := members[all[0]]
 	t := Twins{Address: best.Address}
 	maintenance, drain := false, false
-	id := best.ID
+	id, priority := best.ID, best.Priority
 	for _, i := range all {
 		m := members[i]
 		if healthier(m, best) {
 			best = m
 		}
-		id = min(id, m.ID)
+		id, priority = min(id, m.ID), min(priority, m.Priority)
 		maintenance = maintenance || m.Status == backend.Maintenance
 		drain = drain || m.Weight == 0 && m.Spare == 0
 		t.IDs = append(t.IDs, m.ID)
@@ -64,7 +64,7 @@ func mergeOne(members []Member, all []int, known string) (Member, Twins) {
 	if slices.Contains(t.IDs, known) {
 		id = known
 	}
-	best.ID = id
+	best.ID, best.Priority = id, priority
 	if maintenance {
 		best.Status = backend.Maintenance
 	}

@@ -23,6 +23,7 @@ func keysOf(flag string) []key {
 		return []key{
 			{"weight=N", "share relative to others, 0 to 65535; 0 means no new connections (default 1)"},
 			{"zone=Z", "availability zone that it is in"},
+			{"priority=N", "its tier, 0 to 65535: those of a later one are used only while none of an earlier one can serve (default 0)"},
 		}
 	case "service":
 		return slices.Concat(memberKeys(), backendKeys(), requestKeys(), cookieKeys(), moreHeaderKeys("--l7"), serviceLimitKeys())
@@ -101,6 +102,7 @@ func memberKeys() []key {
 		{"consul=NAME, dc=DC, tag=T", "its name in Consul if that differs; its datacenter there; only instances with this tag"},
 		{"port=NAME", "the name, or the number, of the port of its instances in Consul, if they have several (default their default one)"},
 		{"dns=HOST:PORT|_SERVICE._PROTO.NAME", "a name that is resolved, or its SRV records"},
+		{"failover=NAME,…", "services, or Consul datacenters, whose members are used, in this order, while none of its own can serve"},
 		{"file=PATH", "a file with a list of members, which is followed"},
 		{"check=tcp|http:/PATH|none", "how members are checked (default what sluice-check in an instance's metadata says, or tcp), with options behind it, as in 'tcp send=\"PING\\r\\n\" expect=+PONG', or as keys:"},
 		{"check-port=N", "of the same host, where the check goes"},

@@ -142,6 +142,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	s.pool.OnMember(s.tellMember)
 	health.LogPanic(s.pool, ss.logger)
 	health.LogLastResort(s.pool, ss.logger)
+	logTiers(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
 	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
 	if !fixed && s.httpOnly {
@@ -183,8 +184,37 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 // sources returns the source that the settings of a service name, or the union
 // of several.
 func (ss *services) sources(s *service, settings config.Service) (discovery.Source, error) {
-	var all discovery.Union
-	if static := ss.forward(ss.config.StaticBackends(s.name)); len(static) > 0 {
+	all, err := ss.namedSources(s, settings)
+	if err != nil {
+		return nil, err
+	}
+	for i, to := range settings.Failover {
+		var later discovery.Source
+		if ss.config.IsService(to) {
+			sources, err := ss.namedSources(s, ss.config.Service(to))
+			if err != nil {
+				return nil, err
+			}
+			later = sources
+		} else {
+			later = ss.inConsul(s, settings, to)
+		}
+		after := (i + 1) * (backend.MaxPriority + 1)
+		all = append(all, discovery.Named{Name: to, Source: discovery.Later{Source: later, After: after}})
+	}
+	for _, n := range all {
+		s.kind = strings.TrimSpace(s.kind + " " + n.Name)
+	}
+	if len(all) == 1 {
+		return all[0].Source, nil // whose IDs need no prefix
+	}
+	return all, nil
+}
+
+// namedSources returns the sources that settings name, which may be those of a
+// service that s fails over to.
+func (ss *services) namedSources(s *service, settings config.Service) (all discovery.Union, err error) {
+	if static := ss.forward(ss.config.StaticBackends(settings.Name)); len(static) > 0 {
 		all = append(all, discovery.Named{Name: "static", Source: staticSource(static)})
 	}
 	if settings.File != "" {
@@ -199,19 +229,20 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 		}
 		all = append(all, discovery.Named{Name: "dns", Source: source})
 	}
-	if ss.config.InConsul(s.name) {
-		s.consul = ss.joinConsul(settings.Consul)
-		all = append(all, discovery.Named{Name: "consul", Source: ss.registry.Service(consul.Query{
-			Service: settings.Consul, Tag: settings.Tag, Port: settings.Port, Datacenter: settings.Datacenter, Up: s.up, Traffic: s.traffic, Metrics: s.consul.Set,
-		})})
-	}
-	for _, n := range all {
-		s.kind = strings.TrimSpace(s.kind + " " + n.Name)
-	}
-	if len(all) == 1 {
-		return all[0].Source, nil // whose IDs need no prefix
+	if ss.config.InConsul(settings.Name) {
+		all = append(all, discovery.Named{Name: "consul", Source: ss.inConsul(s, settings, settings.Datacenter)})
 	}
 	return all, nil
+}
+
+// inConsul returns the source of members that are in a datacenter of Consul.
+func (ss *services) inConsul(s *service, settings config.Service, datacenter string) discovery.Source {
+	if s.consul == nil {
+		s.consul = ss.joinConsul(settings.Consul)
+	}
+	return ss.registry.Service(consul.Query{
+		Service: settings.Consul, Tag: settings.Tag, Port: settings.Port, Datacenter: datacenter, Up: s.up, Traffic: s.traffic, Metrics: s.consul.Set,
+	})
 }
 
 // joinConsul returns the metrics of a service in Consul, which are those of all
@@ -247,7 +278,7 @@ func (ss *services) forward(static []config.Backend) []config.Backend {
 func staticSource(backends []config.Backend) discovery.Static {
 	var members discovery.Static
 	for _, b := range backends {
-		members = append(members, discovery.Member{Target: backend.Target{ID: b.Addr, Address: b.Addr, Weight: b.Weight, Zone: b.Zone}})
+		members = append(members, discovery.Member{Target: backend.Target{ID: b.Addr, Address: b.Addr, Weight: b.Weight, Zone: b.Zone, Priority: b.Priority}})
 	}
 	return members
 }

@@ -24,6 +24,7 @@ const (
 	metaProtocol = "protocol"
 	metaCheck    = "check"
 	metaPort     = "port"
+	metaPriority = "priority"
 )
 
 // metaName returns what follows sluice's prefix in a key of metadata.
@@ -126,6 +127,13 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 			if m.Weight == 0 {
 				m.Spare = min(n, spareOf(s.Weights, m.Status)*n)
 			}
+		case metaPriority:
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 0 || n > backend.MaxPriority {
+				bad = append(bad, fmt.Sprintf("%s=%q is not a number from 0 to %d", key, value, backend.MaxPriority))
+				continue
+			}
+			m.Priority = n
 		case metaZone:
 			m.Zone = value
 		case metaProtocol:
@@ -143,7 +151,7 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 		case metaPort: // addressOf has read it
 		default:
 			bad = append(bad, fmt.Sprintf("metadata key %q is not known; known are sluice-%s", key,
-				strings.Join([]string{metaCheck, metaPort, metaProtocol, metaWeight, metaZone}, ", sluice-")))
+				strings.Join([]string{metaCheck, metaPort, metaPriority, metaProtocol, metaWeight, metaZone}, ", sluice-")))
 		}
 	}
 	slices.Sort(bad)

@@ -182,6 +182,9 @@ func watch(t *testing.T, c Config) *watched {
 				if m.Weight != 1 {
 					text += "*" + strconv.Itoa(m.Weight)
 				}
+				if m.Priority != 0 {
+					text += "+" + strconv.Itoa(m.Priority)
+				}
 				list = append(list, text)
 			}
 			slices.Sort(list)

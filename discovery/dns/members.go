@@ -84,29 +84,18 @@ func membersOf(servers []server) (members []member) {
 	return members
 }
 
-// inTurn returns members as they are used: those of the lowest priority of
-// which not all are down have their weight, the others 0.
-func inTurn(members []member, down func(address string) bool) (used []discovery.Member) {
-	turn, first := uint16(0), true
+// ranked returns members with their priority, by which the pool uses them: how
+// much later they come than the first ones of the name.
+func ranked(members []member) (all []discovery.Member) {
+	if len(members) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(members, func(a, b member) int { return cmp.Compare(a.priority, b.priority) }).priority
 	for _, m := range members {
-		if !down(m.Address) && (first || m.priority < turn) {
-			turn, first = m.priority, false
-		}
+		m.Priority = int(m.priority - first)
+		all = append(all, m.Member)
 	}
-	if first { // all are down: it is the first whose turn it is
-		for i, m := range members {
-			if i == 0 || m.priority < turn {
-				turn = m.priority
-			}
-		}
-	}
-	for _, m := range members {
-		if m.priority != turn {
-			m.Weight = 0
-		}
-		used = append(used, m.Member)
-	}
-	return used
+	return all
 }
 
 // scaleOf returns by what weights are to be multiplied so that they can be
@@ -122,9 +111,4 @@ func scaleOf(servers []server) int {
 		return 1
 	}
 	return max(1, min(spread, backend.MaxWeight/int(most)))
-}
-
-// tiers reports whether members have more than one priority.
-func tiers(members []member) bool {
-	return slices.ContainsFunc(members, func(m member) bool { return m.priority != members[0].priority })
 }

@@ -28,10 +28,6 @@ const (
 	minBackoff = 500 * time.Millisecond
 	maxBackoff = 15 * time.Second
 
-	// tierInterval is how often it is looked whether another priority's turn
-	// has come.
-	tierInterval = 100 * time.Millisecond
-
 	resolvConf = "/etc/resolv.conf"
 )
 
@@ -191,35 +187,21 @@ func (s *Source) Watch(ctx context.Context, update func([]discovery.Member)) err
 		if err == nil || s.hasRecords() {
 			s.report(update, err == nil)
 		}
-		if !s.waitFor(ctx, wait, update) {
+		if !s.waitFor(ctx, wait) {
 			return ctx.Err()
 		}
 	}
 }
 
-// waitFor waits for d, or until ctx ends and then reports false. Where there
-// are several priorities it looks whose turn it is.
-func (s *Source) waitFor(ctx context.Context, d time.Duration, update func([]discovery.Member)) bool {
+// waitFor waits for d, or until ctx ends and then reports false.
+func (s *Source) waitFor(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var turn <-chan time.Time
-	if tiers(s.current) {
-		ticker := time.NewTicker(tierInterval)
-		defer ticker.Stop()
-		turn = ticker.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-timer.C:
-			return true
-		case <-turn:
-			if members := s.members(); !equal(members, s.last) {
-				s.last = members
-				update(slices.Clone(members))
-			}
-		}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -248,7 +230,7 @@ func (s *Source) report(update func([]discovery.Member), answered bool) {
 }
 
 // members returns who is a member now.
-func (s *Source) members() []discovery.Member { return inTurn(s.current, s.config.Down) }
+func (s *Source) members() []discovery.Member { return ranked(s.current) }
 
 // wait returns how long records with a time to live hold.
 func (s *Source) wait(ttl time.Duration) time.Duration {

@@ -247,14 +247,7 @@ func TestSRV(t *testing.T) {
 	z.extra[question] = []string{"c.test. 0 IN A 10.0.0.3"}
 	z.mu.Unlock()
 	srv("1 3 80 a.test.", "2 1 82 C.test.")
-	w.expect(t, "10.0.0.1:80*3 10.0.0.3:82*0")
-
-	// The next priority's turn comes when all of the first are down, and ends
-	// when one is back.
-	down.set("10.0.0.1:80")
-	w.expect(t, "10.0.0.1:80*0 10.0.0.3:82")
-	down.set()
-	w.expect(t, "10.0.0.1:80*3 10.0.0.3:82*0")
+	w.expect(t, "10.0.0.1:80*3 10.0.0.3:82+1") // and it is the pool that finds out whose turn it is
 
 	// A target that cannot be resolved keeps its address; one that is not
 	// available is none.

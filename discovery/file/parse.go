@@ -22,6 +22,7 @@ type entry struct {
 	Addr     string   `yaml:"addr"`
 	ID       string   `yaml:"id"`     // empty: Addr
 	Weight   *int     `yaml:"weight"` // nil: 1
+	Priority int      `yaml:"priority"`
 	Zone     string   `yaml:"zone"`
 	Status   string   `yaml:"status"` // of backend.Status; empty: passing
 	Tags     []string `yaml:"tags"`
@@ -40,7 +41,7 @@ func (e *entry) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i < len(n.Content); i += 2 {
 			switch n.Content[i].Value {
-			case "addr", "id", "weight", "zone", "status", "tags", "check", "protocol":
+			case "addr", "id", "weight", "priority", "zone", "status", "tags", "check", "protocol":
 			default:
 				return fmt.Errorf("line %d: unknown key %q", n.Content[i].Line, n.Content[i].Value)
 			}
@@ -91,7 +92,7 @@ func parse(data []byte) ([]discovery.Member, error) {
 
 func (e *entry) member() (discovery.Member, error) {
 	m := discovery.Member{
-		Target:   backend.Target{ID: e.ID, Address: e.Addr, Weight: 1, Zone: e.Zone},
+		Target:   backend.Target{ID: e.ID, Address: e.Addr, Weight: 1, Zone: e.Zone, Priority: e.Priority},
 		Tags:     e.Tags,
 		Check:    e.Check,
 		Protocol: e.Protocol,
@@ -114,6 +115,9 @@ func (e *entry) member() (discovery.Member, error) {
 	}
 	if m.Weight < 0 || m.Weight > backend.MaxWeight {
 		return m, fmt.Errorf("weight %d is not within 0 and %d", m.Weight, backend.MaxWeight)
+	}
+	if e.Priority < 0 || e.Priority > backend.MaxPriority {
+		return m, fmt.Errorf("priority %d is not within 0 and %d", e.Priority, backend.MaxPriority)
 	}
 	switch e.Protocol {
 	case "", "tcp", "http":

@@ -83,6 +83,8 @@ func serviceFamilies() []family[*serviceStats] {
 			func(s *serviceStats) uint64 { return s.queued }),
 		single("sluice_service_last_resort", "gauge", "1 if nobody is left but members in warning whose weight then is 0, so that they are used.",
 			func(s *serviceStats) uint64 { return s.lastResort }),
+		single("sluice_service_tier", "gauge", "Which of the tiers of members, by priority, gets new connections; 0 is the first.",
+			func(s *serviceStats) uint64 { return s.tier }),
 		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
 			func(s *serviceStats) uint64 { return s.panics }),
 		{"sluice_service_membership_changes_total", "counter", "Members that joined the service and left it.", []sample[*serviceStats]{
@@ -155,6 +157,7 @@ type serviceStats struct {
 	queued, panics    uint64
 	lastResort        uint64
 	joined, left      uint64
+	tier              uint64
 	traffic           [backend.UnknownZone + 1]backend.Traffic
 }
 
@@ -226,7 +229,7 @@ func writeServices(w *bytes.Buffer, services []Service) {
 		snap := svc.Pool.Snapshot()
 		members := snap.All
 		service := label("service", svc.Pool.Service())
-		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), queued: uint64(svc.Pool.Waiting()), panics: oneIf(snap.Panic), lastResort: oneIf(snap.LastResort)}
+		s := &serviceStats{labels: service, members: uint64(len(members)), eligible: uint64(len(snap.Eligible)), queued: uint64(svc.Pool.Waiting()), panics: oneIf(snap.Panic), lastResort: oneIf(snap.LastResort), tier: uint64(snap.Tier)}
 		s.joined, s.left = svc.Pool.Membership().Joined.Load(), svc.Pool.Membership().Left.Load()
 		for _, c := range backend.Crossings() {
 			s.traffic[c] = svc.Pool.ZoneTraffic(c)

@@ -33,6 +33,7 @@ type backendView struct {
 	Address         string    `json:"address"`
 	Zone            string    `json:"zone"`
 	Weight          int       `json:"weight"`
+	Priority        int       `json:"priority"`
 	Status          string    `json:"status"` // the source's word
 	State           string    `json:"state"`  // health's word
 	Since           time.Time `json:"since"`
@@ -86,6 +87,8 @@ type serviceView struct {
 	Eligible int           `json:"eligible"`       // how many of backends are
 	Panic    bool          `json:"panic"`          // too few were, so that others are used too
 	Last     bool          `json:"last_resort"`    // nobody was, so that members in warning of weight 0 are used
+	Tier     int           `json:"tier"`           // whose turn it is, by priority; 0 is the first
+	Tiers    int           `json:"tiers"`          // how many there are
 	OwnZone  string        `json:"own_zone"`       // empty if zones make no difference
 	OwnShare float64       `json:"own_zone_share"` // part of new connections that stays there; 0 if zones make no difference now
 	Backends []backendView `json:"backends"`       // ordered by ID
@@ -112,6 +115,9 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 	t, c, st := b.Target(), b.Condition(), b.Standing()
 	eligible := snap.Offers(b)
 	ok, why := b.Eligible()
+	if ok && !eligible {
+		why = "it is in reserve: members of an earlier priority can serve"
+	}
 	if eligible && !ok {
 		why = "used all the same, since too few others are available: " + why
 	}
@@ -124,6 +130,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Address:         b.Addr(),
 		Zone:            t.Zone,
 		Weight:          t.Weight,
+		Priority:        t.Priority,
 		Status:          t.Status.String(),
 		State:           c.State.String(),
 		Since:           st.Since,
@@ -161,6 +168,8 @@ func viewService(s Service) serviceView {
 		Version:  snap.Version,
 		Panic:    snap.Panic,
 		Last:     snap.LastResort,
+		Tier:     snap.Tier,
+		Tiers:    snap.Tiers,
 		OwnZone:  s.Pool.Policy().Zone,
 		Backends: make([]backendView, 0, len(snap.All)),
 	}

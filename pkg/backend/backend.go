@@ -89,6 +89,9 @@ type Target struct {
 	Zone string
 	// Status is the source's own word on the member's health.
 	Status Status
+	// Priority is the member's tier, from 0: those of a later one get new
+	// connections only while none of an earlier one is available.
+	Priority int
 }
 
 // Condition is what health knows of a backend, and why.

@@ -31,6 +31,8 @@ type Snapshot struct {
 	// Withdrawn holds the addresses that have left by an explicit word, such as
 	// the loss of a tag, while they are still registered.
 	Withdrawn []string
+	// Tier is whose turn it is of so many tiers, by Target.Priority, from 0.
+	Tier, Tiers int
 	// Zonal is how connections divide between zones, nil if zones make no
 	// difference. In a panic they make none.
 	Zonal *Zonal
@@ -230,13 +232,15 @@ func (p *Pool) refresh() {
 func (p *Pool) publish() {
 	p.published = p.changes.Load() // all of which the lines below see
 	s := &Snapshot{Version: p.version, All: p.sorted, Withdrawn: p.withdrawn}
-	s.Eligible, s.Panic = p.policy.offer(p.sorted)
+	var members []*Backend
+	members, s.Tier, s.Tiers = inTurn(p.sorted)
+	s.Eligible, s.Panic = p.policy.offer(members)
 	if spares := lastResort(p.sorted, s.Eligible); len(spares) > 0 {
 		s.Eligible, s.Panic, s.LastResort = spares, false, true
 	}
 	s.Weights = weights(s.Eligible)
 	if !s.Panic {
-		s.Zonal = divide(p.policy.Zone, s.All, s.Eligible, s.Weights)
+		s.Zonal = divide(p.policy.Zone, members, s.Eligible, s.Weights)
 	}
 	p.snapshot.Store(s)
 	for _, l := range p.listeners {

@@ -280,6 +280,9 @@ type Backend struct {
 	Addr    string
 	Weight  int // 0 to 65535; 0 means no new connections
 	Zone    string
+	// Priority is its tier, 0 to 65535: those of a later one are used only
+	// while none of an earlier one can serve.
+	Priority int
 }
 
 // Service is what is set for one service alone.
@@ -302,6 +305,7 @@ type Service struct {
 	TLS              string        // spoken with backends: verify, skip-verify; empty: no TLS
 	TLSCA            string        // file with the authorities that are believed; empty: the system's
 	TLSServerName    string        // name that backends must prove; empty: the host of their address
+	Failover         Failover      // whose members are used when none of its own can serve
 	CloseOnUnhealthy bool          // close connections to a backend whose checks fail
 
 	Connections

@@ -55,9 +55,11 @@ func TestParseSuccess(t *testing.T) {
 	backend("web=10.0.0.1:80")
 	backend("web=[fe80::1]:80,weight=0,zone=a")
 	backend("web=app.local:80,weight=65535")
+	backend("web=app.local:80,zone=a,priority=2")
 	service := func(s string) { t.Helper(); v, err := ParseService(s); f(v, err, s) }
 	service("web,strategy=least_conn,consul=web-prod,dc=east,tag=v2,dns=web.internal:80,file=/etc/web.yaml,check=http:/health?full=1")
 	service("web,check=none")
+	service("web,failover=dc2\\,backup")
 	service("web,strategy=maglev,sticky=client,max-requests=100,concurrency=adaptive,breaker=50:10s")
 	service("web,sticky=header:x-user,breaker=12.5")
 	service("web,sticky=cookie")
@@ -230,7 +232,7 @@ admin-token: s3cret
 	want.L4 = []L4{{Addr: ":5432", Service: "postgres"}, {Addr: ":6379", Service: "redis", ConnLimits: ConnLimits{MaxConns: 7}}}
 	want.L7 = []L7{{Addr: ":80"}}
 	want.Routes = []Route{{Path: "/", Service: "web"}, {Host: "example.com", Path: "/api", Service: "api", Strip: "/api"}}
-	want.Backends = []Backend{{"web", "10.0.0.1:80", 1, ""}, {"api", "10.0.0.2:80", 3, ""}}
+	want.Backends = []Backend{{"web", "10.0.0.1:80", 1, "", 0}, {"api", "10.0.0.2:80", 3, "", 0}}
 	want.L4IdleTimeout = 90 * time.Second
 	for _, s := range []string{"10.0.0.0/8", "192.168.1.1"} {
 		c, err := ParseCIDR(s)

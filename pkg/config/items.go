@@ -408,7 +408,7 @@ func ParseBackend(spec string) (Backend, error) {
 	return b, b.check()
 }
 
-func (b *Backend) keys() []string { return []string{"service", "addr", "weight", "zone"} }
+func (b *Backend) keys() []string { return []string{"service", "addr", "weight", "zone", "priority"} }
 
 func (b *Backend) set(key, value string) (err error) {
 	switch key {
@@ -420,6 +420,8 @@ func (b *Backend) set(key, value string) (err error) {
 		b.Weight, err = count(key, value)
 	case "zone":
 		b.Zone = value
+	case "priority":
+		b.Priority, err = count(key, value)
 	}
 	return err
 }
@@ -430,6 +432,9 @@ func (b *Backend) check() error {
 	}
 	if b.Weight > 65535 {
 		return fmt.Errorf("weight %d is above 65535", b.Weight)
+	}
+	if b.Priority > 65535 {
+		return fmt.Errorf("priority %d is above 65535", b.Priority)
 	}
 	host, port, err := net.SplitHostPort(b.Addr)
 	if err != nil {
@@ -457,7 +462,7 @@ func (b Backend) String() string {
 	if b.Weight == 1 {
 		weight = ""
 	}
-	return line(b.Service+"="+b.Addr, pair{"weight", weight}, pair{"zone", b.Zone})
+	return line(b.Service+"="+b.Addr, pair{"weight", weight}, pair{"zone", b.Zone}, pair{"priority", nonzero(b.Priority)})
 }
 
 // MarshalText is String.
@@ -480,7 +485,7 @@ func ParseService(spec string) (Service, error) {
 func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "port", "backend-drain-timeout", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
-		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy",
+		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy", "failover",
 	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys(), s.Connections.keys())...)
 }
 
@@ -490,6 +495,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.Name = value
 	case "strategy":
 		s.Strategy = value
+	case "failover":
+		err = s.Failover.set(value)
 	case "consul":
 		s.Consul = value
 	case "port":
@@ -552,7 +559,7 @@ func (s *Service) set(key, value string) (err error) {
 }
 
 func (s *Service) lists(key string) bool {
-	return s.checkWay.lists(key) || s.HeaderEdits.lists(key)
+	return key == "failover" || s.checkWay.lists(key) || s.HeaderEdits.lists(key)
 }
 
 func (s *Service) check() error {
@@ -613,7 +620,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, slices.Concat(options, s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs(), s.Connections.pairs())...)
+	return line(s.Name, slices.Concat(options, s.Failover.pairs(), s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs(), s.Connections.pairs())...)
 }
 
 // MarshalText is String.

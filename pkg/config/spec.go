@@ -62,7 +62,7 @@ func cutSpec(spec string) (head string, options []pair, err error) {
 		var option string
 		option, rest, more = cutComma(rest)
 		key, value, ok := strings.Cut(option, "=")
-		if last := len(options) - 1; !ok && option != "" && last >= 0 && options[last].key == "alpn" {
+		if last := len(options) - 1; !ok && option != "" && last >= 0 && (options[last].key == "alpn" || options[last].key == "failover") {
 			options[last].value += "," + option
 			continue
 		}

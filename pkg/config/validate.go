@@ -166,9 +166,10 @@ func (v *validation) services() {
 		v.add("consul-tags", "%q has spaces; it is what tags begin with, such as urlprefix-", c.ConsulTags)
 	}
 	v.registers()
+	v.failovers()
 	addrs := make(map[string]bool)
 	for _, b := range c.Backends {
-		if !slices.Contains(used, b.Service) {
+		if !slices.Contains(used, b.Service) && !c.failsOver(b.Service) {
 			v.add("backend", "%q is never used; no --l4 or --route leads to service %q", b, b.Service)
 		}
 		key := b.Service + "=" + b.Addr
@@ -192,7 +193,7 @@ func (v *validation) services() {
 			v.add("service", "%q is set twice", s.Name)
 		}
 		names[s.Name] = true
-		if !slices.Contains(used, s.Name) && c.ConsulTags == "" {
+		if !slices.Contains(used, s.Name) && c.ConsulTags == "" && !c.failsOver(s.Name) {
 			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		} else if (s.Requests.any() || s.HeaderEdits.any()) && routed[s.Name] == "" {
 			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
