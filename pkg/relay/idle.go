@@ -2,6 +2,7 @@ package relay
 
 import (
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,7 +22,12 @@ type idleWatch struct {
 	stopped bool
 	moved   int64     // bytes moved when last looked
 	since   time.Time // when moved was last seen to change
+	looked  time.Time // when that was
 }
+
+// late is by how much a look must be late to show that the process did not run
+// for a while.
+const late = 100 * time.Millisecond
 
 func newIdleWatch(p *pair, idle, fin time.Duration) *idleWatch {
 	w := &idleWatch{p: p, idle: max(idle, 0), fin: max(fin, 0)}
@@ -35,6 +41,7 @@ func newIdleWatch(p *pair, idle, fin time.Duration) *idleWatch {
 // begin starts the idle time anew; w.mu is held.
 func (w *idleWatch) begin() {
 	w.since = time.Now()
+	w.looked = w.since
 	if w.idle > 0 {
 		w.timer.Reset(w.idle / ticksPerIdle)
 	} else {
@@ -52,19 +59,41 @@ func (w *idleWatch) halfClosed() {
 	}
 }
 
+// tick looks. What it finds is acted upon without w.mu: whoever holds a pair's
+// lock and asks for this one would wait for ever.
 func (w *idleWatch) tick() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stopped || w.idle == 0 {
-		return
-	}
-	if moved := w.p.up.moved.Load() + w.p.down.moved.Load(); moved != w.moved {
-		w.moved, w.since = moved, time.Now()
-	} else if time.Since(w.since) >= w.idle {
+	if w.over(time.Now()) {
 		w.p.abort(IdleTimeout)
 		return
 	}
-	w.timer.Reset(w.idle / ticksPerIdle)
+	for _, d := range []*direction{&w.p.up, &w.p.down} {
+		// Of a side that has ended nobody reads whether it broke after that.
+		if d.finSent.Load() && !d.opposite().finSent.Load() && wasReset(d.src) {
+			d.fail(syscall.ECONNRESET)
+		}
+	}
+}
+
+// over reports whether the idle time is over at now, and sets the timer if not.
+// A time in which the process did not run does not count.
+func (w *idleWatch) over(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped || w.idle == 0 {
+		return false
+	}
+	every := w.idle / ticksPerIdle
+	if pause := now.Sub(w.looked) - every; pause > late {
+		w.since = w.since.Add(pause)
+	}
+	w.looked = now
+	if moved := w.p.up.moved.Load() + w.p.down.moved.Load(); moved != w.moved {
+		w.moved, w.since = moved, now
+	} else if now.Sub(w.since) >= w.idle {
+		return true
+	}
+	w.timer.Reset(every)
+	return false
 }
 
 func (w *idleWatch) stop() {

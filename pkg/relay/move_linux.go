@@ -62,11 +62,57 @@ func (r *reader) tryRead(fd uintptr) (done bool) {
 	return true
 }
 
+// writer writes to a connection what that takes at once.
+type writer struct {
+	rc   syscall.RawConn
+	err  error // of SyscallConn, then of the last write
+	p    []byte
+	n    int
+	poll func(fd uintptr) bool // tryWrite, bound once
+}
+
+func newWriter(c *net.TCPConn) *writer {
+	w := &writer{}
+	w.rc, w.err = c.SyscallConn()
+	w.poll = w.tryWrite
+	return w
+}
+
+// try writes what is taken of p without waiting, which may be nothing.
+func (w *writer) try(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	w.p, w.n = p, 0
+	err := w.rc.Write(w.poll)
+	if err == nil {
+		err = w.err
+	}
+	w.p, w.err = nil, nil
+	return w.n, err
+}
+
+func (w *writer) tryWrite(fd uintptr) (done bool) {
+	n, err := unix.Write(int(fd), w.p)
+	for err == unix.EINTR {
+		n, err = unix.Write(int(fd), w.p)
+	}
+	switch {
+	case err == nil:
+		w.n = n
+	case err != unix.EAGAIN:
+		w.err = err
+	}
+	return true
+}
+
 // moveStretch moves up to a stretch from src to dst by splice(2), as
 // TCPConn.ReadFrom does from a limited TCPConn, and returns early if src
 // pauses or ends; the next read finds out which.
 func (d *direction) moveStretch() (int64, error) {
 	_ = d.src.SetReadDeadline(time.Now().Add(pause))
+	d.await()
+	defer d.settled()
 	n, err := d.dst.ReadFrom(&io.LimitedReader{R: d.src, N: stretch})
 	// The order of the next two lines matters: an abort whose deadline is
 	// cleared here is seen, and one that comes later sets its own.

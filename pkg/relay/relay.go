@@ -21,6 +21,9 @@ const (
 	// pause is how long a stream may stop within a stretch before its pipe is
 	// given back.
 	pause = 20 * time.Millisecond
+	// lookEvery is how often a direction whose destination takes nothing looks
+	// whether its source is still there: nobody reads that meanwhile.
+	lookEvery = time.Second
 )
 
 // buffers holds *[]byte of bufferSize.
@@ -105,7 +108,7 @@ type pair struct {
 	watch    *idleWatch
 	aborted  atomic.Bool // set before the deadlines that unblock both directions
 
-	// mu protects the fields below.
+	// mu protects the fields below. It and idleWatch.mu are never held together.
 	mu      sync.Mutex
 	ended   bool // by EOF of one side
 	failed  bool
@@ -119,12 +122,53 @@ type direction struct {
 	eof      End // what it means that src ends
 	moved    atomic.Int64
 	finSent  atomic.Bool // set before FIN is sent to dst
+
+	// What follows is about a destination that takes nothing.
+	waiting atomic.Bool // dst is being written to and may take nothing
+	stuck   *time.Timer // calls look while that lasts; nil before it ever did
+	lost    bool        // the last look found that src was reset
+}
+
+// await has look called until settled is.
+func (d *direction) await() {
+	d.waiting.Store(true)
+	if d.stuck == nil {
+		d.stuck = time.AfterFunc(time.Hour, d.look)
+	}
+	d.stuck.Reset(lookEvery)
+}
+
+func (d *direction) settled() {
+	d.waiting.Store(false)
+	d.stuck.Stop()
+}
+
+// look ends the pair if src has been reset for a while: nobody reads it, and
+// what it has sent before nobody takes.
+func (d *direction) look() {
+	if !d.waiting.Load() {
+		return
+	}
+	reset := !d.opposite().finSent.Load() && wasReset(d.src)
+	if reset && d.lost {
+		d.fail(syscall.ECONNRESET)
+		return
+	}
+	d.lost = reset
+	d.stuck.Reset(lookEvery)
+}
+
+func (d *direction) opposite() *direction {
+	if d == &d.pair.up {
+		return &d.pair.down
+	}
+	return &d.pair.up
 }
 
 // The two copy loops have names of their own so that stacks tell them apart.
 
 func (p *pair) copyUp() {
-	p.up.copy(&p.down, func(n int64) {
+	p.up.copy(func(n int64) {
 		if p.progress != nil {
 			p.progress(n, 0)
 		}
@@ -132,7 +176,7 @@ func (p *pair) copyUp() {
 }
 
 func (p *pair) copyDown() {
-	p.down.copy(&p.up, func(n int64) {
+	p.down.copy(func(n int64) {
 		if p.progress != nil {
 			p.progress(0, n)
 		}
@@ -141,16 +185,16 @@ func (p *pair) copyDown() {
 
 // copy moves src to dst until src ends, which it passes on, or something
 // fails, which ends both directions.
-func (d *direction) copy(opposite *direction, progress func(int64)) {
+func (d *direction) copy(progress func(int64)) {
 	count := func(n int64) {
 		if n > 0 {
 			d.moved.Add(n)
 			progress(n)
 		}
 	}
-	in := newReader(d.src)
+	in, out := newReader(d.src), newWriter(d.dst)
 	for {
-		n, err := d.moveBuffer(in)
+		n, err := d.moveBuffer(in, out)
 		count(n)
 		if n == bufferSize && err == nil {
 			var m int64
@@ -165,7 +209,7 @@ func (d *direction) copy(opposite *direction, progress func(int64)) {
 			break
 		}
 	}
-	if !opposite.finSent.Load() && wasReset(d.src) {
+	if !d.opposite().finSent.Load() && wasReset(d.src) {
 		// The kernel tells of a reset once; a write of the other direction has
 		// heard it, and reads then return 0 as if the peer had closed.
 		d.fail(syscall.ECONNRESET)
@@ -178,13 +222,20 @@ func (d *direction) copy(opposite *direction, progress func(int64)) {
 
 // moveBuffer waits for bytes and moves as many as one read takes. 0 without
 // an error means that src ended.
-func (d *direction) moveBuffer(in *reader) (int64, error) {
+func (d *direction) moveBuffer(in *reader, out *writer) (int64, error) {
 	b, n, err := in.read()
 	if err != nil || n == 0 {
 		return 0, err
 	}
 	defer buffers.Put(b)
-	w, err := d.dst.Write((*b)[:n])
+	w, err := out.try((*b)[:n])
+	if err == nil && w < n {
+		d.await()
+		var rest int
+		rest, err = d.dst.Write((*b)[w:n])
+		d.settled()
+		w += rest
+	}
 	if err != nil {
 		err = writeError{err}
 	}
@@ -199,11 +250,11 @@ func (e writeError) Unwrap() error { return e.error }
 // finish records that a side closed its direction, if it is the first.
 func (p *pair) finish(eof End) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if !p.ended && !p.failed {
 		p.endedBy = eof
 	}
 	p.ended = true
+	p.mu.Unlock()
 	p.watch.halfClosed()
 }
 
