@@ -205,7 +205,7 @@ func (a *attempt) goElsewhere() {
 		go func() {
 			defer cancel()
 			addrs, err := b.Addresses(ctx)
-			x.l.Post(func() {
+			x.post(func() {
 				if a.isBack(err) {
 					a.race = x.l.Race(addrs, backend.AttemptDelay, a)
 				}
@@ -217,7 +217,7 @@ func (a *attempt) goElsewhere() {
 	go func() {
 		defer cancel()
 		nc, err := x.s.dialTLS(ctx, x.svc, b, alpn, header)
-		if !x.l.Post(func() {
+		if !x.post(func() {
 			if a.isBack(err) {
 				x.connected(a, x.l.AdoptConn(nc))
 			} else if err == nil {
@@ -323,7 +323,7 @@ func (a *attempt) drop() *backend.Backend {
 // failed ends the attempt by err.
 func (a *attempt) failed(err error) {
 	a.x.rec.connect = time.Duration(a.x.l.Now() - a.begun)
-	a.x.svc.dialFailed(&a.x.rec, a.drop(), err)
+	a.x.svc.dialFailed(&a.x.rec, a.drop(), err, a.x.l.StalledSince(a.begun))
 }
 
 // deadlineOver ends a session for which connecting, or waiting for a slot, took

@@ -30,7 +30,7 @@ func (s *Server) serveCopy() error {
 
 // handle walks one connection from accept to its service.
 func (s *Server) handle(client *listen.Conn) {
-	start := time.Now().UnixNano()
+	start := time.Now()
 	setUserTimeout(client.TCPConn, s.cfg.UserTimeout)
 	g, err := client.Handshake(s.closing)
 	if err != nil {
@@ -53,15 +53,15 @@ func (s *Server) handle(client *listen.Conn) {
 			return
 		}
 	}
-	s.lead(svc, client, &record{client: g.Client, start: start, tries: &tries{}}, g, read)
+	s.lead(svc, client, &record{client: g.Client, tries: &tries{}}, start, g, read)
 }
 
 // lead walks a connection from its service to record. read is what its client
 // has sent already.
-func (s *Server) lead(svc *service, client *listen.Conn, rec *record, g *listen.Guest, read []byte) {
+func (s *Server) lead(svc *service, client *listen.Conn, rec *record, start time.Time, g *listen.Guest, read []byte) {
 	svc.metrics.active.Inc()
 	defer svc.metrics.active.Dec()
-	defer s.record(svc, rec)
+	defer func() { s.record(svc, rec, time.Since(start), s.cfg.Pauses.Since(start) > 0) }()
 
 	server, b, reason := s.dial(svc, rec, client)
 	if b == nil {
@@ -97,15 +97,20 @@ func (s *Server) lead(svc *service, client *listen.Conn, rec *record, g *listen.
 
 // enter notes that client is relayed to b, so that it can be evicted.
 func (s *Server) enter(svc *service, b *backend.Backend, client *listen.Conn) *relayed {
-	e := &relayed{svc: svc, b: b, client: client}
+	e := &relayed{to: destination{svc, b.Addr()}, client: client}
 	s.mu.Lock()
-	s.relayed[e] = struct{}{}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.relayed[e.to] == nil {
+		s.relayed[e.to] = make(map[*relayed]struct{})
+	}
+	s.relayed[e.to][e] = struct{}{}
 	return e
 }
 
 func (s *Server) leave(e *relayed) {
 	s.mu.Lock()
-	delete(s.relayed, e)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if delete(s.relayed[e.to], e); len(s.relayed[e.to]) == 0 {
+		delete(s.relayed, e.to)
+	}
 }

@@ -82,7 +82,7 @@ func (s *Server) dialOnce(svc *service, rec *record) (*net.TCPConn, *backend.Bac
 				}
 				return nil, nil, Draining
 			}
-			svc.dialFailed(rec, o.b, o.err)
+			svc.dialFailed(rec, o.b, o.err, s.cfg.Pauses.Since(time.Now().Add(-o.took)) > 0)
 			if running == 0 && ctx.Err() == nil && begin() {
 				hedge.Reset(s.cfg.HedgeAfter)
 			}

@@ -29,7 +29,7 @@ func (x *session) enqueue() (waits bool) {
 	if !q.used {
 		q.since = x.l.Now()
 		q.waiter.Wake = func() {
-			if !x.l.Post(x.wake) {
+			if !x.post(x.wake) {
 				x.svc.pool().Leave(&q.waiter)
 			}
 		}

@@ -101,7 +101,6 @@ func (rec *record) unserved() Reason {
 // many and live long, so it is small.
 type record struct {
 	client  netip.AddrPort
-	start   int64            // unix nanoseconds
 	connect time.Duration    // of the last attempt
 	tries   *tries           // nil once established, if the first one succeeded
 	backend *backend.Backend // nil if none was reached
@@ -180,16 +179,18 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 // at some time.
 const early = time.Second
 
-// judge tells the backend how it fared with an established connection.
-func (r *record) judge(duration time.Duration) {
+// judge tells the backend how it fared with an established connection. If
+// stalled, sluice did not run for a while in its life, and the backend may have
+// given up for that.
+func (r *record) judge(duration time.Duration, stalled bool) {
 	if r.backend == nil {
 		return
 	}
 	byBackend := r.reason == BackendReset || r.reason == BackendEOF
 	switch w := (backend.Witness{Client: r.client.Addr(), Unasked: r.in == 0}); {
-	case r.out > 0, byBackend && duration >= early:
+	case r.out > 0, byBackend && duration >= early && !stalled:
 		r.backend.ReportServed(w)
-	case byBackend:
+	case byBackend && !stalled:
 		// It may be the client's doing, so that a check is to say more.
 		r.backend.Observe(0, false)
 		r.backend.ReportFault(w)
@@ -197,12 +198,12 @@ func (r *record) judge(duration time.Duration) {
 	}
 }
 
-// record counts and logs the outcome of a connection.
-func (s *Server) record(svc *service, r *record) {
-	duration := time.Duration(time.Now().UnixNano() - r.start)
+// record counts and logs the outcome of a connection of the given duration; see
+// judge for stalled.
+func (s *Server) record(svc *service, r *record, duration time.Duration, stalled bool) {
 	svc.metrics.ended[r.reason].Inc()
 	svc.metrics.seconds.Update(duration.Seconds())
-	r.judge(duration)
+	r.judge(duration, stalled)
 
 	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
 	if s.cfg.AccessLog != nil {

@@ -13,6 +13,7 @@ import (
 
 	"sluice/pkg/accesslog"
 	"sluice/pkg/listen"
+	"sluice/pkg/pause"
 	"sluice/pkg/reactor"
 )
 
@@ -47,6 +48,9 @@ type Config struct {
 	// Loops moves the bytes: the epoll driver. nil means the copy driver, two
 	// goroutines a connection, which speaks no TLS.
 	Loops *reactor.Group
+	// Pauses knows when the process did not run, so that nobody is blamed for
+	// what took long then. It may be nil.
+	Pauses *pause.Watch
 	// AccessLog takes a record of every connection when it has ended. Nil means
 	// that nobody does.
 	AccessLog *accesslog.Log
@@ -97,12 +101,12 @@ type Server struct {
 
 	// mu protects the fields below.
 	mu      sync.Mutex
-	relayed map[*relayed]struct{} // connections of the copy driver that have a backend
+	relayed map[destination]map[*relayed]struct{} // connections of the copy driver that have a backend
 }
 
 // New returns a Server for ln. It starts nothing.
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg.withDefaults(), ln: ln, log: cfg.Logger, relayed: make(map[*relayed]struct{})}
+	s := &Server{cfg: cfg.withDefaults(), ln: ln, log: cfg.Logger, relayed: make(map[destination]map[*relayed]struct{})}
 	s.routes.named = make(map[string]*service)
 	for _, r := range cfg.Routes {
 		x := &service{Service: r.Service.withDefaults(&s.cfg)}

@@ -3,6 +3,8 @@ package l4
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -121,13 +123,19 @@ func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
 	}
 }
 
-// dialFailed notes that an attempt to connect to b failed.
-func (s *service) dialFailed(rec *record, b *backend.Backend, err error) {
+// dialFailed notes that an attempt to connect to b failed. If paused, sluice did
+// not run for a while meanwhile, so that a time-out says nothing about b.
+func (s *service) dialFailed(rec *record, b *backend.Backend, err error, paused bool) {
 	s.metrics.connectFailures.Inc()
 	rec.tries.err, rec.tries.failed = err, b
-	if !backend.OwnFault(err) {
+	if !backend.OwnFault(err) && !(paused && timedOut(err)) {
 		b.ReportConnectFailure()
 	}
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
 }
 
 // connected notes that a connection to b stands.

@@ -25,14 +25,9 @@ const (
 	// Below it, a copy costs less than the second system call.
 	bulk = 32 << 10
 	// flushEvery is how long at most bytes that were moved are not counted yet.
-	flushEvery = time.Second
+	// That is less than the time between two looks of health for stalls.
+	flushEvery = 200 * time.Millisecond
 )
-
-// sessionList is the sessions of a server in one loop.
-type sessionList struct {
-	first *session
-	free  []*dialing // for sessions to come
-}
 
 // session is one connection on its walk.
 type session struct {
@@ -49,11 +44,14 @@ type session struct {
 	b              *backend.Backend // of server, whose slot is held
 	dialing        *dialing         // nil once established or ended
 	ended          bool
+	breaking       bool   // a side has broken, which no read has met yet
 	spliced        bool   // both are sockets, so that large reads can be spliced
 	endedBy        Reason // by the first direction that ended
 
 	up, down flow
-	active   int64 // when a byte last moved
+	start    int64 // when it began, in the loop's real time
+	began    int64 // the same, in the loop's time
+	active   int64 // when a byte last moved, in the loop's time
 
 	timer reactor.Timer // the handshake's or the connects', then the idle time's
 	flush reactor.Timer // set while there are bytes not counted yet
@@ -74,7 +72,7 @@ type flow struct {
 // newSession returns the session of a connection that has arrived.
 func (s *Server) newSession(a *listen.Arrival) *session {
 	x := &session{s: s, l: a.Stream.Loop(), client: a.Stream, place: a.Place}
-	x.rec = record{client: a.Client, start: time.Now().UnixNano()}
+	x.start, x.began, x.rec = x.l.Real(), x.l.Now(), record{client: a.Client}
 	if a.Local.IsValid() {
 		local := a.Local
 		x.local = &local
@@ -82,7 +80,7 @@ func (s *Server) newSession(a *listen.Arrival) *session {
 	if t := s.cfg.UserTimeout; t > 0 {
 		setUserTimeout(a.Stream, t)
 	}
-	x.list().add(x)
+	x.list().unled.add(x)
 	x.client.Handle(x)
 	return x
 }
@@ -104,30 +102,15 @@ func newSessionLists(g *reactor.Group) []sessionList {
 	if g == nil {
 		return nil
 	}
-	return make([]sessionList, len(g.Loops()))
+	lists := make([]sessionList, len(g.Loops()))
+	for i := range lists {
+		lists[i].led = make(map[destination]*chain)
+	}
+	return lists
 }
 
 // list returns the list that the session is in.
 func (x *session) list() *sessionList { return &x.s.lists[x.l.Index()] }
-
-func (q *sessionList) add(x *session) {
-	if x.next = q.first; x.next != nil {
-		x.next.prev = x
-	}
-	q.first = x
-}
-
-func (q *sessionList) remove(x *session) {
-	if x.prev == nil {
-		q.first = x.next
-	} else {
-		x.prev.next = x.next
-	}
-	if x.next != nil {
-		x.next.prev = x.prev
-	}
-	x.prev, x.next = nil, nil
-}
 
 // cutSessions ends every session that is left.
 func (s *Server) cutSessions() {
@@ -135,10 +118,10 @@ func (s *Server) cutSessions() {
 		done := make(chan struct{})
 		q := &s.lists[i]
 		if s.cfg.Loops.Loops()[i].Post(func() {
-			for q.first != nil {
-				q.first.end(Draining, nil)
+			defer close(done)
+			for x := q.any(); x != nil; x = q.any() {
+				x.end(Draining, nil)
 			}
-			close(done)
 		}) {
 			<-done
 		}
@@ -165,39 +148,11 @@ func (x *session) Expired(t *reactor.Timer) {
 	}
 }
 
-// checkIdle ends a session in which no byte moved for the idle time.
-func (x *session) checkIdle() {
-	idle := x.idleTimeout()
-	if quiet := time.Duration(x.l.Now() - x.active); quiet < idle {
-		x.l.After(&x.timer, idle-quiet, x)
-		return
-	}
-	x.end(IdleTimeout, nil)
-}
-
-// idleTimeout returns how long no byte may move now; 0 means for ever.
-func (x *session) idleTimeout() time.Duration {
-	idle, fin := max(x.svc.IdleTimeout, 0), x.svc.FINTimeout
-	if (x.up.done || x.down.done) && fin > 0 && (fin < idle || idle == 0) {
-		return fin
-	}
-	return idle
-}
-
-// watchIdle sets the timer for the idle time from now on.
-func (x *session) watchIdle() {
-	x.active = x.l.Now()
-	if idle := x.idleTimeout(); idle > 0 {
-		x.l.After(&x.timer, idle, x)
-	} else {
-		x.l.Stop(&x.timer)
-	}
-}
-
 // connected goes on with the attempt that won, by server.
 func (x *session) connected(a *attempt, server reactor.Stream) {
 	x.rec.connect = time.Duration(x.l.Now() - a.begun)
-	x.server, x.b = server, a.over()
+	x.server = server
+	x.list().lead(x, a.over())
 	x.stopDialing()
 	x.l.Stop(&x.flush)
 	x.svc.connected(&x.rec, x.b)
@@ -221,11 +176,15 @@ func (x *session) Ready(reactor.Stream) {
 	switch {
 	case x.ended:
 	case x.dialing != nil:
-		x.readQueued()
+		if x.readQueued(); !x.ended && x.client.Broken() {
+			x.end(ClientReset, nil)
+		}
 	case x.preface != nil:
 		x.readPreface()
-	case x.pump(&x.up, x.client, x.server, ClientEOF):
-		x.pump(&x.down, x.server, x.client, BackendEOF)
+	case x.pump(&x.up, x.client, x.server, ClientEOF) && x.pump(&x.down, x.server, x.client, BackendEOF):
+		if x.client.Broken() || x.server.Broken() {
+			x.notice()
+		}
 	}
 }
 
@@ -359,13 +318,18 @@ func (x *session) progress(f *flow, n int) {
 	if n == 0 {
 		return
 	}
-	x.active = x.l.Now()
 	if f.ours > 0 {
 		ours := min(f.ours, n)
 		f.ours, n = f.ours-ours, n-ours
 	}
 	f.moved += int64(n)
-	if !x.flush.Set() {
+	quiet := x.l.Now() - x.active
+	x.active = x.l.Now()
+	switch {
+	case x.flush.Set():
+	case quiet >= int64(flushEvery):
+		x.count() // at once, or health would take it for silence
+	default:
 		x.l.After(&x.flush, flushEvery, x)
 	}
 }
@@ -414,12 +378,14 @@ func (x *session) end(reason Reason, reset reactor.Stream) {
 		return
 	}
 	x.ended = true
+	defer x.s.ln.Leave(x.place)
+	x.list().remove(x)
 	x.stopDialing()
 	x.l.Stop(&x.timer)
 	x.l.Stop(&x.flush)
 	if x.b != nil {
-		x.count()
 		x.b.Release()
+		x.count()
 	}
 	if reset != nil {
 		reset.Reset()
@@ -439,15 +405,18 @@ func (x *session) end(reason Reason, reset reactor.Stream) {
 			f.pipe = nil
 		}
 	}
-	x.list().remove(x)
-	if x.svc != nil {
-		x.rec.in, x.rec.out, x.rec.reason = x.up.moved, x.down.moved, reason
-		x.svc.metrics.active.Dec()
-		x.s.record(x.svc, &x.rec)
-	}
 	x.client.Close()
 	if x.server != nil {
 		x.server.Close()
 	}
-	x.s.ln.Leave(x.place)
+	if x.svc != nil {
+		x.rec.in, x.rec.out, x.rec.reason = x.up.moved, x.down.moved, reason
+		x.svc.metrics.active.Dec()
+		x.s.record(x.svc, &x.rec, time.Duration(x.l.Real()-x.start), x.l.StalledSince(x.began))
+	}
+}
+
+// post makes f run in the loop, about the session.
+func (x *session) post(f func()) bool {
+	return x.l.Post(func() { x.l.Guard(x.client, f) })
 }
