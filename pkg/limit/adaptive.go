@@ -50,7 +50,8 @@ type adaptive struct {
 	counts  [latencyBuckets]atomic.Uint32 // of this round
 	samples atomic.Int64
 	peak    atomic.Int64 // most in flight in this round
-	began   atomic.Int64 // when the round did, unix nanoseconds
+	epoch   time.Time
+	began   atomic.Int64 // when the round did, ns since epoch
 
 	// mu protects the field below, and the end of a round.
 	mu    sync.Mutex
@@ -58,9 +59,7 @@ type adaptive struct {
 }
 
 func newAdaptive(least, most int, now time.Time) *adaptive {
-	a := &adaptive{state: newAIMD(least, most)}
-	a.began.Store(now.UnixNano())
-	return a
+	return &adaptive{state: newAIMD(least, most), epoch: now}
 }
 
 // observe notes a request that was answered and returns the new limit if a
@@ -72,12 +71,16 @@ func (a *adaptive) observe(inFlight int64, began time.Time, latency time.Duratio
 			break
 		}
 	}
-	start := a.began.Load()
-	if began.UnixNano() < start {
+	start, at := a.began.Load(), int64(now.Sub(a.epoch))
+	if at < start-int64(clockSlack) { // the clock was put back: the round begins anew
+		a.began.CompareAndSwap(start, at)
+		return 0
+	}
+	if int64(began.Sub(a.epoch)) < start {
 		return 0
 	}
 	a.counts[latencyBucket(latency)].Add(1)
-	if a.samples.Add(1) < roundSamples || now.UnixNano()-start < int64(roundTime) || !a.mu.TryLock() {
+	if a.samples.Add(1) < roundSamples || at-start < int64(roundTime) || !a.mu.TryLock() {
 		return 0
 	}
 	defer a.mu.Unlock()
@@ -91,7 +94,7 @@ func (a *adaptive) observe(inFlight int64, began time.Time, latency time.Duratio
 	}
 	a.samples.Store(0)
 	a.peak.Store(0)
-	a.began.Store(now.UnixNano())
+	a.began.Store(at)
 	return int64(a.state.limit)
 }
 

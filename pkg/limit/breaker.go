@@ -122,7 +122,7 @@ type Breaker struct {
 // NewBreaker returns a closed breaker.
 func NewBreaker(cfg BreakerConfig) *Breaker {
 	b := &Breaker{cfg: cfg.withDefaults(), round: Admitted}
-	b.window.cell = b.cfg.Window / cells
+	b.window.cell, b.window.epoch = b.cfg.Window/cells, time.Now()
 	return b
 }
 
@@ -160,7 +160,7 @@ func (b *Breaker) Allow(now time.Time) Permit {
 	case Closed:
 		return Admitted
 	case Open:
-		if now.Before(b.until) {
+		if wait := b.until.Sub(now); wait > 0 && wait <= b.openTime { // more, if the clock was put back
 			return 0
 		}
 		b.state.Store(uint32(HalfOpen))
@@ -238,12 +238,13 @@ const cells = 10
 // 16 of failures.
 type window struct {
 	cell  time.Duration
+	epoch time.Time
 	words [cells]atomic.Uint64
 }
 
 const maxCount = 1<<16 - 1
 
-func (w *window) number(now time.Time) uint32 { return uint32(now.UnixNano() / int64(w.cell)) }
+func (w *window) number(now time.Time) uint32 { return uint32(now.Sub(w.epoch) / w.cell) }
 
 func (w *window) add(good, bad uint64, now time.Time) {
 	n := w.number(now)

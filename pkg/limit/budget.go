@@ -18,8 +18,9 @@ type Budget struct {
 	floor   int64 // thousandths of a retry for each second
 	limit   int64 // most that the account holds
 
+	epoch   time.Time
 	account atomic.Int64 // thousandths of a retry
-	paid    atomic.Int64 // until when the floor was paid, unix nanoseconds
+	paid    atomic.Int64 // until when the floor was paid, ns since epoch
 }
 
 const (
@@ -35,12 +36,11 @@ const (
 // a fifth, and at least perSecond retries a second. A negative ratio means
 // that every retry may be made.
 func NewBudget(ratio, perSecond float64, now time.Time) *Budget {
-	b := &Budget{deposit: int64(ratio * oneRetry), floor: int64(perSecond * oneRetry), limit: maxRetries * oneRetry}
+	b := &Budget{deposit: int64(ratio * oneRetry), floor: int64(perSecond * oneRetry), limit: maxRetries * oneRetry, epoch: now}
 	if ratio < 0 {
 		b.deposit = -1
 	}
 	b.account.Store(initialRetries * oneRetry)
-	b.paid.Store(now.UnixNano())
 	return b
 }
 
@@ -57,7 +57,7 @@ func (b *Budget) Retry(now time.Time) bool {
 	if b.deposit < 0 {
 		return true
 	}
-	b.payFloor(now.UnixNano())
+	b.payFloor(int64(now.Sub(b.epoch)))
 	for {
 		have := b.account.Load()
 		if have < oneRetry {
@@ -72,6 +72,10 @@ func (b *Budget) Retry(now time.Time) bool {
 // payFloor pays the floor for the time since it was last paid.
 func (b *Budget) payFloor(now int64) {
 	paid := b.paid.Load()
+	if now < paid-int64(clockSlack) { // it was put back
+		b.paid.CompareAndSwap(paid, now)
+		return
+	}
 	due := (now - paid) / int64(time.Millisecond) * b.floor / 1000
 	if due <= 0 || !b.paid.CompareAndSwap(paid, now) {
 		return

@@ -16,6 +16,7 @@ type Clients struct {
 	maxConns int
 	rate     bool
 	meter    meter
+	epoch    time.Time
 	known    *table[netip.Addr, client]
 }
 
@@ -39,7 +40,7 @@ const (
 // ones a second for each address, 0 for no bound. What was not used of
 // perSecond is saved up for one second.
 func NewClients(maxConns int, perSecond float64) *Clients {
-	c := &Clients{maxConns: maxConns, rate: perSecond > 0, known: newTable[netip.Addr, client]()}
+	c := &Clients{maxConns: maxConns, rate: perSecond > 0, epoch: time.Now(), known: newTable[netip.Addr, client]()}
 	if c.rate {
 		c.meter = newMeter(perSecond, perSecond)
 	}
@@ -49,7 +50,7 @@ func NewClients(maxConns int, perSecond float64) *Clients {
 // Enter decides about a new connection from a at now. If it is admitted and
 // tracked, Leave must be called when it ends.
 func (c *Clients) Enter(a netip.Addr, now time.Time) ClientVerdict {
-	at := now.UnixNano()
+	at := int64(now.Sub(c.epoch))
 	s := c.known.shard(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,12 +58,18 @@ func (c *Clients) Enter(a netip.Addr, now time.Time) ClientVerdict {
 	if !known && !s.room(func(x client) bool { return x.conns == 0 && x.bucket.full(at) }) {
 		return ClientNotTracked
 	}
+	if !known {
+		x.bucket = bucket(at)
+	}
 	if c.maxConns > 0 && x.conns >= c.maxConns {
 		return ClientTooMany
 	}
 	if c.rate {
 		var wait time.Duration
 		if x.bucket, wait = c.meter.take(x.bucket, at); wait > 0 {
+			if known {
+				s.entries[a] = x // as it is, but for a clock that was put back
+			}
 			return ClientTooFast
 		}
 	}

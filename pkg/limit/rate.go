@@ -17,6 +17,7 @@ import (
 // known.
 type Rate struct {
 	meter meter
+	epoch time.Time
 	seed  maphash.Seed
 	keys  *table[uint64, bucket]
 }
@@ -25,20 +26,23 @@ type Rate struct {
 // must be above 0 and may be a fraction. burst requests, at least one, may come
 // at once.
 func NewRate(perSecond, burst float64) *Rate {
-	return &Rate{meter: newMeter(perSecond, burst), seed: maphash.MakeSeed(), keys: newTable[uint64, bucket]()}
+	return &Rate{meter: newMeter(perSecond, burst), epoch: time.Now(), seed: maphash.MakeSeed(), keys: newTable[uint64, bucket]()}
 }
 
 // Take reports whether a request of key may be made at now, by a wait of 0.
 // Otherwise the wait is the time until one may, if no other is made before.
 // What is refused costs nothing.
 func (r *Rate) Take(key uint64, now time.Time) (wait time.Duration) {
-	at := now.UnixNano()
+	at := int64(now.Sub(r.epoch))
 	s := r.keys.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, known := s.entries[key]
 	if !known && !s.room(func(b bucket) bool { return b.full(at) }) {
 		return 0
+	}
+	if !known {
+		b = bucket(at)
 	}
 	b, wait = r.meter.take(b, at)
 	s.entries[key] = b

@@ -75,8 +75,8 @@ func (t *table[K, V]) overflow() (n uint64) {
 	return n
 }
 
-// bucket is a token bucket as a single point in time, in unix nanoseconds: the
-// one at which it is full again. The zero value is full. This is the generic
+// bucket is a token bucket as a single point in time, in ns since its owner's
+// epoch: the one at which it is full again. This is the generic
 // cell rate algorithm (ATM Forum, Traffic Management 4.0), which decides as a
 // bucket does that is filled continuously.
 type bucket int64
@@ -94,8 +94,8 @@ func newMeter(perSecond, burst float64) meter {
 	return meter{each: each, size: max(each, int64(burst*float64(each)))}
 }
 
-// take takes a token out of b at now. Otherwise it returns b as it is, and how
-// long it takes until there is one.
+// take takes a token out of b at now. Otherwise it returns b as it is, but for a
+// clock that was put back, and how long it takes until there is one.
 func (m meter) take(b bucket, now int64) (bucket, time.Duration) {
 	// A clock that was put back must not keep anybody out for as long.
 	full := min(max(int64(b), now), now+m.size)

@@ -81,9 +81,9 @@ type Listener struct {
 	closed chan struct{} // closed when no connection will be accepted any more
 	once   sync.Once     // guards closed
 
-	share      *share        // nil without a budget
-	drainUntil atomic.Int64  // unix nanoseconds; 0 while not draining
-	arrived    atomic.Uint64 // connections that came, admitted or not
+	share      *share                    // nil without a budget
+	drainUntil atomic.Pointer[time.Time] // nil while not draining
+	arrived    atomic.Uint64             // connections that came, admitted or not
 
 	clients  *limit.Clients // nil without limits for each client
 	accepted *metrics.Counter
@@ -198,7 +198,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			}
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) || (l.drainUntil.Load() != 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
+		if errors.Is(err, net.ErrClosed) || (l.drainUntil.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded)) {
 			l.Close()
 			return nil, net.ErrClosed
 		}
@@ -387,7 +387,7 @@ func (l *Listener) Drain() {
 		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
 	}
 	end := time.Now().Add(drainMax)
-	l.drainUntil.Store(end.UnixNano())
+	l.drainUntil.Store(&end)
 	l.extendDrain()
 	// Accept closes the listener when nothing came for a while; for a socket
 	// that was given away, the loop below does.
@@ -430,12 +430,12 @@ func (l *Listener) holdOff() error {
 // extendDrain moves the moment at which a draining listener gives up waiting.
 func (l *Listener) extendDrain() {
 	end := l.drainUntil.Load()
-	if end == 0 {
+	if end == nil {
 		return
 	}
 	quiet := time.Now().Add(drainQuiet)
-	if last := time.Unix(0, end); quiet.After(last) {
-		quiet = last
+	if quiet.After(*end) {
+		quiet = *end
 	}
 	_ = l.ln.SetDeadline(quiet) // fails only if closed, which Accept sees
 }

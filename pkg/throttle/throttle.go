@@ -13,7 +13,7 @@ const Every = 10 * time.Second
 // Throttle lets one event through per Every and counts the others. Its zero
 // value is ready; it is safe for concurrent use and must not be copied.
 type Throttle struct {
-	last    atomic.Int64 // unix nanoseconds of the last event let through
+	last    atomic.Pointer[time.Time] // when the last event was let through
 	dropped atomic.Uint64
 }
 
@@ -21,9 +21,14 @@ type Throttle struct {
 // how many were not since the last one that was.
 func (t *Throttle) Allow(now time.Time) (ok bool, dropped uint64) {
 	last := t.last.Load()
-	if (last != 0 && now.UnixNano()-last < int64(Every)) || !t.last.CompareAndSwap(last, now.UnixNano()) {
-		t.dropped.Add(1)
-		return false, 0
+	// The difference is that of the monotonic clock, if both times have it. A
+	// clock that was put back must not silence anybody for as long.
+	if last == nil || now.Sub(*last).Abs() >= Every {
+		at := now // which alone is allocated
+		if t.last.CompareAndSwap(last, &at) {
+			return true, t.dropped.Swap(0)
+		}
 	}
-	return true, t.dropped.Swap(0)
+	t.dropped.Add(1)
+	return false, 0
 }

@@ -23,4 +23,18 @@ func TestAllow(t *testing.T) {
 	f(Every+time.Second, false, 0)
 	f(2*Every, true, 1)
 	f(3*Every, true, 0)
+	// A clock that was put back by an hour.
+	f(-time.Hour, true, 0)
+	f(time.Second-time.Hour, false, 0)
+	f(Every-time.Hour, true, 1)
+}
+
+// TestAllowAllocs checks that what is not let through costs no memory.
+func TestAllowAllocs(t *testing.T) {
+	var th Throttle
+	now := time.Now()
+	th.Allow(now)
+	if n := testing.AllocsPerRun(100, func() { th.Allow(now) }); n != 0 {
+		t.Fatalf("unexpected allocations: %v", n)
+	}
 }
