@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -147,5 +148,6 @@ func testEvictMany(t *testing.T) {
 	all[0].SetCondition(backend.Condition{State: backend.Down})
 	waitFor(t, func() bool { return all[0].Active() == 0 && f.server.ln.Open() == left })
 	f.stop()
+	waitFor(t, func() bool { return f.metric("sluice_l4_connections_total", "draining") == strconv.Itoa(left) })
 	f.wantEnds(map[Reason]int{BackendUnhealthy: n - left, Draining: left})
 }
