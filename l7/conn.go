@@ -111,6 +111,7 @@ func (c *conn) Ready(reactor.Stream) {
 		c.serve()
 	case serving:
 		c.x.clientReady()
+		c.noticeClient()
 	case throwing:
 		c.drain()
 	}

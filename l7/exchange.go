@@ -3,6 +3,7 @@ package l7
 import (
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -21,6 +22,7 @@ type exchange struct {
 	sh    *shard
 	c     *conn
 	start int64 // in the loop's time, as all points in time here
+	real  int64 // the same in its real time, for people
 
 	// The request: parsed, routed, and on its way to a backend.
 	raw       []byte // its head, and its body after it if that is small
@@ -115,7 +117,7 @@ func (x *exchange) arm() {
 	if x.c.eof && x.tunnel == nil {
 		d = min(d, x.sh.s.cfg.FINTimeout)
 	}
-	x.c.arm(x.watchPace(d))
+	x.c.arm(x.watchPace(x.grace(d)))
 }
 
 // timedOut is told that somebody has let the time pass that was theirs.
@@ -124,6 +126,12 @@ func (x *exchange) timedOut() {
 		return
 	}
 	switch {
+	case x.tunnel != nil && x.c.stream.Broken():
+		x.fail(ClientAbort, syscall.ECONNRESET)
+	case x.backendBroken() && x.tunnel != nil:
+		x.fail(BackendReset, syscall.ECONNRESET)
+	case x.backendBroken() && !x.pending.empty():
+		x.truncated(syscall.ECONNRESET)
 	case x.tunnel != nil:
 		x.fail(IdleTimeout, nil)
 	case x.c.eof && x.pending.empty() && x.sh.s.cfg.FINTimeout < forever:
@@ -178,15 +186,17 @@ func (x *exchange) fromClient() {
 
 // backendReady is told that the backend's socket may be read or written.
 func (x *exchange) backendReady() {
+	goesOn := true
 	switch {
 	case x.tunnel != nil:
-		x.pumpTunnel()
+		goesOn = x.pumpTunnel()
 	case x.inDone && x.held.empty() || x.deaf:
-		x.pumpDown()
+		goesOn = x.pumpDown()
 	default:
-		if x.pumpUp() {
-			x.pumpDown()
-		}
+		goesOn = x.pumpUp() && x.pumpDown()
+	}
+	if goesOn {
+		x.noticeBackend()
 	}
 }
 

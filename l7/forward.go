@@ -335,14 +335,15 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 	if up != nil {
 		x.dropUpstream(false)
 	}
-	if !backend.OwnFault(err) {
-		x.backend.ReportConnectFailure()
-		x.settle(limit.Failure)
-	}
 	r := ConnectFailed
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
 		r, x.attempt.timeout = ConnectTimeout, true
+	}
+	paused := up != nil && r == ConnectTimeout && x.sh.l.StalledSince(up.begun) // which says nothing about the backend
+	if !backend.OwnFault(err) && !paused {
+		x.backend.ReportConnectFailure()
+		x.settle(limit.Failure)
 	}
 	x.attempt.connects++
 	x.again(r, fmt.Errorf("cannot connect to backend %q: %w", x.backend.Addr(), err))
@@ -355,6 +356,7 @@ func (x *exchange) attemptFailed(r Reason, err error) {
 	switch {
 	case errors.Is(err, errOwnLimit): // nobody's fault
 		x.settle(limit.NoOutcome)
+	case x.sh.l.StalledSince(x.sent): // it may have given us up, or seem slow, because we did not run
 	case !f.reused || f.timeout || f.answered: // of an idle connection that had died, the backend is not to blame
 		x.observe(false)
 		x.backend.Suspect()
@@ -472,8 +474,17 @@ func (x *exchange) send() {
 	x.pumpUp()
 }
 
-// pumpUp moves what can be moved of the request to the backend now.
+// pumpUp moves what can be moved of the request to the backend now, and counts
+// it.
 func (x *exchange) pumpUp() bool {
+	if !x.moveRequest() {
+		return false
+	}
+	x.count()
+	return true
+}
+
+func (x *exchange) moveRequest() bool {
 	for moved := 0; ; {
 		if !x.held.empty() {
 			if x.flushUp(); !x.held.empty() {

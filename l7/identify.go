@@ -18,7 +18,7 @@ func (x *exchange) identify() {
 	}
 	o.forwarded = s.cfg.Forwarded
 	if o.requestID = x.req.requestID(o.trusted); o.requestID == nil {
-		o.requestID = appendUUID(x.ids[:0], x.sh.l.Time(), rand.Uint64(), rand.Uint64())
+		o.requestID = appendUUID(x.ids[:0], x.sh.l.Wall(), rand.Uint64(), rand.Uint64())
 	}
 	if o.trace = traceOf(fields); !o.trace.continued && s.cfg.TraceShare > 0 {
 		sampled := rand.Float64() < s.cfg.TraceShare

@@ -152,7 +152,7 @@ func (x *exchange) count() {
 
 // record counts and logs the outcome of an exchange.
 func (s *Server) record(x *exchange) {
-	duration := time.Duration(x.sh.l.Now() - x.start)
+	duration := time.Duration(x.sh.l.Real() - x.real)
 	status := x.status
 	if status == 0 {
 		status = x.reason.status()
@@ -211,7 +211,7 @@ func (r Reason) ours() bool {
 func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	r := &x.sh.record
 	*r = accesslog.Record{
-		Message: "request", Listener: "l7", Time: x.sh.l.Time(),
+		Message: "request", Listener: "l7", Time: x.sh.l.Wall(),
 		Client: x.c.client, Method: x.req.method, Host: x.req.host, Path: x.req.path, Status: status,
 		RequestID: x.from.requestID, TraceID: x.from.trace.id,
 		In: x.in, Out: x.outN, Duration: duration, Connect: x.connect, Response: x.reply,

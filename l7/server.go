@@ -356,7 +356,7 @@ func (s *Server) serviceOf(r *Route) *service {
 func (s *Server) follow(svc *service, snapshot *backend.Snapshot) {
 	for _, b := range svc.newlyDown(snapshot) {
 		for _, sh := range s.shards {
-			sh.l.Post(func() { sh.rescue(b) })
+			sh.l.Post(func() { sh.rescuer.rescue(b) })
 		}
 	}
 	if svc.members != nil && slices.Equal(svc.members, snapshot.All) {

@@ -15,6 +15,7 @@ type shard struct {
 	s         *Server
 	l         *reactor.Loop
 	first     *conn
+	rescuer   rescuer
 	n         int // connections
 	upstreams int // connections to backends
 	pools     map[*backend.Backend]*idlePool
@@ -26,12 +27,14 @@ type shard struct {
 }
 
 func newShard(s *Server, l *reactor.Loop) *shard {
-	return &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
+	sh := &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
+	sh.rescuer.sh = sh
+	return sh
 }
 
 // now returns the time as HTTP writes it, the same string for a second.
 func (sh *shard) now() string {
-	if t := sh.l.Time(); t.Unix() != sh.second || sh.date == "" {
+	if t := sh.l.Wall(); t.Unix() != sh.second || sh.date == "" {
 		sh.second, sh.date = t.Unix(), t.UTC().Format(httpDate)
 	}
 	return sh.date
@@ -49,6 +52,7 @@ func (sh *shard) add(c *conn) {
 }
 
 func (sh *shard) remove(c *conn) {
+	sh.rescuer.gone(c)
 	if c.prev == nil {
 		sh.first = c.next
 	} else {
@@ -88,7 +92,7 @@ func (sh *shard) newExchange(c *conn, raw []byte) *exchange {
 	} else {
 		x = &exchange{sh: sh}
 	}
-	x.c, x.start = c, sh.l.Now()
+	x.c, x.start, x.real = c, sh.l.Now(), sh.l.Real()
 	cfg := &sh.s.cfg
 	x.waits = sh.s.waits
 	x.req.limits = limits{fields: cfg.MaxFields, target: cfg.MaxTargetBytes}

@@ -15,8 +15,17 @@ const maxInterim = 16
 // come.
 const maxFirstRead = 32 << 10
 
-// pumpDown moves what can be moved of the response to the client now.
+// pumpDown moves what can be moved of the response to the client now, and
+// counts it: health takes for silence what is not counted.
 func (x *exchange) pumpDown() bool {
+	if !x.moveResponse() {
+		return false
+	}
+	x.count()
+	return true
+}
+
+func (x *exchange) moveResponse() bool {
 	for moved := 0; ; {
 		if !x.pending.empty() {
 			n, err := x.pending.flush(x.sh.l, x.c.stream)
