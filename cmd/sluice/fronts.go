@@ -21,6 +21,7 @@ import (
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
 	"sluice/pkg/metricset"
+	"sluice/pkg/pause"
 	"sluice/pkg/proxyproto"
 	"sluice/pkg/reactor"
 )
@@ -59,6 +60,7 @@ type fronts struct {
 	processors *processors    // nil without loops
 	access     *accesslog.Log
 	sets       *metricset.Sets
+	pauses     *pause.Watch // of the process
 	logger     *slog.Logger
 	wg         sync.WaitGroup // of servers
 
@@ -77,7 +79,7 @@ type fronts struct {
 // bindFronts binds every listener or none. All that cannot be bound is in the
 // error.
 func bindFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, sets: sets, logger: logger, certs: keeper{logger: logger}}
+	fs := &fronts{config: c, access: access, sets: sets, pauses: services.pauses, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
 	limit := openFilesLimit()
 	loops := loopsFor(runtime.GOMAXPROCS(0), limit)
@@ -194,6 +196,7 @@ func (fs *fronts) newL4(ln *listen.Listener, parts []config.L4, members []*servi
 	if err != nil {
 		return nil, err
 	}
+	cfg.Pauses = fs.pauses
 	return l4.New(ln, cfg)
 }
 

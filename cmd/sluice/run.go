@@ -18,6 +18,7 @@ import (
 	"sluice/pkg/config"
 	"sluice/pkg/logwriter"
 	"sluice/pkg/metricset"
+	"sluice/pkg/pause"
 )
 
 // The exit codes, which scripts depend on.
@@ -93,7 +94,9 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	}
 
 	exposeFlags(cmd, sets.Main)
-	services, err := newServices(c, sets, logger)
+	pauses := pause.NewWatch()
+	defer pauses.Close()
+	services, err := newServices(c, sets, pauses, logger)
 	if err != nil {
 		return err
 	}
@@ -103,6 +106,7 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	if err != nil {
 		return err
 	}
+	exposePauses(sets.Main, pauses, fronts.loops)
 	var tags *tags
 	if c.ConsulTags != "" {
 		tags = newTags(c, services, fronts, sets, logger)

@@ -22,6 +22,7 @@ import (
 	"sluice/pkg/health"
 	"sluice/pkg/limit"
 	"sluice/pkg/metricset"
+	"sluice/pkg/pause"
 )
 
 // retryFloor is how many retries a second a service may always make.
@@ -69,6 +70,7 @@ type services struct {
 	config   *config.Config
 	registry *consul.Client // nil without Consul
 	sets     *metricset.Sets
+	pauses   *pause.Watch // of the process
 	logger   *slog.Logger
 	auths    auths
 	instance string // of this process, in what it forwards
@@ -83,8 +85,8 @@ type services struct {
 }
 
 // newServices makes the services of the configuration. It starts nothing.
-func newServices(c *config.Config, sets *metricset.Sets, logger *slog.Logger) (*services, error) {
-	ss := &services{instance: l7.NewInstance(), self: &self{}, config: c, sets: sets, logger: logger, byName: make(map[string]*service)}
+func newServices(c *config.Config, sets *metricset.Sets, pauses *pause.Watch, logger *slog.Logger) (*services, error) {
+	ss := &services{instance: l7.NewInstance(), self: &self{}, config: c, sets: sets, pauses: pauses, logger: logger, byName: make(map[string]*service)}
 	var err error
 	if ss.auths, err = openAuths(c, logger); err != nil {
 		return nil, err
@@ -159,6 +161,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		Fall:         c.HealthFall,
 		EjectionTime: c.EjectionTime,
 		SlowStart:    *settings.SlowStart,
+		Paused:       ss.pauses.Since,
 		Logger:       ss.logger,
 	})
 	if s.balancer, err = balance.New(s.pool, settings.Strategy); err != nil {

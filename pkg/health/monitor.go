@@ -41,6 +41,9 @@ type Config struct {
 	// SlowStart is how long a backend that recovers, or that joins others which
 	// have been followed for so long, gets less than its share. 0 means never.
 	SlowStart time.Duration
+	// Paused, if not nil, returns for how long the process did not run since a
+	// time: checks that fail meanwhile, and silence, say nothing of a backend.
+	Paused func(since time.Time) time.Duration
 	// Logger takes one line for each transition. It must not be nil.
 	Logger *slog.Logger
 }
@@ -56,6 +59,9 @@ func (c Config) withDefaults() Config {
 	def(&c.DownInterval, c.Interval)
 	def(&c.Timeout, time.Second)
 	def(&c.EjectionTime, 30*time.Second)
+	if c.Paused == nil {
+		c.Paused = func(time.Time) time.Duration { return 0 }
+	}
 	c.FastInterval = min(c.FastInterval, c.Interval)
 	if c.Rise == 0 {
 		c.Rise = 2
@@ -157,11 +163,14 @@ func (m *Monitor) watchStalls(done <-chan struct{}) {
 	ticker := time.NewTicker(stallPoll)
 	defer ticker.Stop()
 	stalls := make(map[*backend.Backend]*stall)
-	for {
+	for last := time.Now(); ; last = time.Now() {
 		select {
 		case <-done:
 			return
 		case <-ticker.C:
+		}
+		if m.cfg.Paused(last) > 0 {
+			clear(stalls) // we have not looked at what backends said
 		}
 		m.mu.Lock()
 		for b := range stalls {
@@ -272,6 +281,9 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 			w.end(r)
 			if last = time.Now(); w.running == 0 {
 				wait := w.wait(r.err == nil, last)
+				if r.void && w.voids <= maxVoids {
+					wait = w.pause(last)
+				}
 				if w.suspected {
 					wait, w.suspected = min(wait, w.pause(last)), false
 				}
@@ -302,6 +314,7 @@ type watch struct {
 	// slow, as many as it takes to believe a failure.
 	running   int
 	suspected bool // somebody became suspicious meanwhile
+	voids     int  // checks in a row that said nothing
 	round     context.Context
 	cancel    context.CancelFunc
 	results   chan probed    // holds all of the round
@@ -312,6 +325,7 @@ type watch struct {
 type probed struct {
 	result Result
 	err    error
+	void   bool // it says nothing, because we did not run
 }
 
 // rivals returns how many checks may run together.
@@ -337,8 +351,9 @@ func (w *watch) begin(ctx context.Context) {
 	w.wg.Go(func() {
 		probeCtx, cancel := context.WithTimeout(round, w.cfg.Timeout)
 		defer cancel()
+		began := time.Now()
 		result, err := probeByName(probeCtx, w.cfg.Check, w.b)
-		results <- probed{result, err}
+		results <- probed{result, err, err != nil && void(err, w.cfg.Paused(began), w.cfg.Timeout)}
 	})
 }
 
@@ -347,7 +362,10 @@ func (w *watch) begin(ctx context.Context) {
 // could not be made, for want of descriptors, is none.
 func (w *watch) end(r probed) {
 	w.running--
-	if backend.OwnFault(r.err) || errors.Is(r.err, errSilent) && w.busyElsewhere(time.Now()) {
+	if w.voids++; !r.void {
+		w.voids = 0
+	}
+	if r.void && w.voids <= maxVoids || backend.OwnFault(r.err) || errors.Is(r.err, errSilent) && w.busyElsewhere(time.Now()) {
 		w.endRound() // which leaves everything as it was
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -480,6 +481,43 @@ func TestMonitorOwnFault(t *testing.T) {
 		if b.State() != backend.Down {
 			t.Fatalf("unexpected state after real failures: %v", b.State())
 		}
+	})
+}
+
+// TestMonitorPaused checks that checks which fail while the process does not run
+// say nothing, that they are made again soon, and that refusals count all the
+// same, as does what fails in pauses that never end.
+func TestMonitorPaused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		check := &script{}
+		var paused atomic.Int64
+		b, _, _ := follow(t, Config{Check: check, Paused: func(time.Time) time.Duration { return time.Duration(paused.Load()) }})
+		time.Sleep(10 * time.Second)
+		fail := func(err error, pause time.Duration, checks int, want backend.State) {
+			t.Helper()
+			paused.Store(int64(pause))
+			check.set(err)
+			before := check.count()
+			for check.count() < before+checks {
+				time.Sleep(time.Millisecond)
+			}
+			check.set(nil)
+			paused.Store(0)
+			synctest.Wait()
+			if b.State() != want {
+				t.Fatalf("unexpected state after %d times %v in pauses of %v; got %v; want %v", checks, err, pause, b.State(), want)
+			}
+			time.Sleep(10 * time.Second)
+			if b.State() != backend.Up {
+				t.Fatalf("unexpected state: %v", b.State())
+			}
+		}
+		fail(context.DeadlineExceeded, time.Second, 5, backend.Up)
+		fail(context.DeadlineExceeded, time.Millisecond, 3, backend.Down)
+		fail(io.ErrUnexpectedEOF, 5*time.Second, maxVoids, backend.Up)
+		fail(fmt.Errorf("dial: %w", syscall.ECONNREFUSED), 5*time.Second, 3, backend.Down)
+		fail(context.DeadlineExceeded, time.Second, maxVoids+3, backend.Down)
 	})
 }
 

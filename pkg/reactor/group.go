@@ -22,6 +22,7 @@ type Group struct {
 	done   chan struct{}  // closed by Close
 	stalls throttle.Throttle
 	stuck  throttle.Throttle
+	hung   atomic.Int32 // loops that are stuck now
 
 	maxPipes int          // of all loops together; 0 means no limit
 	pipes    atomic.Int64 // how many there are

@@ -19,6 +19,10 @@ func (g *Group) Stalls() (n uint64, total time.Duration) {
 	return n, total
 }
 
+// Stuck returns how many loops have been in one and the same turn for over a
+// second. It may be called from any goroutine.
+func (g *Group) Stuck() int { return int(g.hung.Load()) }
+
 // noteStall counts and logs a stall that has ended.
 func (l *Loop) noteStall(d time.Duration) {
 	l.stalls.Add(1)
@@ -45,14 +49,17 @@ func (g *Group) watch() {
 		now := time.Now()
 		late := now.Sub(last) > watchEvery+stallMargin
 		last = now
+		hung := int32(0)
 		for i, l := range g.loops {
 			if since := dogs[i].look(l.phase.Load(), late); since > 0 {
+				hung++
 				if ok, more := g.stuck.Allow(now); ok {
 					g.logger.Error("an event loop is stuck in one turn; its connections are not served (the control plane's /debug/pprof/goroutine?debug=2 shows where)",
 						"loop", i, "for_at_least", time.Duration(since)*watchEvery, "more", more)
 				}
 			}
 		}
+		g.hung.Store(hung)
 	}
 }
 
