@@ -21,7 +21,7 @@ type memberChecks struct {
 	service   health.Check // nil: none
 	via       health.Via
 	byAddress map[string]health.Check // of members that name one
-	told      map[string]bool         // what could not be used and was logged
+	told      map[string]bool         // what of the members there are could not be used and was logged
 }
 
 func newMemberChecks(service health.Check, fixed bool, via health.Via, logger *slog.Logger) *memberChecks {
@@ -41,15 +41,15 @@ func (c *memberChecks) set(members []discovery.Member) {
 	if c.fixed {
 		return
 	}
-	byAddress := make(map[string]health.Check)
+	byAddress, told := make(map[string]health.Check), make(map[string]bool)
 	for _, m := range members {
 		if m.Check == "" {
 			continue
 		}
 		check, err := health.ParseCheck(m.Check, c.via)
 		if err != nil {
-			if key := m.ID + " " + m.Check; !c.told[key] {
-				c.told[key] = true
+			key := m.ID + " " + m.Check
+			if told[key] = true; !c.told[key] {
 				c.logger.Warn("ignored the check that a member asks for", "id", m.ID, "reason", err)
 			}
 			continue
@@ -58,7 +58,7 @@ func (c *memberChecks) set(members []discovery.Member) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.byAddress = byAddress
+	c.byAddress, c.told = byAddress, told
 }
 
 // replace puts another check of the service, and another way to its members, in

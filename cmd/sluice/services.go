@@ -395,12 +395,14 @@ func (s *service) spoken(members []discovery.Member) []discovery.Member {
 	if !s.httpOnly {
 		return members
 	}
+	told := make(map[string]bool) // of those that are members still
+	defer func() { s.told = told }()
 	return slices.DeleteFunc(members, func(m discovery.Member) bool {
 		if m.Protocol == "" || m.Protocol == "http" {
 			return false
 		}
-		if key := m.ID + " " + m.Protocol; !s.told[key] {
-			s.told[key] = true
+		key := m.ID + " " + m.Protocol
+		if told[key] = true; !s.told[key] {
 			s.logger.Warn("left out a member that does not speak HTTP, which is all that is spoken to the service", "id", m.ID, "protocol", m.Protocol)
 		}
 		return true

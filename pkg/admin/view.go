@@ -123,6 +123,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 	}
 	history := []changeView{}
 	for _, c := range b.History() {
+		c.At = backend.TimeOfDay(c.At)
 		history = append(history, changeView(c))
 	}
 	v := backendView{
@@ -133,7 +134,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Priority:        t.Priority,
 		Status:          t.Status.String(),
 		State:           c.State.String(),
-		Since:           st.Since,
+		Since:           backend.TimeOfDay(st.Since),
 		Eligible:        eligible,
 		Reason:          why,
 		Streak:          st.Streak,
@@ -156,6 +157,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 	}
 	if c.Ejection.Active() {
 		e := ejectionView(c.Ejection)
+		e.Since, e.Until = backend.TimeOfDay(e.Since), backend.TimeOfDay(e.Until)
 		v.Ejection = &e
 	}
 	return v

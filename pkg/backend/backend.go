@@ -245,7 +245,7 @@ func (b *Backend) Eligible() (ok bool, why string) {
 		return false, "it says itself that it is draining"
 	case standing == ejected:
 		e := c.Ejection
-		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", e.Until.UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)
+		return false, fmt.Sprintf("ejected until %s, time %d: %s, %d in a row", TimeOfDay(e.Until).UTC().Format(time.RFC3339), e.Number, e.Cause, e.Streak)
 	}
 	if t.spares() {
 		return false, fmt.Sprintf("the registry says warning, and its weight then is 0, which nobody need have chosen; it serves by its weight of %d if nobody else is left", t.Spare)

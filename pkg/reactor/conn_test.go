@@ -12,6 +12,7 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -187,4 +188,39 @@ func TestConnTellsOfTheEnd(t *testing.T) {
 		t.Fatalf("unexpected end; got %v; want a reset", err)
 	}
 	wantStreams(t, g, 0)
+}
+
+// TestConnBroken resets the peers of connections of which nobody reads, which no
+// read can tell.
+func TestConnBroken(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("it is not noticed here")
+	}
+	for name, pair := range map[string]func() (near, far net.Conn){
+		"tcp": func() (net.Conn, net.Conn) { return tcpPair(t) },
+		"tls": func() (net.Conn, net.Conn) { return tlsPair(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup(t, 1)
+			near, far := pair()
+			broken := make(chan struct{})
+			come := make(chan struct{}, 100)
+			adopt(t, g, near, handlerFunc(func(s Stream) {
+				if s.Readable() {
+					come <- struct{}{}
+				}
+				if s.Broken() {
+					s.Close()
+					close(broken)
+				}
+			}))
+			_, _ = far.Write([]byte("x"))
+			wait(t, come, "a byte")
+			_ = innermost(far).(*net.TCPConn).SetLinger(0)
+			innermost(far).Close()
+			wait(t, broken, "the reset")
+		})
+	}
 }
