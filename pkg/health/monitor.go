@@ -295,10 +295,6 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 	}
 }
 
-// slowPart says what part of its timeout a check may take before it is slow,
-// and others are made beside it to save time if it fails.
-const slowPart = 4
-
 // watch is one run of Monitor.watch; one goroutine owns it.
 type watch struct {
 	keeper

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// slowPart says what part of its timeout a check may take before it is slow,
+// and others are made beside it to save time if it fails.
+const slowPart = 4
+
 // maxVoids is how many checks in a row may say nothing. Where the process is kept
 // from running all the time, a backend that is dead must be found all the same.
 const maxVoids = 10
