@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 
 	"sluice/discovery"
@@ -132,6 +134,12 @@ func (t *tags) l7Route(r fabio.Route) *l7.Route {
 		Strip: r.Strip, Prepend: r.Prepend, ForwardHost: r.Rewrite.Host,
 		Redirect: l7.Redirect{Code: r.RedirectCode, To: r.RedirectTo},
 	}
+	if r.Auth != "" {
+		route.Auth, _ = t.services.auths.of(r.Auth)
+	}
+	if r.Closed || r.Auth != "" && route.Auth == nil {
+		route.Deny = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	}
 	if s := t.pools[r.Pool]; s != nil {
 		route.Balancer, route.RetryBudget, route.Policy = s.balancer, s.budget, s.policy
 	}
@@ -160,6 +168,12 @@ func (t *tags) tell(table *fabio.Table) {
 			}
 		}
 		asked[key] = asked[key] || reason == ""
+		if reason == "" && r.Auth != "" {
+			if auth, _ := t.services.auths.of(r.Auth); auth == nil {
+				table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Used: true,
+					Reason: fmt.Sprintf("nobody may use the route: there is no --auth %s=FILE", r.Auth)})
+			}
+		}
 		if reason != "" {
 			table.Problems = append(table.Problems, fabio.Problem{Service: r.Pool, Tag: r.Host + r.Path, Reason: reason})
 		}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,8 +132,12 @@ func TestTagsHTTP(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Start(t)
 	_, addrs := startEchos(t, 2)
+	users, user := filepath.Join(t.TempDir(), "users"), ""
+	if err := os.WriteFile(users, []byte("joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"), 0o600); err != nil { // secret
+		t.Fatal(err)
+	}
 	s := start(t, "sluice", nil, "--consul-tags=urlprefix-", "--consul="+agent.Addr(), "--admin=127.0.0.1:0", "--l7=127.0.0.1:0",
-		"--route=/fixed=web", "--backend=web="+addrs[0])
+		"--route=/fixed=web", "--backend=web="+addrs[0], "--auth=staff="+users)
 	url := "http://" + s.addr("l7")
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	// ask returns the status and, of what is more, the backend or the location.
@@ -141,6 +147,9 @@ func TestTagsHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Host = host
+		if user != "" {
+			req.SetBasicAuth(user, "secret")
+		}
 		resp, err := client.Do(req)
 		if err != nil {
 			return err.Error()
@@ -172,6 +181,19 @@ func TestTagsHTTP(t *testing.T) {
 	}
 	register(t, agent, "a", "api", addrs[1], tags("urlprefix-/more"))
 	is("a.test", "/more", "200 echo-2 GET /more")
+	// Who may use a route is not to be guessed, and a route that asks for what
+	// there is not must not be left to a wider one.
+	register(t, agent, "a", "api", addrs[1], tags("urlprefix-c.test/", "urlprefix-c.test/staff auth=staff", "urlprefix-c.test/nobody auth=nobody",
+		"urlprefix-c.test/inside allow=10.0.0.0/8"))
+	is("c.test", "/", "200 echo-2 GET /")
+	for path, want := range map[string]string{"/staff": "401", "/nobody": "403", "/inside": "403"} {
+		if got := ask("c.test", path); !strings.HasPrefix(got, want) {
+			t.Errorf("unexpected answer for %s: %s; want %s", path, got, want)
+		}
+	}
+	user = "joe"
+	is("c.test", "/staff", "200 echo-2 GET /staff")
+	user = ""
 	register(t, agent, "a", "api", addrs[1])
 	eventually(t, "the routes are gone", func() bool {
 		return strings.HasPrefix(ask("www.a.test", "/api/x"), "404") && strings.HasPrefix(ask("a.test", "/old"), "404")

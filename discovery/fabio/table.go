@@ -34,6 +34,8 @@ type Route struct {
 	Host, Path string
 	Rewrite
 	Allow, Deny []netip.Prefix
+	Auth        string // names the users that are let in; empty: everybody
+	Closed      bool   // nobody is let in
 	Pool        string // empty for a redirect
 }
 
@@ -60,7 +62,7 @@ func (p Pool) Equal(q Pool) bool {
 
 // Equal reports whether r and s are the same.
 func (r Route) Equal(s Route) bool {
-	return r.Host == s.Host && r.Path == s.Path && r.Rewrite == s.Rewrite && r.Pool == s.Pool &&
+	return r.Host == s.Host && r.Path == s.Path && r.Rewrite == s.Rewrite && r.Pool == s.Pool && r.Auth == s.Auth && r.Closed == s.Closed &&
 		slices.Equal(r.Allow, s.Allow) && slices.Equal(r.Deny, s.Deny)
 }
 
@@ -107,7 +109,7 @@ func (r *Reader) read(text string, next map[string]*reading) *reading {
 		if rd.route = rd.tag.Listen; rd.route == "" {
 			rd.route = rd.tag.Host + rd.tag.Path
 		}
-		rd.what = fmt.Sprint(rd.tag.Rewrite, rd.tag.Allow, rd.tag.Deny, rd.tag.ProxyProto)
+		rd.what = fmt.Sprint(rd.tag.Rewrite, rd.tag.Allow, rd.tag.Deny, rd.tag.ProxyProto, rd.tag.Auth, rd.tag.Closed != "")
 	}
 	next[text] = rd
 	return rd
@@ -139,7 +141,8 @@ func (r *Reader) Build(services map[string][]discovery.Member) Table {
 			continue
 		}
 		t.Routes = append(t.Routes, Route{
-			Host: tag.Host, Path: tag.Path, Rewrite: tag.Rewrite, Allow: tag.Allow, Deny: tag.Deny, Pool: pool,
+			Host: tag.Host, Path: tag.Path, Rewrite: tag.Rewrite, Allow: tag.Allow, Deny: tag.Deny,
+			Auth: tag.Auth, Closed: tag.Closed != "", Pool: pool,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(pools)) {
@@ -165,6 +168,9 @@ func (t *Table) claim(claims map[string][]claim, service string, m discovery.Mem
 		if rd.err != nil {
 			problem(rd.err.Error(), false)
 			continue
+		}
+		if rd.tag.Closed != "" {
+			problem("nobody may use the route: "+rd.tag.Closed, true)
 		}
 		for _, option := range rd.ignored {
 			problem(fmt.Sprintf("option %q has no effect", option), true)

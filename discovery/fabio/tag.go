@@ -28,6 +28,12 @@ type Tag struct {
 	// and Deny of those who may not.
 	Allow, Deny []netip.Prefix
 
+	// Auth names the file of users that clients are asked for; empty: none.
+	Auth string
+	// Closed says why nobody may use the route: what it asks to keep others out
+	// cannot be understood. Empty: it can.
+	Closed string
+
 	// Weight is the part of the route's traffic that the instance is to get, 0
 	// to 1, or 0 if it is to share what others leave.
 	Weight float64
@@ -55,7 +61,7 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 	if len(words) == 0 {
 		return t, nil, fmt.Errorf("it names no route")
 	}
-	proto, skipVerify := "", false
+	proto, skipVerify, closed := "", false, error(nil)
 	seen := make(map[string]bool)
 	for _, option := range words[1:] {
 		key, value, _ := strings.Cut(option, "=")
@@ -77,9 +83,11 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 		case "redirect":
 			t.RedirectCode, t.RedirectTo, err = parseRedirect(value)
 		case "allow":
-			t.Allow, err = parseNetworks(key, value)
+			t.Allow, closed = parseNetworks(key, value)
+			t.close(closed)
 		case "deny":
-			t.Deny, err = parseNetworks(key, value)
+			t.Deny, closed = parseNetworks(key, value)
+			t.close(closed)
 		case "tlsskipverify":
 			skipVerify = value == "true"
 		case "pxyproto":
@@ -88,8 +96,8 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 			}
 			t.ProxyProto = value == "true"
 		case "auth":
-			if value != "" && value != "false" {
-				err = fmt.Errorf("option %q is not supported", option)
+			if value != "false" {
+				t.Auth = value
 			}
 		default:
 			ignored = append(ignored, option)
@@ -149,8 +157,8 @@ func (t *Tag) listener(addr string) error {
 	if t.Rewrite != (Rewrite{}) {
 		return fmt.Errorf("strip, prepend, host and redirect mean nothing with proto=tcp")
 	}
-	if len(t.Allow)+len(t.Deny) > 0 {
-		return fmt.Errorf("allow and deny are not supported with proto=tcp")
+	if len(t.Allow)+len(t.Deny) > 0 || t.Auth != "" || t.Closed != "" {
+		return fmt.Errorf("allow, deny and auth are not supported with proto=tcp")
 	}
 	t.Listen = net.JoinHostPort(host, port)
 	if host == "" {
@@ -264,8 +272,16 @@ func parseRedirect(value string) (code int, to string, err error) {
 	return code, to, nil
 }
 
-// parseNetworks reads ip:CIDR,...; a mistake makes the tag unusable, since
-// who may use a route is not to be guessed.
+// close closes the route for err, if that is not nil. To skip the tag instead
+// could leave its path to a wider route that anybody may use.
+func (t *Tag) close(err error) {
+	if err != nil && t.Closed == "" {
+		t.Closed = err.Error()
+	}
+}
+
+// parseNetworks reads ip:CIDR,...; after a mistake nobody may use the route,
+// since who may is not to be guessed.
 func parseNetworks(key, value string) (networks []netip.Prefix, err error) {
 	for _, item := range strings.Split(value, ",") {
 		text, ok := strings.CutPrefix(item, "ip:")
