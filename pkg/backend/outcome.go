@@ -195,6 +195,14 @@ func (b *Backend) KnownGood() bool {
 	return !b.Distrusted() && !c.Ejection.Active() && (c.State == Up || c.State == Unchecked && b.outcomes.latency.at(b.Now()) > 0)
 }
 
+// KnownBad reports whether something that is known of b speaks against it: our
+// own check, or what failed lately. A backend that nobody has tried yet is
+// neither good nor bad.
+func (b *Backend) KnownBad() bool {
+	c := b.condition.Load()
+	return c.State == Down || c.Ejection.Active() || b.Distrusted()
+}
+
 // forgive forgets all failures.
 func (b *Backend) forgive() {
 	b.streak.clear()

@@ -180,8 +180,13 @@ func (b *Balancer) SetStrategy(name string) error {
 func (b *Balancer) Pick(req Request) *backend.Backend {
 	chosen := (*b.picker.Load()).Pick(req)
 	if req.Tried.Len() > 0 && (chosen == nil || !chosen.KnownGood()) {
-		if good := b.knownGood(req.Tried); good != nil { // what was tried in vain shall not be so again
+		// What was tried in vain shall not be so again.
+		if good := b.untriedOf(req.Tried, (*backend.Backend).KnownGood); good != nil {
 			chosen = good
+		} else if chosen == nil || chosen.KnownBad() {
+			if other := b.untriedOf(req.Tried, unproven); other != nil {
+				chosen = other
+			}
 		}
 	}
 	if chosen == nil || chosen.TryAcquire() {
@@ -202,9 +207,12 @@ func (b *Balancer) Pick(req Request) *backend.Backend {
 	}
 }
 
-// knownGood returns the least busy backend that is known to be good, has room
-// and is not in tried, or nil.
-func (b *Balancer) knownGood(tried Tried) (best *backend.Backend) {
+// unproven reports whether nothing speaks against x.
+func unproven(x *backend.Backend) bool { return !x.KnownBad() }
+
+// untriedOf returns the least busy of those backends that has room and is not in
+// tried, or nil.
+func (b *Balancer) untriedOf(tried Tried, those func(*backend.Backend) bool) (best *backend.Backend) {
 	s := b.pool.Snapshot()
 	weight := 0
 	if len(s.Eligible) == 0 {
@@ -214,7 +222,7 @@ func (b *Balancer) knownGood(tried Tried) (best *backend.Backend) {
 	for n := range s.Eligible {
 		i := (start + n) % len(s.Eligible)
 		x, w := s.Eligible[i], s.Weights[i]
-		if (best == nil || LessLoaded(x, w, best, weight)) && x.HasRoom() && x.KnownGood() && !tried.Has(x) {
+		if (best == nil || LessLoaded(x, w, best, weight)) && x.HasRoom() && those(x) && !tried.Has(x) {
 			best, weight = x, w
 		}
 	}
@@ -223,7 +231,9 @@ func (b *Balancer) knownGood(tried Tried) (best *backend.Backend) {
 
 // HasGood reports whether a retry would go to a backend that is known to be
 // good. Such a retry takes nothing from those that are in trouble.
-func (b *Balancer) HasGood(tried Tried) bool { return b.knownGood(tried) != nil }
+func (b *Balancer) HasGood(tried Tried) bool {
+	return b.untriedOf(tried, (*backend.Backend).KnownGood) != nil
+}
 
 // Full reports whether there is a backend that Pick could return if it had a
 // slot free: who finds none may wait for one, see backend.Pool.Await.
