@@ -106,14 +106,14 @@ func (w *writer) tryWrite(fd uintptr) (done bool) {
 	return true
 }
 
-// moveStretch moves up to a stretch from src to dst by splice(2), as
-// TCPConn.ReadFrom does from a limited TCPConn, and returns early if src
-// pauses or ends; the next read finds out which.
+// moveStretch moves up to a stretch from src to dst and returns early if src
+// pauses or ends; the next read finds out which. io.Copy leaves it to
+// TCPConn.ReadFrom, which splices from a limited TCPConn (splice(2)).
 func (d *direction) moveStretch() (int64, error) {
 	_ = d.src.SetReadDeadline(time.Now().Add(pause))
 	d.await()
 	defer d.settled()
-	n, err := d.dst.ReadFrom(&io.LimitedReader{R: d.src, N: stretch})
+	n, err := io.Copy(d.dst, &io.LimitedReader{R: d.src, N: stretch})
 	// The order of the next two lines matters: an abort whose deadline is
 	// cleared here is seen, and one that comes later sets its own.
 	_ = d.src.SetReadDeadline(time.Time{})
