@@ -58,7 +58,7 @@ func TestCheckChanges(t *testing.T) {
 			t.Fatalf("unexpected nodes; got %q; want %q", got, nodes)
 		}
 	}
-	a, b, node := checkKey{"n1", "a"}, checkKey{"n1", "b"}, checkKey{"n2", "serfHealth"}
+	a, b, node := checkKey{"n1", "a", "1"}, checkKey{"n1", "b", "2"}, checkKey{"n2", "serfHealth", ""}
 	f(nil, nil, "", "")
 	f(list{a: "web"}, list{a: "web"}, "", "")
 	f(list{}, list{a: "Web", node: ""}, "web", "n2")

@@ -34,6 +34,10 @@ const (
 //   - the names of the services, for their index moves with each change of an
 //     instance. Which it was is found by comparing the instances of each node;
 //   - the nodes, whose addresses stand in for those of instances.
+//
+// What changes and changes back between two answers is no news to it, and may
+// yet have been seen by who read a service in between; so what was read is
+// compared with what the overview knows, too: see badChecks.
 type overview struct {
 	seats      *seats
 	datacenter string
@@ -45,9 +49,11 @@ type overview struct {
 
 	// mu protects the fields below.
 	mu      sync.Mutex
-	nodes   map[string]uint64 // by name, when they last changed
-	missing map[string]bool   // what has not been seen yet
-	all     []*contact        // of each query
+	nodes   map[string]uint64              // by name, when they last changed
+	missing map[string]bool                // what has not been seen yet
+	all     []*contact                     // of each query
+	lists   map[string]map[checkKey]string // the service of each check that does not pass, by status
+	bad     *badChecks                     // made of lists; nil once they have changed
 }
 
 // What an overview has to have seen once before it can tell of changes.
@@ -66,6 +72,7 @@ func newOverview(ss *seats, datacenter string) *overview {
 	o := &overview{
 		seats: ss, datacenter: datacenter, cancel: cancel, scan: make(chan struct{}, 1),
 		log:     log,
+		lists:   make(map[string]map[checkKey]string),
 		missing: map[string]bool{api.HealthCritical: true, api.HealthWarning: true, seenNodes: true, seenInstances: true},
 	}
 	for _, status := range []string{api.HealthCritical, api.HealthWarning} {
@@ -144,9 +151,6 @@ func (o *overview) seen(what string) {
 	}
 }
 
-// checkKey identifies a check.
-type checkKey struct{ node, id string }
-
 // watchChecks follows the checks of one status.
 func (o *overview) watchChecks(ctx context.Context, status string) {
 	var last map[checkKey]string // the service of each, empty for a node's
@@ -160,11 +164,12 @@ func (o *overview) watchChecks(ctx context.Context, status string) {
 			}
 			found := make(map[checkKey]string, len(checks))
 			for _, c := range checks {
-				found[checkKey{c.Node, c.CheckID + "\x00" + c.ServiceID}] = c.ServiceName
+				found[checkKey{c.Node, c.CheckID, c.ServiceID}] = c.ServiceName
 			}
 			return found, meta, nil
 		},
 		accept: func(found map[checkKey]string, _ *api.QueryMeta, broken bool) bool {
+			o.list(status, found)
 			if last == nil {
 				last = found
 				o.seen(status)
@@ -180,6 +185,30 @@ func (o *overview) watchChecks(ctx context.Context, status string) {
 			return broken || len(services)+len(nodes) > 0
 		},
 	})
+}
+
+// list takes note of the checks of one status; found is not modified any more.
+func (o *overview) list(status string, found map[checkKey]string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lists[status], o.bad = found, nil
+}
+
+// checks returns the checks that do not pass, nil as long as not all has been
+// seen or while some of the queries are not answered.
+func (o *overview) checks() *badChecks {
+	if o.lost.Load() > 0 {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.missing) > 0 {
+		return nil
+	}
+	if o.bad == nil {
+		o.bad = newBadChecks(o.lists)
+	}
+	return o.bad
 }
 
 // checkChanges returns the services, in lower case, and the nodes whose checks
@@ -210,7 +239,7 @@ func concerned(services, nodes map[string]bool) func(*seat) bool {
 			return true
 		}
 		for n := range nodes {
-			if s.nodes[n] {
+			if s.seen.nodes[n] {
 				return true
 			}
 		}

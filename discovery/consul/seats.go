@@ -80,7 +80,9 @@ type seat struct {
 	dirty  bool // it is to be read
 	broken bool // contact was lost since it was read last
 	read   time.Time
-	nodes  map[string]bool // on which it has instances
+	seen   seenChecks
+	odd    time.Time     // when it is to be read if seen does not agree with the overview; zero: it did
+	pause  time.Duration // until the time after that
 }
 
 func newSeats(c *Client) *seats {
@@ -239,6 +241,7 @@ func (ss *seats) run(ctx context.Context, done chan<- struct{}) {
 		ss.mu.Lock()
 		ss.share(time.Now())
 		ss.tellStanding()
+		ss.compare(time.Now())
 		ss.mu.Unlock()
 	}
 }
@@ -280,6 +283,20 @@ func (ss *seats) tellStanding() {
 		if o := ss.overviews[s.datacenter]; o != nil {
 			why, _ := o.trouble()
 			s.stands(why == "")
+		}
+	}
+}
+
+// compare compares what was seen of those that share with what the overviews
+// know; mu is held.
+func (ss *seats) compare(now time.Time) {
+	bad := make(map[string]*badChecks, len(ss.overviews))
+	for dc, o := range ss.overviews {
+		bad[dc] = o.checks()
+	}
+	for s := range ss.all {
+		if b := bad[s.datacenter]; b != nil && !s.own {
+			s.compare(now, b)
 		}
 	}
 }
@@ -333,11 +350,30 @@ func (s *seat) nudge() {
 	}
 }
 
-// on says on which nodes the service has instances.
-func (s *seat) on(nodes map[string]bool) {
+// saw takes note of the service's checks as it was read.
+func (s *seat) saw(seen seenChecks) {
 	s.seats.mu.Lock()
 	defer s.seats.mu.Unlock()
-	s.nodes = nodes
+	s.seen = seen
+}
+
+// compare has the service read anew if what was seen of it differs from what
+// the overview knows, and goes on to for more than a moment: one of the two may
+// just be older. Should reading it change nothing, it is done less and less
+// often. seats.mu is held.
+func (s *seat) compare(now time.Time, bad *badChecks) {
+	switch {
+	case s.dirty || s.read.IsZero():
+	case bad.agrees(s.seen):
+		s.odd = time.Time{}
+	case s.odd.IsZero():
+		s.odd, s.pause = now.Add(seatInterval/2), seatInterval
+	case now.After(s.odd):
+		s.pause = min(2*s.pause, rereadInterval)
+		s.odd = now.Add(s.pause)
+		s.dirty = true
+		s.nudge()
+	}
 }
 
 // take waits until the service has a query of its own, or is to be read. While

@@ -194,13 +194,7 @@ func (w *serviceWatch) ask(consul *api.Client, options *api.QueryOptions) (answe
 	if err != nil {
 		return answer{}, nil, err
 	}
-	nodes := make(map[string]bool)
-	for _, e := range entries {
-		if e != nil && e.Node != nil {
-			nodes[e.Node.Node] = true
-		}
-	}
-	w.seat.on(nodes)
+	w.seat.saw(checksOf(entries))
 	members, bad, others := membersOf(entries, w.query.Tag, w.query.Port)
 	return answer{members, bad, others}, meta, nil
 }
