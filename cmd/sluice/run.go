@@ -35,6 +35,9 @@ const firstListWait = 2 * time.Second
 // run is sluice from its arguments to its exit code. The first signal of stop
 // drains it, the second ends it at once; those of reload are said to be ignored.
 func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan os.Signal) int {
+	if len(args) > 0 && args[0] == "healthcheck" {
+		return healthcheck(args[1:], environ, stdout, stderr)
+	}
 	cmd, err := parseCommand(args, environ)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
