@@ -110,11 +110,12 @@ type record struct {
 
 // tries is how the attempts to connect went.
 type tries struct {
-	tried  balance.Tried    // begun with, successful or not
-	full   bool             // of those not tried, none had a slot free
-	failed *backend.Backend // the last one that could not be connected to
-	err    error            // why
-	waiter *backend.Waiter  // nil if it never waited for a slot
+	tried    balance.Tried    // begun with, successful or not
+	full     bool             // of those not tried, none had a slot free
+	failures int              // of them, that were the backends' own
+	failed   *backend.Backend // the last one that could not be connected to
+	err      error            // why
+	waiter   *backend.Waiter  // nil if it never waited for a slot
 
 	// Of the copy driver:
 	woken     chan struct{}

@@ -88,17 +88,18 @@ func (s *service) pick(rec *record) *backend.Backend {
 	t := rec.tries
 	t.full = false
 	retry := t.tried.Len() > 0
+	req := balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true, Failed: t.failures == t.tried.Len()}
 	switch {
 	case !retry && t.waiter == nil && s.pool().Contended(): // others came first
 		t.full = true
 		return nil
 	case t.tried.Len() > s.Retries:
 		return nil
-	case retry && !s.Balancer.HasGood(t.tried) && !s.RetryBudget.Retry(time.Now()):
+	case retry && !s.Balancer.HasGood(req) && !s.RetryBudget.Retry(time.Now()):
 		s.metrics.retriesDenied.Inc()
 		return nil
 	}
-	b := s.Balancer.Pick(balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true})
+	b := s.Balancer.Pick(req)
 	if b == nil {
 		t.full = s.Balancer.Full(t.tried)
 		return nil
@@ -129,6 +130,7 @@ func (s *service) dialFailed(rec *record, b *backend.Backend, err error, paused 
 	s.metrics.connectFailures.Inc()
 	rec.tries.err, rec.tries.failed = err, b
 	if !backend.OwnFault(err) && !(paused && timedOut(err)) {
+		rec.tries.failures++
 		b.ReportConnectFailure()
 	}
 }

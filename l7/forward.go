@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/balance"
 	"sluice/pkg/limit"
 	"sluice/pkg/reactor"
 )
@@ -418,7 +419,7 @@ func (x *exchange) again(r Reason, err error) {
 func (x *exchange) free() bool {
 	tried := x.tried
 	tried.Add(x.backend)
-	return !x.attempt.connected && x.svc.balancer.HasGood(tried)
+	return !x.attempt.connected && x.svc.balancer.HasGood(balance.Request{Tried: tried, Failed: true})
 }
 
 // elsewhere makes another attempt.

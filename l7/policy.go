@@ -343,9 +343,9 @@ func (x *exchange) settle(o limit.Outcome) {
 func (x *exchange) pick() (b *backend.Backend, why Reason) {
 	p := x.svc.policy
 	if p == nil {
-		return x.choose(balance.Request{Tried: x.tried, Key: x.key, HasKey: true}), NoBackend
+		return x.choose(balance.Request{Tried: x.tried, Key: x.key, HasKey: true, Failed: x.failed()}), NoBackend
 	}
-	req := balance.Request{Tried: x.tried}
+	req := balance.Request{Tried: x.tried, Failed: x.failed()}
 	req.Key, req.HasKey = p.sticky.key(x.req.fields, x.from.client)
 	if p.pins != nil {
 		b, known := p.pins.pick(p.pins.cookieOf(x.req.fields, p.sticky.Name), &x.tried)
@@ -361,6 +361,10 @@ func (x *exchange) pick() (b *backend.Backend, why Reason) {
 	}
 	return x.pickAllowed(b, req)
 }
+
+// failed reports whether all that was tried has failed. That a connection which
+// had been idle is gone says little about its backend, which may be tried again.
+func (x *exchange) failed() bool { return x.tried.Len() > 0 && x.stale == nil }
 
 // choose has the strategy choose.
 func (x *exchange) choose(req balance.Request) *backend.Backend { return x.svc.balancer.Pick(req) }

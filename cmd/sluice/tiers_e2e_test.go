@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestTiers kills members of one tier after the other: the next ones serve, a
@@ -53,5 +54,44 @@ func TestTiers(t *testing.T) {
 	}
 	if n := strings.Count(s.text(), "no member of an earlier tier can serve"); n != 2 || !strings.Contains(s.text(), "members of an earlier tier can serve again") {
 		t.Errorf("unexpected log, %d times over to the next tier:\n%s", n, s.text())
+	}
+}
+
+// TestTierKilledUnderLoad kills the only member of the first tier again and
+// again under load, with each driver: until that is found out, who cannot
+// connect to it is served by the next tier, and nobody fails.
+func TestTierKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{"epoll", "copy"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			echos, addrs := startEchos(t, 2)
+			s := startSluice(t, "--l4-driver="+driver, "--health-interval=1s", "--health-down-interval=50ms", "--health-fast-interval=200ms",
+				"--backend=echo="+addrs[0], "--service=echo,failover=spare", "--backend=spare="+addrs[1])
+			admin := s.addr("admin")
+			up := func() bool {
+				all := backends(t, admin)
+				return all[addrs[0]].State == "up" && all[addrs[1]].State == "up"
+			}
+			tier := func(n float64) func() bool {
+				return func() bool { return metric(admin, `sluice_service_tier{service="echo"}`) == n }
+			}
+			eventually(t, "all are checked", up)
+			l := startLoad(200, s.addr("l4"), s.addr("l7"))
+			first := echos[0]
+			for range 2 {
+				eventually(t, "the first tier serves", tier(0))
+				before := l.count("tcp")
+				eventually(t, "connections have been served", func() bool { return l.count("tcp") > before+20 })
+				l.excuse(time.Now().Add(time.Hour))
+				first.signal(syscall.SIGKILL)
+				first.wait()
+				l.excuse(time.Now())
+				eventually(t, "the next tier serves", tier(1))
+				first = start(t, "echo", nil, "--listen", addrs[0], "--name", "echo-1")
+			}
+			eventually(t, "the first tier serves again", tier(0))
+			l.wantClean(t, 50)
+		})
 	}
 }

@@ -33,6 +33,11 @@ type Snapshot struct {
 	Withdrawn []string
 	// Tier is whose turn it is of so many tiers, by Target.Priority, from 0.
 	Tier, Tiers int
+	// Reserve holds the members of later tiers that are available, the earlier
+	// tiers first, and ReserveWeights their weights. They are for who has tried
+	// the tier whose turn it is in vain, before health knows of it.
+	Reserve        []*Backend
+	ReserveWeights []int
 	// Zonal is how connections divide between zones, nil if zones make no
 	// difference. In a panic they make none.
 	Zonal *Zonal
@@ -239,6 +244,10 @@ func (p *Pool) publish() {
 		s.Eligible, s.Panic, s.LastResort = spares, false, true
 	}
 	s.Weights = weights(s.Eligible)
+	if s.Tiers > 1 {
+		s.Reserve = reserve(p.sorted, members)
+		s.ReserveWeights = weights(s.Reserve)
+	}
 	if !s.Panic {
 		s.Zonal = divide(p.policy.Zone, members, s.Eligible, s.Weights)
 	}

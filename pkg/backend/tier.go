@@ -1,6 +1,9 @@
 package backend
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // MaxPriority is the largest priority that a source gives by itself, that of an
 // SRV record; services that others fail over to come after.
@@ -45,4 +48,20 @@ func turn(all []*Backend, priorities []int) int {
 		return i
 	}
 	return max(0, slices.IndexFunc(best, func(s standing) bool { return s != drained }))
+}
+
+// reserve returns those of all that are available and of a later tier than
+// members, whose turn it is; the earlier tiers first, each by ID.
+func reserve(all, members []*Backend) (later []*Backend) {
+	if len(members) == 0 {
+		return nil
+	}
+	now := members[0].target.Load().Priority
+	for _, b := range all {
+		if b.target.Load().Priority > now && b.standing() == available {
+			later = append(later, b)
+		}
+	}
+	slices.SortStableFunc(later, func(a, b *Backend) int { return cmp.Compare(a.target.Load().Priority, b.target.Load().Priority) })
+	return later
 }

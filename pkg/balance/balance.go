@@ -55,6 +55,10 @@ type Request struct {
 	// HasKey says that Key is set. Without a key, strategies that want one
 	// pick as p2c does.
 	HasKey bool
+	// Failed says that each of Tried was tried and has failed, rather than that
+	// it is slow to answer. Then a member of a later tier may be picked, if there
+	// is nobody else in the tier whose turn it is.
+	Failed bool
 }
 
 // Picker chooses among the backends of one snapshot. It is immutable but for
@@ -179,14 +183,19 @@ func (b *Balancer) SetStrategy(name string) error {
 // allocate.
 func (b *Balancer) Pick(req Request) *backend.Backend {
 	chosen := (*b.picker.Load()).Pick(req)
-	if req.Tried.Len() > 0 && (chosen == nil || !chosen.KnownGood()) {
+	if req.Tried.Len() > 0 {
 		// What was tried in vain shall not be so again.
-		if good := b.untriedOf(req.Tried, (*backend.Backend).KnownGood); good != nil {
-			chosen = good
-		} else if chosen == nil || chosen.KnownBad() {
-			if other := b.untriedOf(req.Tried, unproven); other != nil {
-				chosen = other
+		if chosen == nil || !chosen.KnownGood() {
+			if good := b.untriedOf(req.Tried, (*backend.Backend).KnownGood); good != nil {
+				chosen = good
+			} else if chosen == nil || chosen.KnownBad() {
+				if other := b.untriedOf(req.Tried, unproven); other != nil {
+					chosen = other
+				}
 			}
+		}
+		if x := reserve(b.pool.Snapshot(), req, chosen); x != nil && x.TryAcquire() {
+			return x
 		}
 	}
 	if chosen == nil || chosen.TryAcquire() {
@@ -231,8 +240,8 @@ func (b *Balancer) untriedOf(tried Tried, those func(*backend.Backend) bool) (be
 
 // HasGood reports whether a retry would go to a backend that is known to be
 // good. Such a retry takes nothing from those that are in trouble.
-func (b *Balancer) HasGood(tried Tried) bool {
-	return b.untriedOf(tried, (*backend.Backend).KnownGood) != nil
+func (b *Balancer) HasGood(req Request) bool {
+	return b.untriedOf(req.Tried, (*backend.Backend).KnownGood) != nil || req.Failed && ofReserve(b.pool.Snapshot(), req.Tried, true) != nil
 }
 
 // Full reports whether there is a backend that Pick could return if it had a
