@@ -112,6 +112,11 @@ func TestReadmeMetrics(t *testing.T) {
 			real = append(real, m)
 		}
 	}
+	for _, line := range strings.Split(body, "\n") {
+		if strings.HasPrefix(line, "# HELP sluice_") && strings.HasSuffix(line, " See README.") {
+			t.Errorf("a metric has no text in pkg/metricset/help.txt: %s", line)
+		}
+	}
 	wantSame(t, "metric", rows(t, "Metrics", regexp.MustCompile("`(sluice_[a-z0-9_]+)`")), real)
 }
 

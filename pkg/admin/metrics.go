@@ -13,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/metricset"
 )
 
 // MetricsWriter writes metrics; *metrics.Set is one.
@@ -27,7 +28,9 @@ func metricsHandler(set MetricsWriter, services func() []Service) http.Handler {
 		var b bytes.Buffer
 		set.WritePrometheus(&b)
 		writeServices(&b, services())
-		metrics.WriteProcessMetrics(&b)
+		var own bytes.Buffer
+		metrics.WriteProcessMetrics(&own)
+		metricset.Describe(&b, own.Bytes())
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 		_, _ = w.Write(b.Bytes()) // a failure is the client's own

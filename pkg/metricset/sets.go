@@ -61,8 +61,7 @@ func (x *Shared) Leave() {
 	}
 }
 
-// WritePrometheus writes all sets in Prometheus' text format, with the series
-// of each metric together.
+// WritePrometheus writes all sets in Prometheus' text format; see Describe.
 func (s *Sets) WritePrometheus(w io.Writer) {
 	s.mu.Lock()
 	all := []*metrics.Set{s.Main}
@@ -74,19 +73,5 @@ func (s *Sets) WritePrometheus(w io.Writer) {
 	for _, set := range all {
 		set.WritePrometheus(&text)
 	}
-	series := make(map[string][][]byte) // by metric
-	for line := range bytes.Lines(text.Bytes()) {
-		name := line
-		if n := bytes.IndexAny(line, "{ "); n >= 0 {
-			name = line[:n]
-		}
-		series[string(name)] = append(series[string(name)], line)
-	}
-	for _, name := range slices.Sorted(maps.Keys(series)) {
-		for _, line := range series[name] {
-			if _, err := w.Write(line); err != nil {
-				return // the reader is gone
-			}
-		}
-	}
+	Describe(w, text.Bytes())
 }

@@ -13,6 +13,17 @@ func text(s *Sets) string {
 	return b.String()
 }
 
+// series is text without comments.
+func series(s *Sets) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text(s)) {
+		if !strings.HasPrefix(line, "#") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
 // TestLifetime has two share a set: it lives as long as one of them, counts on,
 // and is a new one then.
 func TestLifetime(t *testing.T) {
@@ -23,11 +34,11 @@ func TestLifetime(t *testing.T) {
 	one.GetOrCreateCounter(`a_total{x="1"}`).Inc()
 	two.GetOrCreateCounter(`a_total{x="1"}`).Inc()
 	one.Leave()
-	if got, want := text(s), "a_total{x=\"1\"} 2\nmain_total 1\n"; got != want {
+	if got, want := series(s), "a_total{x=\"1\"} 2\nmain_total 1\n"; got != want {
 		t.Fatalf("unexpected metrics %q; want %q", got, want)
 	}
 	two.Leave()
-	if got, want := text(s), "main_total 1\n"; got != want {
+	if got, want := series(s), "main_total 1\n"; got != want {
 		t.Fatalf("unexpected metrics %q; want %q", got, want)
 	}
 	three := s.Join("x")
@@ -52,17 +63,58 @@ func TestGroups(t *testing.T) {
 	}
 	seen, last := make(map[string]bool), ""
 	for line := range strings.Lines(text(s)) {
-		name, _, _ := strings.Cut(line, "{")
+		name, comment := nameOf([]byte(line))
+		if name = base(name, map[string]string{"b_seconds": "histogram"}); comment != (name != last) && strings.HasPrefix(line, "# HELP") != (name != last) {
+			t.Fatalf("unexpected place of %q:\n%s", line, text(s))
+		}
 		if name != last && seen[name] {
 			t.Fatalf("%s is in two places:\n%s", name, text(s))
 		}
 		seen[name], last = true, name
 	}
-	if len(seen) != 5 {
+	if len(seen) != 3 {
 		t.Fatalf("unexpected metrics: %v", seen)
 	}
 	if i, j := strings.Index(text(s), `b_seconds_bucket{x="0",le="0.5"}`), strings.Index(text(s), `b_seconds_bucket{x="0",le="10"}`); i < 0 || j < i {
 		t.Fatalf("unexpected order of buckets:\n%s", text(s))
+	}
+}
+
+// TestDescribe checks what is said of metrics of each kind.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	Describe(&b, []byte("go_x 1\nown{a=\"b\"} 1\n# HELP own Mine.\n# TYPE own gauge\nx_seconds_count 1\nx_seconds_bucket{le=\"+Inf\"} 1\n"+
+		"s_seconds{quantile=\"0\"} 1\ns_seconds_sum 1\nv_seconds_bucket{vmrange=\"1...2\"} 1\nsluice_ready 1\nthings_count 7\nevents_total 3\n"))
+	want := `# HELP events_total See README.
+# TYPE events_total counter
+events_total 3
+# HELP go_x Of Go's runtime, as runtime/metrics or runtime.MemStats tell it.
+# TYPE go_x gauge
+go_x 1
+# HELP own Mine.
+# TYPE own gauge
+own{a="b"} 1
+# HELP s_seconds See README.
+# TYPE s_seconds summary
+s_seconds{quantile="0"} 1
+s_seconds_sum 1
+# HELP sluice_ready 1 if /readyz says yes.
+# TYPE sluice_ready gauge
+sluice_ready 1
+# HELP things_count See README.
+# TYPE things_count gauge
+things_count 7
+# HELP v_seconds See README.
+# TYPE v_seconds untyped
+v_seconds_bucket{vmrange="1...2"} 1
+# HELP x_seconds See README.
+# TYPE x_seconds histogram
+x_seconds_count 1
+x_seconds_bucket{le="+Inf"} 1
+`
+	if b.String() != want {
+		t.Fatalf("unexpected text; got\n%s\nwant\n%s", b.String(), want)
 	}
 }
 
