@@ -18,6 +18,7 @@ package discovery
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/pkg/backend"
@@ -37,11 +38,20 @@ type Member struct {
 	// Check is how the member wants to be checked, as health.ParseCheck reads
 	// it; empty leaves that to the service.
 	Check string
+	// Balances is what the member says that it leads to itself, if it is another
+	// load balancer: see Leads.
+	Balances string
+}
+
+// Leads reports whether a member that says balances of itself leads to what is
+// called name: its names are separated by blanks, and case makes no difference.
+func Leads(balances, name string) bool {
+	return slices.ContainsFunc(strings.Fields(balances), func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // Equal reports whether m and n are the same in every respect.
 func (m Member) Equal(n Member) bool {
-	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && m.Withdrawn == n.Withdrawn && slices.Equal(m.Tags, n.Tags)
+	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && m.Withdrawn == n.Withdrawn && m.Balances == n.Balances && slices.Equal(m.Tags, n.Tags)
 }
 
 // Split returns those of members that are not withdrawn, and the addresses of

@@ -87,6 +87,7 @@ func ownAt(addr netip.AddrPort, service string, listeners []ownListener, local [
 // safe for concurrent use.
 type self struct {
 	listeners func() []ownListener
+	tags      string // prefix of those that ask for routes here
 
 	// mu protects the fields below.
 	mu            sync.Mutex
@@ -132,16 +133,77 @@ func localAddrs() (local []netip.Addr) {
 	return local
 }
 
-// others returns those of members that are not this process.
+// leadsTo reports whether a listener leads to a service.
+func (fs *fronts) leadsTo(f *front, service string) bool {
+	fs.mu.Lock()
+	leads := f.leads
+	fs.mu.Unlock()
+	return leads == nil || leads(service)
+}
+
+// byTagsOf is how a sluice calls in Balances whatever tags with a prefix ask for.
+func byTagsOf(prefix string) string { return "tags:" + prefix }
+
+// balances returns what a sluice says of itself where it registers r: whether
+// connections to it are led to that same service in Consul, and whether to
+// whatever asks for it by tags. Two that find each other there and did not know
+// would hand connections to and fro until something breaks.
+func (fs *fronts) balances(r config.Register) string {
+	c, fronts := fs.config, fs.list()
+	at := func(f *front) bool { return r.Port == 0 || portOf(f.listener.Addr()) == r.Port }
+	if !slices.ContainsFunc(fronts, at) {
+		at = func(*front) bool { return true } // something in between has that port
+	}
+	var names []string
+	for _, name := range c.ServiceNames() {
+		if leadsToConsul(c, name, r.Service) && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && fs.leadsTo(f, name) }) {
+			names = append(names, r.Service)
+			break
+		}
+	}
+	if c.ConsulTags != "" && !strings.Contains(c.ConsulTags, " ") && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && f.kind == "l7" }) {
+		names = append(names, byTagsOf(c.ConsulTags))
+	}
+	return strings.Join(names, " ")
+}
+
+// leadsToConsul reports whether the named service has, or fails over to, members
+// that Consul has by another name.
+func leadsToConsul(c *config.Config, name, inConsul string) bool {
+	settings := c.Service(name)
+	return c.InConsul(name) && strings.EqualFold(settings.Consul, inConsul) ||
+		slices.ContainsFunc(settings.Failover, func(to string) bool {
+			return c.IsService(to) && c.InConsul(to) && strings.EqualFold(c.Service(to).Consul, inConsul)
+		})
+}
+
+// back reports whether a member that says balances of itself leads back to the
+// service.
+func (s *service) back(balances string) bool {
+	if balances == "" {
+		return false
+	}
+	return discovery.Leads(balances, s.settings.Consul) || s.byTags() && discovery.Leads(balances, byTagsOf(s.self.tags))
+}
+
+// others returns those of members that are not this process, nor another one
+// that leads back to the service.
 func (s *service) others(members []discovery.Member) []discovery.Member {
 	listeners, local, registrations := s.self.known()
 	return slices.DeleteFunc(members, func(m discovery.Member) bool {
-		if slices.Contains(s.static, m.Address) || !isOwn(m.ID, m.Address, listeners, local, registrations) {
+		why := "left out a member that is this process itself"
+		switch {
+		case slices.Contains(s.static, m.Address):
+			return false
+		case isOwn(m.ID, m.Address, listeners, local, registrations):
+		case s.back(m.Balances):
+			why = "left out a member that is another sluice, which balances the same service"
+		default:
 			return false
 		}
 		if key := m.ID + " " + m.Address; !s.told[key] {
 			s.told[key] = true
-			s.logger.Warn("left out a member that is this process itself", "id", m.ID, "addr", m.Address)
+			s.logger.Warn(why, "id", m.ID, "addr", m.Address)
 		}
 		return true
 	})
@@ -241,7 +303,9 @@ func leadTo(parts []config.L4, service string) bool {
 
 // routed reports whether a route of c leads to a service.
 func routed(c *config.Config, service string) bool {
-	return slices.ContainsFunc(c.Routes, func(r config.Route) bool { return r.Service == service || r.Canary.Service == service })
+	return slices.ContainsFunc(c.Routes, func(r config.Route) bool {
+		return r.Service == service || r.Canary.Service == service || r.Mirror.To == service
+	})
 }
 
 // checkLoops returns what can only loop: services of which every member leads

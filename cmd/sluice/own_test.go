@@ -96,6 +96,8 @@ func TestLoops(t *testing.T) {
 	f("b=127.0.0.1:82", "l4 :81=a", "l4 :82=b", "backend a=127.0.0.1:82", "backend b=127.0.0.1:82") // a leads into a loop, and is none
 	f("", "l4 :0=a", "backend a=127.0.0.1:82")
 	f("web=127.0.0.1:80", "l7 :80", "route /a=web", "route /b=api,canary=web:5", "backend web=127.0.0.1:80", "backend api=10.0.0.6:1")
+	f("shadow=127.0.0.1:80", "l7 :80", "route /=web,mirror=shadow:5", "backend web=10.0.0.6:80", "backend shadow=127.0.0.1:80", "backend shadow=10.0.0.6:81")
+	f("", "l7 :80", "route /=web,mirror=shadow", "backend web=10.0.0.6:80", "backend shadow=127.0.0.1:81")
 }
 
 // TestLoopRefused refuses to start what can only loop, and says why.

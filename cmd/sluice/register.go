@@ -61,7 +61,7 @@ func (rs *registrars) troubles() (all []string) {
 
 func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, plane *plane) consul.Registration {
 	listener := fronts.list()[0].listener.Addr()
-	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags}
+	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags, Balances: fronts.balances(r)}
 	if g.Port == 0 {
 		g.Port = portOf(listener)
 	}

@@ -86,7 +86,7 @@ type services struct {
 
 // newServices makes the services of the configuration. It starts nothing.
 func newServices(c *config.Config, sets *metricset.Sets, pauses *pause.Watch, logger *slog.Logger) (*services, error) {
-	ss := &services{instance: l7.NewInstance(), self: &self{}, config: c, sets: sets, pauses: pauses, logger: logger, byName: make(map[string]*service)}
+	ss := &services{instance: l7.NewInstance(), self: &self{tags: c.ConsulTags}, config: c, sets: sets, pauses: pauses, logger: logger, byName: make(map[string]*service)}
 	var err error
 	if ss.auths, err = openAuths(c, logger); err != nil {
 		return nil, err

@@ -27,6 +27,10 @@ const (
 	metaPriority = "priority"
 )
 
+// BalancesMeta is the key of Service.Meta in which a sluice says what it leads
+// to, as discovery.Member.Balances has it.
+const BalancesMeta = "sluice"
+
 // metaName returns what follows sluice's prefix in a key of metadata.
 func metaName(key string) (name string, ours bool) {
 	rest, ok := strings.CutPrefix(key, "sluice")
@@ -82,7 +86,8 @@ func membersOf(entries []*api.ServiceEntry, tag, port string) (members []discove
 				Zone:    zoneOf(e),
 				Status:  status,
 			},
-			Tags: slices.Clone(e.Service.Tags),
+			Tags:     slices.Clone(e.Service.Tags),
+			Balances: e.Service.Meta[BalancesMeta],
 		}
 		for _, reason := range applyMeta(&m, e.Service) {
 			bad = append(bad, badEntry{id: id, reason: reason, used: true})

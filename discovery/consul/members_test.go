@@ -202,7 +202,9 @@ func TestApplyMeta(t *testing.T) {
 	}
 	one := api.AgentWeights{Passing: 1, Warning: 1}
 
-	f(map[string]string{"version": "3", "sluice": "x", "sluices-weight": "3"}, one, "passing", weight(1, backend.Passing))
+	front := weight(1, backend.Passing)
+	front.Balances = "x"
+	f(map[string]string{"version": "3", "sluice": "x", "sluices-weight": "3"}, one, "passing", front)
 	all := weight(7, backend.Passing)
 	all.Zone, all.Protocol, all.Check = "b", "http", "http:/up"
 	f(map[string]string{"sluice-weight": "7", "sluice_zone": "b", "sluice.protocol": "http", "sluice-check": "http:/up"}, one, "passing", all)

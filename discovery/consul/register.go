@@ -45,6 +45,9 @@ type Registration struct {
 	Port int
 	// Tags are the instance's tags.
 	Tags []string
+	// Balances is what the instance leads to, for other load balancers that find
+	// it; see discovery.Member.
+	Balances string
 	// HealthURL is what Consul asks whether the instance is well: 200 means
 	// yes. Empty means that the instance tells Consul itself, by Ready.
 	HealthURL string
@@ -182,8 +185,12 @@ func (g *Registrar) registration(status string) *api.AgentServiceRegistration {
 	} else {
 		check.TTL = beatTTL.String()
 	}
+	var meta map[string]string
+	if g.r.Balances != "" {
+		meta = map[string]string{BalancesMeta: g.r.Balances}
+	}
 	return &api.AgentServiceRegistration{
-		ID: g.r.ID, Name: g.r.Service, Address: g.r.Address, Port: g.r.Port, Tags: g.r.Tags, Check: check,
+		ID: g.r.ID, Name: g.r.Service, Address: g.r.Address, Port: g.r.Port, Tags: g.r.Tags, Meta: meta, Check: check,
 	}
 }
 
