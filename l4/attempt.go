@@ -19,7 +19,7 @@ import (
 type dialing struct {
 	tries    *tries // of the session's record
 	attempts [balance.MaxTries]attempt
-	begun    int // attempts
+	begun    int // of them
 	running  int // of them
 	queue    queueing
 }
@@ -113,8 +113,7 @@ func (x *session) attempt() bool {
 		return false
 	}
 	d := x.dialing
-	a := &d.attempts[d.begun]
-	d.begun++
+	a := d.free()
 	d.running++
 	a.b, a.begun = b, x.l.Now()
 	x.l.After(&a.timer, x.svc.ConnectTimeout, a)
@@ -129,6 +128,22 @@ func (x *session) attempt() bool {
 		a.connectByName()
 	}
 	return true
+}
+
+// free returns room for an attempt: of those that count as tries there are no
+// more than that, and of the others none is under way.
+func (d *dialing) free() *attempt {
+	if d.begun < len(d.attempts) {
+		d.begun++
+		return &d.attempts[d.begun-1]
+	}
+	for i := range d.attempts {
+		if a := &d.attempts[i]; a.b == nil && !a.elsewhere {
+			a.server, a.race, a.cancel = nil, nil, nil
+			return a
+		}
+	}
+	panic("BUG: more attempts under way than may be")
 }
 
 // Expired is told that the attempt took too long.

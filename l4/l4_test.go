@@ -418,28 +418,27 @@ func testRetryBudget(t *testing.T) {
 	budget := limit.NewBudget(0, 0, time.Now())
 	for budget.Retry(time.Now()) {
 	}
-	f := newFixture(t, func(c *Config) { c.Routes[0].Service.RetryBudget, c.HedgeAfter = budget, -1 }, serveNothing(t), serveEcho(t))
-	var served, refused int
-	for range 10 {
-		c, err := net.Dial("tcp", f.addr)
-		if err == nil {
-			err = exchange(c.(*net.TCPConn), 10, 1)
-			c.Close()
+	f := func(retries, served int, backends ...string) {
+		t.Helper()
+		x := newFixture(t, func(c *Config) {
+			s := &c.Routes[0].Service
+			s.RetryBudget, s.Retries, c.HedgeAfter = budget, retries, -1
+		}, backends...)
+		const n = 10
+		for range n {
+			if c, err := net.Dial("tcp", x.addr); err == nil {
+				_ = exchange(c.(*net.TCPConn), 10, 1)
+				c.Close()
+			}
 		}
-		if err == nil {
-			served++
-		} else {
-			refused++
+		x.shutdown()
+		x.wantEnds(map[Reason]int{ClientEOF: served, DialFailed: n - served})
+		if got := int(x.server.routes.other.metrics.retriesDenied.Get()); got != n-served {
+			t.Fatalf("unexpected retries denied; got %d; want %d", got, n-served)
 		}
 	}
-	f.shutdown()
-	if served != 5 || refused != 5 {
-		t.Fatalf("unexpected outcome; got %d served, %d refused; want 5 each", served, refused)
-	}
-	f.wantEnds(map[Reason]int{ClientEOF: 5, DialFailed: 5})
-	if got := f.server.routes.other.metrics.retriesDenied.Get(); got != 5 {
-		t.Fatalf("unexpected retries denied; got %d; want 5", got)
-	}
+	f(1, 0, serveNothing(t), serveNothing(t))
+	f(0, 10, serveNothing(t), serveEcho(t)) // who refuses at once costs nothing
 }
 
 // TestFINTimeout checks that a half-closed connection does not wait for ever.

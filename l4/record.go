@@ -111,6 +111,7 @@ type record struct {
 // tries is how the attempts to connect went.
 type tries struct {
 	tried    balance.Tried    // begun with, successful or not
+	refused  bool             // the next one makes up for one that cost nothing
 	full     bool             // of those not tried, none had a slot free
 	failures int              // of them, that were the backends' own
 	failed   *backend.Backend // the last one that could not be connected to

@@ -29,7 +29,8 @@ type Service struct {
 	// listener's. 0 means that; negative means never to the latter two.
 	ConnectTimeout, IdleTimeout, FINTimeout time.Duration
 	// Retries is how many other backends may be tried after the first one, or
-	// beside it. 0 means balance.MaxTries less the first, negative none.
+	// beside it. 0 means balance.MaxTries less the first, not counting those that
+	// refuse at once while there is hope; negative none.
 	Retries int
 	// ProxyOut is the version of the PROXY header, 1 or 2, that tells backends
 	// who the client is; 0 for none.
@@ -47,12 +48,15 @@ type Service struct {
 	// CloseOnUnhealthy closes the connections to a backend at once when its
 	// checks have failed, or it is withdrawn (backend.Snapshot).
 	CloseOnUnhealthy bool
+
+	lenient bool // a refusal does not count as a try; see Retries
 }
 
 func (c Service) withDefaults(cfg *Config) Service {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, cfg.ConnectTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, cfg.IdleTimeout)
 	c.FINTimeout = cmp.Or(c.FINTimeout, cfg.FINTimeout)
+	c.lenient = c.Retries == 0
 	if c.Retries == 0 || c.Retries >= balance.MaxTries {
 		c.Retries = balance.MaxTries - 1
 	}
@@ -93,9 +97,9 @@ func (s *service) pick(rec *record) *backend.Backend {
 	case !retry && t.waiter == nil && s.pool().Contended(): // others came first
 		t.full = true
 		return nil
-	case t.tried.Len() > s.Retries:
+	case t.tried.Tries() > s.Retries:
 		return nil
-	case retry && !s.Balancer.HasGood(req) && !s.RetryBudget.Retry(time.Now()):
+	case retry && !t.refused && !s.Balancer.HasGood(req) && !s.RetryBudget.Retry(time.Now()):
 		s.metrics.retriesDenied.Inc()
 		return nil
 	}
@@ -110,6 +114,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 		s.RetryBudget.Attempt()
 	}
 	t.tried.Add(b)
+	t.refused = false
 	if t.waiter != nil {
 		s.pool().Leave(t.waiter)
 	}
@@ -124,11 +129,17 @@ func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
 	}
 }
 
-// dialFailed notes that an attempt to connect to b failed. If paused, sluice did
-// not run for a while meanwhile, so that a time-out says nothing about b.
+// dialFailed notes that an attempt to connect to b failed after rec.connect. If
+// paused, sluice did not run for a while meanwhile, so that a time-out says
+// nothing about b.
 func (s *service) dialFailed(rec *record, b *backend.Backend, err error, paused bool) {
 	s.metrics.connectFailures.Inc()
-	rec.tries.err, rec.tries.failed = err, b
+	t := rec.tries
+	t.err, t.failed = err, b
+	if s.lenient && backend.Refused(err, rec.connect) && s.Balancer.HasHope(t.tried) {
+		t.refused = true
+		t.tried.Refuse()
+	}
 	if !backend.OwnFault(err) && !(paused && timedOut(err)) {
 		rec.tries.failures++
 		b.ReportConnectFailure()

@@ -291,7 +291,7 @@ func (x *exchange) try() {
 		x.picked = x.sh.l.Now()
 	}
 	f := &x.attempt
-	f.connected, f.reused, f.timeout, f.written, f.answered = false, false, false, false, false
+	f.connected, f.reused, f.timeout, f.refused, f.written, f.answered = false, false, false, false, false, false
 	// What is sent again goes over a new connection: another idle one may have
 	// died of the same cause. What cannot be sent again is not risked.
 	if f.replays == 0 && x.mayReuse() {
@@ -333,8 +333,16 @@ func (x *exchange) connected(up *upstream) {
 // connectFailed goes on after an attempt to connect failed. up is nil if that
 // was known at once.
 func (x *exchange) connectFailed(up *upstream, err error) {
+	after := time.Duration(0)
 	if up != nil {
+		after = time.Duration(x.sh.l.Now() - up.begun)
 		x.dropUpstream(false)
+	}
+	if x.waits.lenient && backend.Refused(err, after) && x.attempt.refusals < mostRefusals && x.svc.balancer.HasHope(x.triedToo()) {
+		x.attempt.refused = true
+		x.attempt.refusals++
+	} else {
+		x.attempt.connects++
 	}
 	r := ConnectFailed
 	var ne net.Error
@@ -346,7 +354,6 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 		x.backend.ReportConnectFailure()
 		x.settle(limit.Failure)
 	}
-	x.attempt.connects++
 	x.again(r, fmt.Errorf("cannot connect to backend %q: %w", x.backend.Addr(), err))
 }
 
@@ -400,7 +407,7 @@ func faulty(status int) bool { return statusClass(status) == 5 && status != 501 
 // again makes another attempt after one that failed, if that may be.
 func (x *exchange) again(r Reason, err error) {
 	x.reason, x.err = r, err
-	x.attempt.spent = x.retries >= x.waits.retries
+	x.attempt.spent = x.spent()
 	v := retry(x.attempt)
 	svc := x.svc
 	if v != giveUp && !x.free() && !svc.budget.Retry(time.Now()) {
@@ -414,12 +421,21 @@ func (x *exchange) again(r Reason, err error) {
 	x.elsewhere(v)
 }
 
+// spent reports whether there were as many attempts as there may be.
+func (x *exchange) spent() bool { return x.retries-x.attempt.refusals >= x.waits.retries }
+
 // free reports whether the next attempt costs the retry budget nothing: nobody
-// was connected to, and there is somebody who is known to be good.
+// was connected to, and that was known at once, or there is somebody who is known
+// to be good.
 func (x *exchange) free() bool {
+	return !x.attempt.connected && (x.attempt.refused || x.svc.balancer.HasGood(balance.Request{Tried: x.triedToo(), Failed: true}))
+}
+
+// triedToo returns the backends that were tried, the present one included.
+func (x *exchange) triedToo() balance.Tried {
 	tried := x.tried
 	tried.Add(x.backend)
-	return !x.attempt.connected && x.svc.balancer.HasGood(balance.Request{Tried: tried, Failed: true})
+	return tried
 }
 
 // elsewhere makes another attempt.

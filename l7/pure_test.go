@@ -143,6 +143,8 @@ func TestRetry(t *testing.T) {
 	f(failure{connects: 1, timeout: true}, another)
 	f(failure{connects: balance.MaxTries - 1, replays: 1}, another)
 	f(failure{connects: balance.MaxTries}, giveUp)
+	f(failure{connects: balance.MaxTries, refused: true}, another)
+	f(failure{refused: true, spent: true}, giveUp)
 	// Nothing was written.
 	f(failure{connected: true, reused: true}, anotherOrSame)
 	f(failure{connected: true}, another)

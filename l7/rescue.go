@@ -91,7 +91,7 @@ func (x *exchange) guardedRescue() {
 // is nobody else, it goes on waiting: the backend may answer yet.
 func (x *exchange) rescue() {
 	f := x.attempt
-	f.spent = x.retries >= x.waits.retries
+	f.spent = x.spent()
 	switch {
 	case x.answered || x.tunnel != nil:
 		return
@@ -100,10 +100,8 @@ func (x *exchange) rescue() {
 	case !x.inDone || !x.held.empty():
 		return
 	}
-	tried := x.tried
-	tried.Add(x.backend)
 	v := retry(f)
-	if v == giveUp || !x.svc.balancer.Full(tried) || !x.free() && !x.svc.budget.Retry(time.Now()) {
+	if v == giveUp || !x.svc.balancer.Full(x.triedToo()) || !x.free() && !x.svc.budget.Retry(time.Now()) {
 		return
 	}
 	x.attempt.connects = f.connects

@@ -7,6 +7,7 @@ type failure struct {
 	connected bool // a connection was there to send the request on
 	reused    bool // it had served a request before
 	timeout   bool // the attempt failed because it took too long
+	refused   bool // it was refused at once, and there is hope elsewhere; see balance.Tried.Refuse
 	written   bool // some byte of the request may have been sent
 	answered  bool // some byte of a response was seen
 
@@ -14,7 +15,8 @@ type failure struct {
 	idempotent bool // the method may be carried out twice
 	spent      bool // there were as many attempts as there may be
 
-	connects int // connection attempts of this request that failed, this one included
+	refusals int // attempts of this request that were refused, this one included
+	connects int // other connection attempts of this request that failed, this one included
 	replays  int // times that this request was sent again already
 }
 
@@ -27,13 +29,17 @@ const (
 	anotherOrSame         // or, if there is none, the same over a new connection
 )
 
+// mostRefusals is how many refusals do not count as attempts.
+const mostRefusals = balance.MostTried - balance.MaxTries
+
 // retry decides whether a request may be tried again. In this order:
 //
 //   - nothing is repeated once the client could have seen a byte of a
 //     response, or a backend was given the time it has, or there were as many
 //     attempts as there may be;
 //   - what failed before any byte was sent is safe with every method, as long
-//     as the body is still whole: up to balance.MaxTries connection attempts;
+//     as the body is still whole: up to balance.MaxTries connection attempts,
+//     not counting those that were refused at once, which cost nothing;
 //   - a request that may have been read by the backend is sent once more if it
 //     is idempotent and all of it is at hand. If its connection had been idle,
 //     that says little about the backend, which therefore may be tried again.
@@ -42,7 +48,7 @@ func retry(f failure) verdict {
 	case f.answered || f.spent:
 		return giveUp
 	case !f.connected: // in time or not: nothing was sent
-		if f.connects < balance.MaxTries {
+		if f.refused || f.connects < balance.MaxTries {
 			return another
 		}
 		return giveUp

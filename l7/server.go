@@ -111,7 +111,7 @@ type Config struct {
 	// 16 KiB.
 	MaxTargetBytes int
 	// Retries is how many attempts may follow the first one of a request, where
-	// another is safe. 0 means balance.MaxTries less one, negative none.
+	// another is safe. 0 means balance.MaxTries less one, see Waits; negative none.
 	Retries int
 	// MaxHeadBytes bounds the head of a request, in bytes. 0 or less means
 	// 32 KiB. The head of a response may have as many, or 64 KiB if that is

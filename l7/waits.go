@@ -15,8 +15,9 @@ type Waits struct {
 	// ConnectDeadline grows with the first, if that is more.
 	ConnectTimeout, ResponseTimeout, BodyTimeout time.Duration
 	// Retries is how many attempts may follow the first one of a request, where
-	// another is safe. 0 at every level means balance.MaxTries less one, negative
-	// none.
+	// another is safe. 0 at every level means balance.MaxTries less one, not
+	// counting those of which a backend was refused at once while there is hope;
+	// negative none.
 	Retries int
 	// UpgradeIdleTimeout, UpgradeFINTimeout, TotalTimeout and MinBodyRate are as
 	// in Config.
@@ -28,6 +29,7 @@ type Waits struct {
 type waits struct {
 	connect, deadline, response, body time.Duration
 	retries                           int
+	lenient                           bool // a refusal is not counted; see Waits.Retries
 	upgradeIdle, upgradeFIN, total    time.Duration
 	rate                              int64 // bytes a second; 0 or less: none is asked for
 }
@@ -48,7 +50,9 @@ func (w waits) with(own *Waits) waits {
 	w.connect = cmp.Or(limited(own.ConnectTimeout), w.connect)
 	w.response = cmp.Or(limited(own.ResponseTimeout), w.response)
 	w.body = cmp.Or(limited(own.BodyTimeout), w.body)
-	w.retries = cmp.Or(own.Retries, w.retries)
+	if own.Retries != 0 {
+		w.retries, w.lenient = own.Retries, false
+	}
 	w.upgradeIdle = cmp.Or(limited(own.UpgradeIdleTimeout), w.upgradeIdle)
 	w.upgradeFIN = cmp.Or(limited(own.UpgradeFINTimeout), w.upgradeFIN)
 	w.total = cmp.Or(limited(own.TotalTimeout), w.total)
@@ -60,6 +64,7 @@ func (w waits) with(own *Waits) waits {
 // settle keeps the limits to each other, and to what is possible.
 func (w *waits) settle() {
 	w.deadline = max(w.deadline, w.connect)
+	w.lenient = w.lenient || w.retries == 0
 	if w.retries == 0 || w.retries >= balance.MaxTries {
 		w.retries = balance.MaxTries - 1
 	}

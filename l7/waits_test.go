@@ -18,7 +18,7 @@ func TestWaitsOrder(t *testing.T) {
 	const s = time.Second
 	base := (Config{ResponseTimeout: 3 * s, Retries: 1}).withDefaults()
 	with := func(connect, deadline, response, body time.Duration, retries int) waits {
-		return waits{connect, deadline, response, body, retries, time.Hour, time.Minute, forever, defaultMinBodyRate}
+		return waits{connect, deadline, response, body, retries, false, time.Hour, time.Minute, forever, defaultMinBodyRate}
 	}
 	for _, x := range []struct {
 		service, route Waits
@@ -32,6 +32,10 @@ func TestWaitsOrder(t *testing.T) {
 		if got := base.waits().with(&x.service).with(&x.route); got != x.want {
 			t.Errorf("unexpected limits of %+v and %+v; got %+v; want %+v", x.service, x.route, got, x.want)
 		}
+	}
+	plain := (Config{}).withDefaults()
+	if w := plain.waits(); !w.lenient || w.with(&Waits{Retries: 2}).lenient || !w.with(&Waits{BodyTimeout: s}).lenient {
+		t.Error("refusals count, or not, whoever says so")
 	}
 }
 

@@ -189,10 +189,16 @@ func (b *Backend) Distrust(now Moment) float64 { return b.outcomes.distrust.at(n
 func (b *Backend) Distrusted() bool { return b.outcomes.distrust.word.Load() != 0 }
 
 // KnownGood reports whether all that is known of b speaks for it: our own check
-// passes, or if there is none live traffic does, and nothing failed lately.
+// passes, or if there was none live traffic does, and nothing failed lately.
 func (b *Backend) KnownGood() bool {
 	c := b.condition.Load()
-	return !b.Distrusted() && !c.Ejection.Active() && (c.State == Up || c.State == Unchecked && b.outcomes.latency.at(b.Now()) > 0)
+	return !b.Distrusted() && !c.Ejection.Active() && (c.State == Up || c.State != Down && b.outcomes.latency.at(b.Now()) > 0)
+}
+
+// Hopeful reports whether b may take connections for all that is known: neither
+// our own check nor the last connect of live traffic says otherwise.
+func (b *Backend) Hopeful() bool {
+	return b.condition.Load().State != Down && b.streak.word.Load()&0xff == 0
 }
 
 // KnownBad reports whether something that is known of b speaks against it: our

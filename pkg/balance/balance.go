@@ -11,38 +11,6 @@ import (
 	"sluice/pkg/backend"
 )
 
-// MaxTries is how many different backends one connection or request may try.
-const MaxTries = 3
-
-// Tried remembers the backends that a connection or request has tried. It is
-// a small value, so that passing it costs no allocation. Its zero value is
-// empty.
-type Tried struct {
-	n        int
-	backends [MaxTries]*backend.Backend
-}
-
-// Add remembers b. At most MaxTries backends are remembered.
-func (t *Tried) Add(b *backend.Backend) {
-	if t.n < len(t.backends) {
-		t.backends[t.n] = b
-		t.n++
-	}
-}
-
-// Len returns how many backends were added.
-func (t *Tried) Len() int { return t.n }
-
-// Has reports whether b was added.
-func (t *Tried) Has(b *backend.Backend) bool {
-	for _, x := range t.backends[:t.n] {
-		if x == b {
-			return true
-		}
-	}
-	return false
-}
-
 // Request says for whom a backend is wanted. It is passed by value, which
 // costs no allocation.
 type Request struct {
@@ -242,6 +210,14 @@ func (b *Balancer) untriedOf(tried Tried, those func(*backend.Backend) bool) (be
 // good. Such a retry takes nothing from those that are in trouble.
 func (b *Balancer) HasGood(req Request) bool {
 	return b.untriedOf(req.Tried, (*backend.Backend).KnownGood) != nil || req.Failed && ofReserve(b.pool.Snapshot(), req.Tried, true) != nil
+}
+
+// HasHope reports whether there is a backend that could take what those in tried
+// refused, as far as is known: one of which nobody has said that it refuses too.
+func (b *Balancer) HasHope(tried Tried) bool {
+	s := b.pool.Snapshot()
+	hopeful := func(x *backend.Backend) bool { return x.Hopeful() && !tried.Has(x) }
+	return slices.ContainsFunc(s.Eligible, hopeful) || slices.ContainsFunc(s.Reserve, hopeful)
 }
 
 // Full reports whether there is a backend that Pick could return if it had a

@@ -14,7 +14,7 @@ func reserve(s *backend.Snapshot, req Request, chosen *backend.Backend) *backend
 	if len(s.Reserve) == 0 || !req.Failed || req.Tried.Len() == 0 {
 		return nil
 	}
-	last := req.Tried.Len() == MaxTries-1
+	last := req.Tried.Tries() == MaxTries-1
 	if chosen != nil && !chosen.KnownBad() && !last {
 		return nil
 	}

@@ -1,0 +1,109 @@
+package l4
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+)
+
+// TestFewLive has most members refuse connections, before anybody has checked
+// one: every client is served from the first on, whatever the strategy.
+func TestFewLive(t *testing.T) { eachDriver(t, testFewLive) }
+
+func testFewLive(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range balance.Names() {
+		for _, dead := range []int{4, 9, 25} {
+			backends := []string{serveEcho(t)}
+			for range dead {
+				backends = append(backends, serveNothing(t))
+			}
+			f := newFixture(t, func(c *Config) {
+				if err := c.Routes[0].Service.Balancer.SetStrategy(strategy); err != nil {
+					t.Fatal(err)
+				}
+			}, backends...)
+			const n = 60
+			var clients sync.WaitGroup
+			one := func(i int) {
+				c, err := net.Dial("tcp", f.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				if err := exchange(c.(*net.TCPConn), 10, byte(i)); err != nil {
+					t.Errorf("client %d of %s with %d dead members: %v", i, strategy, dead, err)
+				}
+			}
+			for i := range n {
+				if i < n/2 { // at once
+					clients.Go(func() { one(i) })
+					continue
+				}
+				clients.Wait()
+				one(i)
+			}
+			f.shutdown()
+			f.wantEnds(map[Reason]int{ClientEOF: n})
+			if got := f.server.routes.other.metrics.retriesDenied.Get(); got != 0 {
+				t.Errorf("unexpected retries denied: %d", got)
+			}
+		}
+	}
+}
+
+// TestAllDead has all members refuse: once that is known, a connection tries no
+// more of them than it may. So it is at once if retries are limited.
+func TestAllDead(t *testing.T) { eachDriver(t, testAllDead) }
+
+func testAllDead(t *testing.T) {
+	t.Parallel()
+	f := func(retries, first, later int) {
+		t.Helper()
+		var backends []string
+		for range 12 {
+			backends = append(backends, serveNothing(t))
+		}
+		x := newFixture(t, func(c *Config) { c.Routes[0].Service.Retries = retries }, backends...)
+		tried := func() int {
+			before := x.server.routes.other.metrics.connectFailures.Get()
+			c, err := net.Dial("tcp", x.addr)
+			if err == nil {
+				_ = exchange(c.(*net.TCPConn), 10, 1)
+				c.Close()
+			}
+			return int(x.server.routes.other.metrics.connectFailures.Get() - before)
+		}
+		if got := tried(); got != first {
+			t.Errorf("unexpected tries of the first connection with %d retries; got %d; want %d", retries, got, first)
+		}
+		if retries != 0 {
+			return
+		}
+		if got := tried(); got != later {
+			t.Errorf("unexpected tries of a later connection; got %d; want %d", got, later)
+		}
+	}
+	f(0, 12, balance.MaxTries)
+	f(2, 3, 0)
+	f(1, 2, 0)
+	f(-1, 1, 0)
+}
+
+// TestRefused says what costs nothing.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	_, err := net.Dial("tcp", serveNothing(t))
+	if !backend.Refused(err, time.Millisecond) || backend.Refused(err, time.Minute) {
+		t.Errorf("unexpected reading of %v", err)
+	}
+	_, late := net.DialTimeout("tcp", "127.0.0.1:1", time.Nanosecond)
+	if backend.Refused(late, 0) || backend.Refused(backend.Several([]error{err, late}), 0) || !backend.Refused(backend.Several([]error{err, err}), 0) {
+		t.Errorf("unexpected reading of %v and of several", late)
+	}
+}
