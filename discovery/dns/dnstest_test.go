@@ -32,6 +32,7 @@ type zone struct {
 	cut      int            // records that UDP answers have at most, without saying so; 0: all
 	rotate   int            // the same for all answers, the next ones each time
 	turn     int            // how many answers were rotated
+	mangle   func(*dns.Msg) // breaks answers, if it is set
 	noTCP    bool           // answers over TCP are none
 	asked    map[string]int // by network and question
 }
@@ -99,6 +100,9 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		a.Answer = part
 		z.turn++
 	}
+	if z.mangle != nil {
+		z.mangle(a)
+	}
 	_ = w.WriteMsg(a) // the client may be gone
 }
 
@@ -128,6 +132,13 @@ func (z *zone) fail(rcode int, questions ...string) {
 	for _, q := range questions {
 		z.rcode[q] = rcode
 	}
+}
+
+// breaks makes z do something to its answers.
+func (z *zone) breaks(mangle func(*dns.Msg)) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.mangle = mangle
 }
 
 func (z *zone) count(question string) int {

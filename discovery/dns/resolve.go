@@ -147,7 +147,7 @@ func (r *resolver) overUDP(ctx context.Context, server string, q *dns.Msg) (reco
 	if err != nil {
 		return records{}, err
 	}
-	found, err := read(a)
+	found, err := read(q, a)
 	found.truncated = a.Truncated
 	found.whole = !a.Truncated && !full(a)
 	return found, err
@@ -179,7 +179,7 @@ func (r *resolver) overTCP(ctx context.Context, server string, q *dns.Msg) (reco
 		}
 		return records{}, err
 	}
-	found, err := read(a)
+	found, err := read(q, a)
 	if err == nil && a.Truncated {
 		err = errors.New("the answer is truncated over TCP, too")
 	}
@@ -213,16 +213,24 @@ func full(a *dns.Msg) bool {
 	return size+size/len(a.Answer) >= limit
 }
 
-// read returns what an answer holds.
-func read(a *dns.Msg) (records, error) {
+// read returns what an answer to q holds. One whose question is not that of q is
+// none (RFC 5452, section 9.1): servers and what is in between send such, late
+// or broken. Those that refuse often send no question at all.
+func read(q, a *dns.Msg) (records, error) {
 	switch {
+	case !a.Response:
+		return records{}, errors.New("what came is no answer")
+	case len(a.Question) == 0 && a.Rcode != dns.RcodeSuccess && a.Rcode != dns.RcodeNameError:
+		return records{}, fmt.Errorf("the server says %s", dns.RcodeToString[a.Rcode])
+	case len(a.Question) != 1 || !sameQuestion(q.Question[0], a.Question[0]):
+		return records{}, errors.New("the answer is to another question")
 	case a.Rcode == dns.RcodeNameError:
 		return records{}, nil
 	case a.Rcode != dns.RcodeSuccess:
 		return records{}, fmt.Errorf("the server says %s", dns.RcodeToString[a.Rcode])
 	}
 	found := records{more: a.Extra, ttl: -1}
-	qtype := a.Question[0].Qtype
+	qtype := q.Question[0].Qtype
 	for _, rr := range a.Answer {
 		h := rr.Header()
 		if h.Rrtype == qtype || h.Rrtype == dns.TypeCNAME {
@@ -240,6 +248,11 @@ func read(a *dns.Msg) (records, error) {
 		found.alias = ""
 	}
 	return found, nil
+}
+
+// sameQuestion compares names without case, which servers may change.
+func sameQuestion(a, b dns.Question) bool {
+	return a.Qtype == b.Qtype && a.Qclass == b.Qclass && dns.CanonicalName(a.Name) == dns.CanonicalName(b.Name)
 }
 
 // merge returns the records of two answers to one question, and whether each

@@ -84,6 +84,44 @@ func TestOutage(t *testing.T) {
 	w.expect(t, "10.0.0.2:80")
 }
 
+// TestStrangeAnswers sends what is no answer to the question, over UDP and TCP:
+// nothing changes, and it is told. One without a question once ended the
+// process.
+func TestStrangeAnswers(t *testing.T) {
+	t.Parallel()
+	for name, mangle := range map[string]func(*dns.Msg){
+		"no question":             func(a *dns.Msg) { a.Question = nil },
+		"no question, no records": func(a *dns.Msg) { a.Question, a.Answer = nil, nil },
+		"no question, no name":    func(a *dns.Msg) { a.Question, a.Answer, a.Rcode = nil, nil, dns.RcodeNameError },
+		"no question, refused":    func(a *dns.Msg) { a.Question, a.Answer, a.Rcode = nil, nil, dns.RcodeRefused },
+		"two questions":           func(a *dns.Msg) { a.Question = append(a.Question, a.Question[0]) },
+		"another name":            func(a *dns.Msg) { a.Question[0].Name = "db.test." },
+		"another type":            func(a *dns.Msg) { a.Question[0].Qtype = dns.TypeTXT },
+		"a question":              func(a *dns.Msg) { a.Response = false },
+	} {
+		for _, network := range []string{"udp", "tcp"} {
+			t.Run(name+" over "+network, func(t *testing.T) {
+				t.Parallel()
+				z := newZone(t)
+				z.set("web.test A", "web.test. 0 IN A 10.0.0.1")
+				cfg := Config{Name: "web.test:80", Servers: []string{z.addr}, Keep: -1}
+				if network == "tcp" { // over which SRV is asked for
+					z.set("_web._tcp.test SRV", "_web._tcp.test. 0 IN SRV 1 1 80 web.test.")
+					cfg.Name = "_web._tcp.test"
+				}
+				w := watch(t, cfg)
+				w.expect(t, "10.0.0.1:80")
+				z.breaks(mangle)
+				failed := w.metrics.errors.Get()
+				until(t, "it is told of", func() bool { return w.metrics.errors.Get() >= failed+2 && w.Reports()[0].Trouble != "" })
+				z.breaks(func(a *dns.Msg) { a.Question[0].Name = strings.ToUpper(a.Question[0].Name) }) // as servers may
+				until(t, "all is well again", func() bool { return w.Reports()[0].Trouble == "" })
+				w.expectNone(t)
+			})
+		}
+	}
+}
+
 // TestNothing checks that an answer that there is nothing has to last.
 func TestNothing(t *testing.T) {
 	t.Parallel()
