@@ -3,8 +3,10 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // detached is a listening socket in the hands of event loops.
@@ -67,6 +69,23 @@ func (l *Listener) detach(stop func()) (fd int, err error) {
 	l.ln.Close()
 	l.detached = &detached{fd: fd, stop: stop}
 	return fd, nil
+}
+
+// detachPatiently is detach that waits, as Accept does, while there is no
+// descriptor for the copy; connections wait in the kernel's queue. It returns
+// net.ErrClosed if the listener is closed meanwhile.
+func (l *Listener) detachPatiently(stop func()) (fd int, err error) {
+	for backoff := time.Duration(0); ; {
+		if fd, err = l.detach(stop); !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			return fd, err
+		}
+		backoff = l.acceptFailed(err, backoff)
+		select {
+		case <-time.After(backoff):
+		case <-l.closed:
+			return 0, net.ErrClosed
+		}
+	}
 }
 
 func (l *Listener) isDetached() bool {

@@ -287,6 +287,26 @@ func TestWait(t *testing.T) {
 	}
 }
 
+// noFiles takes every file descriptor that the process has not opened until
+// restore is called. Its test must not be parallel to others.
+func noFiles(t *testing.T) (restore func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	low := old
+	low.Cur = 1
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	return sync.OnceFunc(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestAcceptSurvivesExhaustion takes every file descriptor the process may
 // have, lets Accept fail, gives them back, and expects Accept to go on. It
 // lowers the limit of its own process, so it is not parallel to others.
@@ -313,24 +333,7 @@ func TestAcceptSurvivesExhaustion(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(fd)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	low := old
-	low.Cur = 1
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
-	restored := false
-	restore := func() {
-		if !restored {
-			restored = true
-			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-				t.Error(err)
-			}
-		}
-	}
+	restore := noFiles(t)
 	defer restore()
 	go func() {
 		c, err := l.Accept()

@@ -3,6 +3,8 @@
 package listen
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -16,7 +18,7 @@ func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
 	backoff := backoff{next: l.acceptFailed}
 	var stop func()
 	started := make(chan struct{})
-	fd, err := l.detach(func() {
+	fd, err := l.detachPatiently(func() {
 		<-started
 		if stop != nil {
 			stop()
@@ -24,6 +26,9 @@ func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
 	})
 	if err != nil {
 		close(started)
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
 		return err
 	}
 	stop, err = g.Listen(fd, reactor.Accepting{
