@@ -6,6 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 20s
+SOAK     ?= 30m
 BENCHFLAGS ?=
 
 # Consul is what the tests talk to; it is built once from tools/, a module of
@@ -14,7 +15,7 @@ CONSUL      := $(CURDIR)/bin/consul
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint simulate fuzz check bench bench-quick microbench pgo clean FORCE
+.PHONY: help build run test race soak lint simulate fuzz check bench bench-quick microbench pgo clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ test: $(CONSUL) ## run all tests, with the race detector where it can run; SLUIC
 
 race: $(CONSUL) ## run all tests three times with the race detector; needs a C compiler
 	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test -race -shuffle=on -count=3 -timeout 20m ./...
+
+soak: $(CONSUL) ## clients and faults of all kinds at once, with the race detector, for SOAK (30m); needs a C compiler
+	SLUICE_TEST_CONSUL=$(CONSUL) SLUICE_SOAK=$(SOAK) $(GO) test -run '^TestSoak$$' -v -timeout 6h ./cmd/sluice
 
 lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
 	@unformatted=$$(gofmt -l cmd pkg l4 l7 discovery bench); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi

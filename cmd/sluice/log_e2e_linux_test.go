@@ -25,7 +25,7 @@ func startOnto(t *testing.T, args ...string) (p *process, log *os.File) {
 	if _, err := unix.FcntlInt(stderr.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
 		t.Fatal(err)
 	}
-	p = &process{t: t, cmd: exec.Command(built.path("sluice"), args...), done: make(chan struct{}), addrs: make(map[string]string), bound: make(chan struct{})}
+	p = newProcess(t, built.path("sluice"), args...)
 	p.cmd.Stderr = stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
+	done chan struct{}          // closed when it has ended
+	keep func(line string) bool // which lines are kept; nil means all
 
 	// mu protects the fields below.
 	mu    sync.Mutex
@@ -67,7 +68,17 @@ func start(t *testing.T, name string, environ []string, args ...string) *process
 // startPath is start with the path of whatever program.
 func startPath(t *testing.T, path string, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(path, args...), done: make(chan struct{}), addrs: make(map[string]string), bound: make(chan struct{})}
+	return newProcess(t, path, args...).run(environ...)
+}
+
+func newProcess(t *testing.T, path string, args ...string) *process {
+	return &process{t: t, cmd: exec.Command(path, args...), done: make(chan struct{}), addrs: make(map[string]string), bound: make(chan struct{})}
+}
+
+// run starts it and reads its log.
+func (p *process) run(environ ...string) *process {
+	t := p.t
+	t.Helper()
 	p.cmd.Env = append(os.Environ(), environ...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -85,7 +96,7 @@ func startPath(t *testing.T, path string, environ []string, args ...string) *pro
 		_ = p.cmd.Process.Kill()
 		<-p.done
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", path, p.text())
+			t.Logf("log of %s:\n%s", p.cmd.Path, p.text())
 		}
 	})
 	return p
@@ -96,7 +107,9 @@ func (p *process) read(r io.Reader) {
 		line := s.Text()
 		listener, addr := parseListening(line)
 		p.mu.Lock()
-		p.log.WriteString(line + "\n")
+		if p.keep == nil || p.keep(line) {
+			p.log.WriteString(line + "\n")
+		}
 		if addr != "" {
 			p.addrs[listener] = addr
 			close(p.bound)
