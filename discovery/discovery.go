@@ -41,6 +41,9 @@ type Member struct {
 	// Balances is what the member says that it leads to itself, if it is another
 	// load balancer: see Leads.
 	Balances string
+	// From names another service that it is a member of, which this one fails
+	// over to; empty for its own.
+	From string
 }
 
 // Leads reports whether a member that says balances of itself leads to what is
@@ -51,7 +54,7 @@ func Leads(balances, name string) bool {
 
 // Equal reports whether m and n are the same in every respect.
 func (m Member) Equal(n Member) bool {
-	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && m.Withdrawn == n.Withdrawn && m.Balances == n.Balances && slices.Equal(m.Tags, n.Tags)
+	return m.Target == n.Target && m.Protocol == n.Protocol && m.Check == n.Check && m.Withdrawn == n.Withdrawn && m.Balances == n.Balances && m.From == n.From && slices.Equal(m.Tags, n.Tags)
 }
 
 // Split returns those of members that are not withdrawn, and the addresses of

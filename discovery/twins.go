@@ -50,13 +50,15 @@ func mergeOne(members []Member, all []int, known string) (Member, Twins) {
 	best := members[all[0]]
 	t := Twins{Address: best.Address}
 	maintenance, drain := false, false
-	id, priority := best.ID, best.Priority
+	id, priority, from := best.ID, best.Priority, best.From
 	for _, i := range all {
 		m := members[i]
 		if healthier(m, best) {
 			best = m
 		}
-		id, priority = min(id, m.ID), min(priority, m.Priority)
+		if id = min(id, m.ID); m.Priority < priority {
+			priority, from = m.Priority, m.From
+		}
 		maintenance = maintenance || m.Status == backend.Maintenance
 		drain = drain || m.Weight == 0 && m.Spare == 0
 		t.IDs = append(t.IDs, m.ID)
@@ -64,7 +66,7 @@ func mergeOne(members []Member, all []int, known string) (Member, Twins) {
 	if slices.Contains(t.IDs, known) {
 		id = known
 	}
-	best.ID, best.Priority = id, priority
+	best.ID, best.Priority, best.From = id, priority, from
 	if maintenance {
 		best.Status = backend.Maintenance
 	}

@@ -12,7 +12,8 @@ import (
 // memberChecks is the check of a service whose members may name their own. An
 // operator's word, check= of --service, wins over theirs.
 type memberChecks struct {
-	fixed  bool // members have no say
+	fixed  bool                     // members have no say
+	others map[string]*memberChecks // of services that this one fails over to
 	logger *slog.Logger
 
 	// mu protects the fields below. via is written by the goroutine alone that
@@ -25,12 +26,12 @@ type memberChecks struct {
 }
 
 func newMemberChecks(service health.Check, fixed bool, via health.Via, logger *slog.Logger) *memberChecks {
-	return &memberChecks{service: service, fixed: fixed, via: via, logger: logger, told: make(map[string]bool)}
+	return &memberChecks{service: service, fixed: fixed, via: via, logger: logger, told: make(map[string]bool), others: make(map[string]*memberChecks)}
 }
 
 // asCheck returns c as a check for the monitor, nil if nobody is ever checked.
 func (c *memberChecks) asCheck() health.Check {
-	if c.fixed && c.service == nil {
+	if c.fixed && c.service == nil && len(c.others) == 0 {
 		return nil
 	}
 	return c
@@ -38,12 +39,16 @@ func (c *memberChecks) asCheck() health.Check {
 
 // set takes note of what members want.
 func (c *memberChecks) set(members []discovery.Member) {
-	if c.fixed {
+	if c.fixed && len(c.others) == 0 {
 		return
 	}
 	byAddress, told := make(map[string]health.Check), make(map[string]bool)
 	for _, m := range members {
-		if m.Check == "" {
+		fixed := c.fixed
+		if other := c.others[m.From]; other != nil {
+			fixed, byAddress[m.Address] = other.fixed, other.service
+		}
+		if fixed || m.Check == "" {
 			continue
 		}
 		check, err := health.ParseCheck(m.Check, c.via)

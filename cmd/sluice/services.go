@@ -119,10 +119,6 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	via := health.Via{ProxyOut: settings.ProxyOut, TLS: tlsConfig}
-	check, err := health.ParseCheck(settings.Check, via)
-	if err != nil {
-		return nil, fmt.Errorf("--service: %w", err)
-	}
 	c := ss.config
 	s = &service{name: settings.Name, settings: settings, pool: backend.NewPool(settings.Name), began: time.Now(), known: make(chan struct{}), done: make(chan struct{}), told: make(map[string]bool)}
 	s.metrics = ss.sets.Join("service " + s.name)
@@ -146,11 +142,17 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	health.LogLastResort(s.pool, ss.logger)
 	logTiers(s.pool, ss.logger)
 	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
-	fixed := slices.ContainsFunc(c.Services, func(x config.Service) bool { return x.Name == s.name && x.Check != "" })
-	if !fixed && s.httpOnly {
-		check = health.NewAutoCheck(via)
+	if s.checks, err = ss.checksOf(s, settings, via); err != nil {
+		return nil, err
 	}
-	s.checks = newMemberChecks(check, fixed, via, s.logger)
+	for _, to := range settings.Failover {
+		if !c.IsService(to) {
+			continue // it is a datacenter
+		}
+		if s.checks.others[to], err = ss.checksOf(s, c.Service(to), via); err != nil {
+			return nil, err
+		}
+	}
 	s.monitor = health.NewMonitor(health.Config{
 		Check:        s.checks.asCheck(),
 		Interval:     c.HealthInterval,
@@ -184,6 +186,20 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	return s, nil
 }
 
+// checksOf returns how the members of s, or of a service that it fails over to,
+// are checked by the settings of that service.
+func (ss *services) checksOf(s *service, settings config.Service, via health.Via) (*memberChecks, error) {
+	check, err := health.ParseCheck(settings.Check, via)
+	if err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
+	}
+	fixed := slices.ContainsFunc(ss.config.Services, func(x config.Service) bool { return x.Name == settings.Name && x.Check != "" })
+	if !fixed && s.httpOnly {
+		check = health.NewAutoCheck(via)
+	}
+	return newMemberChecks(check, fixed, via, s.logger), nil
+}
+
 // sources returns the source that the settings of a service name, or the union
 // of several.
 func (ss *services) sources(s *service, settings config.Service) (discovery.Source, error) {
@@ -202,8 +218,11 @@ func (ss *services) sources(s *service, settings config.Service) (discovery.Sour
 		} else {
 			later = ss.inConsul(s, settings, to)
 		}
-		after := (i + 1) * (backend.MaxPriority + 1)
-		all = append(all, discovery.Named{Name: to, Source: discovery.Later{Source: later, After: after}})
+		source := discovery.Later{Source: later, After: (i + 1) * (backend.MaxPriority + 1)}
+		if ss.config.IsService(to) {
+			source.From = to
+		}
+		all = append(all, discovery.Named{Name: to, Source: source})
 	}
 	for _, n := range all {
 		s.kind = strings.TrimSpace(s.kind + " " + n.Name)

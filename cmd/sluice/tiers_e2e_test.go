@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,5 +95,38 @@ func TestTierKilledUnderLoad(t *testing.T) {
 			eventually(t, "the first tier serves again", tier(0))
 			l.wantClean(t, 50)
 		})
+	}
+}
+
+// TestFailoverChecks has a service and the one that it fails over to be checked
+// each by its own settings, and refuses what would be spoken to otherwise.
+func TestFailoverChecks(t *testing.T) {
+	t.Parallel()
+	sick := func(path string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != path && r.URL.Path != "/" {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	own, first, second, third := sick("/own"), sick("/first"), sick("/own"), sick("/none")
+	s := start(t, "sluice", nil, "--l7=127.0.0.1:0", "--route=/=web", "--admin=127.0.0.1:0", "--drain-delay=0s", "--health-interval=50ms",
+		"--backend=web="+own, "--backend=first="+first, "--backend=second="+second, "--backend=third="+third,
+		"--service=web,check=http:/own,failover=first,failover=second,failover=third", "--service=first,check=http:/first", "--service=second,check=http:/second")
+	admin := s.addr("admin")
+	eventually(t, "each is checked by its own check", func() bool {
+		all := backends(t, admin)
+		return all[own].State == "up" && all[first].State == "up" && all[second].State == "down" && all[third].State == "up"
+	})
+	for _, extra := range []string{"tls=skip-verify", "proxy-out=v2"} {
+		_, err := parseCommand([]string{"--l4=127.0.0.1:0=web", "--backend=web=127.0.0.1:1", "--backend=spare=127.0.0.1:2", "--service=web,failover=spare", "--service=spare," + extra}, nil)
+		if err == nil || !strings.Contains(err.Error(), "spoken to otherwise") {
+			t.Errorf("unexpected verdict on %s of one of the two: %v", extra, err)
+		}
+		if _, err = parseCommand([]string{"--l4=127.0.0.1:0=web", "--backend=web=127.0.0.1:1", "--backend=spare=127.0.0.1:2", "--service=web,failover=spare," + extra, "--service=spare," + extra}, nil); err != nil {
+			t.Errorf("unexpected verdict on %s of both: %v", extra, err)
+		}
 	}
 }

@@ -44,9 +44,19 @@ func (v *validation) failovers() {
 			switch {
 			case to == s.Name:
 				v.add("service", "%q fails over to itself", s.Name)
+			case v.c.IsService(to) && v.c.Service(to).speaks() != s.speaks():
+				v.add("service", "%q fails over to %q and is spoken to otherwise: say the same proxy-out=, tls=, tls-ca= and tls-server-name= for both", s.Name, to)
 			case !v.c.IsService(to) && v.c.Consul == "":
 				v.add("service", "%q has failover=%s, which is neither a service here nor, without --consul, a datacenter", s.Name, to)
 			}
 		}
 	}
 }
+
+// speech is how connections to the members of a service begin.
+type speech struct {
+	proxyOut        int
+	tls, ca, server string
+}
+
+func (s Service) speaks() speech { return speech{s.ProxyOut, s.TLS, s.TLSCA, s.TLSServerName} }
