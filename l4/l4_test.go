@@ -245,7 +245,9 @@ func TestManyAtOnce(t *testing.T) { eachDriver(t, testManyAtOnce) }
 func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 descriptors
 	const n = 3000
 	before := runtime.NumGoroutine()
-	f := newFixture(t, func(c *Config) { c.HedgeAfter = -1 }, serveEcho(t), serveEcho(t), serveEcho(t))
+	f := newFixture(t, func(c *Config) {
+		c.HedgeAfter, c.ConnectTimeout, c.ConnectDeadline = -1, time.Minute, time.Minute
+	}, serveEcho(t), serveEcho(t), serveEcho(t))
 	conns := make([]*net.TCPConn, n)
 	var wg sync.WaitGroup
 	for i := range conns {

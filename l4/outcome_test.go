@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/reactor"
 )
 
 // TestFaults checks what a backend is blamed for: to end a connection before
@@ -15,9 +16,12 @@ func TestFaults(t *testing.T) { eachDriver(t, testFaults) }
 
 func testFaults(t *testing.T) {
 	t.Parallel()
-	f := func(what string, serve func(*net.TCPConn), use func(*net.TCPConn), wantFaults int) {
+	again := 0
+	var f func(what string, serve func(*net.TCPConn), use func(*net.TCPConn), wantFaults int)
+	f = func(what string, serve func(*net.TCPConn), use func(*net.TCPConn), wantFaults int) {
 		t.Helper()
-		x := newFixture(t, nil, serveTCP(t, serve))
+		var loops *reactor.Group
+		x := newFixture(t, func(c *Config) { loops = c.Loops }, serveTCP(t, serve))
 		b := x.pool.Snapshot().All[0]
 		b.ReportFault(backend.Witness{}) // to be forgiven by what works
 		// A reset may come before the dial has seen that it was connected.
@@ -27,6 +31,13 @@ func testFaults(t *testing.T) {
 			c.Close()
 		}
 		x.shutdown() // by then it is recorded
+		if loops != nil {
+			if n, _ := loops.Stalls(); n > 0 && again < 20 { // nobody is blamed for what fell into one
+				again++
+				f(what, serve, use, wantFaults)
+				return
+			}
+		}
 		if s := b.Streak(); s.Faults != wantFaults {
 			t.Fatalf("unexpected streak after %s; got %+v; want %d faults", what, s, wantFaults)
 		}

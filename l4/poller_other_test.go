@@ -1,0 +1,5 @@
+//go:build !linux || portable
+
+package l4
+
+const atOnce = false
