@@ -131,7 +131,8 @@ func (g *garbageConsul) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case 4:
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)+10))
 	case 5:
-		body = []byte(one(c, "", "null", "{}", "[]", "[null]", `"x"`, "[[]]", "[{}]", `{"a":null}`, `[{"Service":null}]`, `[{"Node":null,"Service":{},"Checks":[null]}]`))
+		body = []byte(one(c, "", "null", "{}", "[]", "[null]", `"x"`, "[[]]", "[{}]", `{"a":null}`, `[{"Service":null}]`, `[{"Node":null,"Service":{},"Checks":[null]}]`,
+			`[null,{"Node":{"Node":"n","Address":"127.0.0.1"},"Service":{"ID":"1","Service":"web","Port":9},"Checks":[null]}]`))
 	}
 	g.answer(w, index, body)
 }
@@ -230,6 +231,9 @@ func garbageDNS(t *testing.T, seed uint64, sane *atomic.Bool) (addr string) {
 					&dns.CNAME{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: ttl}, Target: name}))
 			}
 			a.Rcode, a.Truncated = one(c, 0, 0, 0, 2, 3, 5), c.IntN(5) == 0
+			if c.IntN(8) == 0 {
+				a.Question = nil
+			}
 			if sane.Load() {
 				a = new(dns.Msg).SetReply(&q)
 				a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)}}

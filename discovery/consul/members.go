@@ -242,8 +242,11 @@ func notInHostname(r rune) bool {
 }
 
 // statusOf returns the worst that checks say. A status that this code does
-// not know is taken for critical: nothing vouches for such a member.
+// not know, and a null, is taken for critical: nothing vouches for such a member.
 func statusOf(checks api.HealthChecks) backend.Status {
+	if slices.Contains(checks, nil) {
+		return backend.Critical
+	}
 	switch checks.AggregatedStatus() {
 	case api.HealthPassing:
 		return backend.Passing

@@ -164,6 +164,9 @@ func (o *overview) watchChecks(ctx context.Context, status string) {
 			}
 			found := make(map[checkKey]string, len(checks))
 			for _, c := range checks {
+				if c == nil { // as JSON may say
+					continue
+				}
 				found[checkKey{c.Node, c.CheckID, c.ServiceID}] = c.ServiceName
 			}
 			return found, meta, nil

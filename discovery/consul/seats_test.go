@@ -243,6 +243,52 @@ func (g *gate) close() {
 	g.CloseClientConnections()
 }
 
+// TestNulls follows more services than there are connections in a Consul that
+// lists null, which once ended the process, and loses most members of each.
+func TestNulls(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := make(map[string]int)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, name, of := strings.TrimPrefix(r.URL.Path, "/v1/"), "", false
+		if name, of = strings.CutPrefix(path, "health/service/"); of {
+			path = "health/service"
+		}
+		mu.Lock()
+		asked[path]++
+		asked[path+"/"+name]++
+		n := asked[path+"/"+name]
+		mu.Unlock()
+		time.Sleep(10 * time.Millisecond) // it answers at once, whatever the index
+		body := "[null]"
+		switch {
+		case path == "catalog/services":
+			body = `{"web":null}`
+		case strings.HasPrefix(path, "catalog/node-services"):
+			body = `{"Services":[null]}`
+		case of && n == 1:
+			var entries []string
+			for id := range 4 {
+				entries = append(entries, fmt.Sprintf(`{"Node":{"Node":"n","Address":"10.0.0.1"},"Service":{"ID":"%d","Service":%q,"Port":%[1]d},"Checks":[null]}`, id+1, name))
+			}
+			body = "[null," + strings.Join(entries, ",") + "]"
+		}
+		reply(w, answered{index: uint64(n), leader: true, body: body})
+	}))
+	t.Cleanup(s.Close)
+	c := newClient(t, Config{Address: s.Listener.Addr().String(), MaxConns: 16, Keep: time.Hour})
+	for i := range 2 * 16 {
+		start(t, c.Service(Query{Service: fmt.Sprintf("web-%d", i)}))
+	}
+	for _, path := range []string{"health/state/critical", "health/state/warning", "catalog/nodes", "health/service"} {
+		until(t, path+" is asked for again", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return asked[path] > 4
+		})
+	}
+}
+
 // TestSilentServices checks that services that are never answered hold up
 // nobody.
 func TestSilentServices(t *testing.T) {

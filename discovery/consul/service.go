@@ -254,7 +254,9 @@ func (w *serviceWatch) left(listed []discovery.Member) (ids []string) {
 	}
 	there := make(map[string]bool, len(nodes))
 	for _, n := range nodes {
-		there[n.Node] = true
+		if n != nil { // as JSON may say
+			there[n.Node] = true
+		}
 	}
 	for _, m := range w.listed {
 		if node, _, _ := strings.Cut(m.ID, "/"); !there[node] && !slices.ContainsFunc(listed, func(x discovery.Member) bool { return x.ID == m.ID }) {
