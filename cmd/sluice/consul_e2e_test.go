@@ -318,3 +318,33 @@ func TestConsulGone(t *testing.T) {
 	}
 	l.wantClean(t, 200)
 }
+
+// TestRegistrationMoves has the agent that sluice is registered at hang: it is
+// registered at the other one, and once only when the first answers again.
+func TestRegistrationMoves(t *testing.T) {
+	t.Parallel()
+	first, second := consultest.Start(t), consultest.Start(t)
+	s := start(t, "sluice", nil, "--consul="+first.Addr()+","+second.Addr(), "--l4=127.0.0.1:0=web", "--register=lb,id=lb-1,addr=127.0.0.1", "--admin=127.0.0.1:0", "--drain-delay=0s")
+	admin := s.addr("admin")
+	at := func(agent *consultest.Agent) bool {
+		all, err := agent.API().Agent().Services()
+		return err == nil && all["lb-1"] != nil
+	}
+	kept := func() bool { return metric(admin, `sluice_consul_registered{service="lb"}`) == 1 }
+	eventually(t, "it is registered", func() bool { return kept() && at(first) })
+	if at(second) {
+		t.Fatal("unexpected registration at the second agent")
+	}
+	first.Freeze()
+	eventually(t, "it is registered at the second agent", func() bool { return at(second) && kept() })
+	first.Thaw()
+	eventually(t, "the first one lets go of it", func() bool { return !at(first) })
+	if !at(second) || !kept() {
+		t.Fatal("unexpected: it is registered nowhere")
+	}
+	s.signal(syscall.SIGTERM)
+	s.wait()
+	if at(first) || at(second) {
+		t.Fatal("unexpected registration after the end")
+	}
+}

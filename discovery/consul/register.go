@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ const (
 	// forgetAfter is when Consul forgets an instance whose check fails, as of a
 	// process that was killed. Less than a minute is not possible.
 	forgetAfter = 10 * time.Minute
+	// moveAfter is how long an agent may not answer until the registration moves
+	// to another one: less than beatTTL, so that Consul does not lose the
+	// instance in between.
+	moveAfter = 2 * beatInterval
 
 	registeredMetric = "sluice_consul_registered"
 )
@@ -66,6 +71,10 @@ type Registrar struct {
 	stop       context.CancelFunc
 	done       chan struct{} // closed when run has returned
 
+	// Of the goroutine that keeps the registration, and then of Deregister:
+	at   int    // index of the agent that it is at
+	left []bool // agents that it was at, and which have not let go of it, by index
+
 	// mu protects the fields below.
 	mu      sync.Mutex
 	trouble string
@@ -83,6 +92,7 @@ func (c *Client) Register(r Registration) *Registrar {
 		registered: c.config.Metrics.GetOrCreateGauge(registeredMetric+"{service="+quoted(r.Service)+"}", nil),
 		stop:       cancel,
 		done:       make(chan struct{}),
+		left:       make([]bool, len(c.agents)),
 	}
 	go func() {
 		defer close(g.done)
@@ -97,12 +107,58 @@ func (g *Registrar) Deregister(ctx context.Context) error {
 	g.stop()
 	<-g.done
 	g.registered.Set(0)
-	err := g.client.agents[0].register.Agent().ServiceDeregisterOpts(g.r.ID, g.options(ctx))
-	if err != nil && !unknownToAgent(err) {
+	var wg sync.WaitGroup
+	for i, left := range g.left {
+		if left && i != g.at {
+			wg.Go(func() { _ = g.withdraw(ctx, i) }) // it may still not answer, and will find that the check fails
+		}
+	}
+	defer wg.Wait()
+	if err := g.withdraw(ctx, g.at); err != nil {
 		return fmt.Errorf("cannot deregister %q: %w", g.r.ID, err)
 	}
 	g.log.Info("deregistered from Consul")
 	return nil
+}
+
+// withdraw takes the registration back from an agent.
+func (g *Registrar) withdraw(ctx context.Context, agent int) error {
+	err := g.client.agents[agent].register.Agent().ServiceDeregisterOpts(g.r.ID, g.options(ctx))
+	if unknownToAgent(err) {
+		return nil
+	}
+	return err
+}
+
+// tidy takes the registration back from agents that it was at and that answer
+// again: of two, one would be looked after by nobody.
+func (g *Registrar) tidy(ctx context.Context) {
+	for i, left := range g.left {
+		if !left || i == g.at {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		if g.withdraw(ctx, i) == nil {
+			g.left[i] = false
+		}
+		cancel()
+	}
+}
+
+// move has the registration made at another agent, the next one that answers as
+// far as is known.
+func (g *Registrar) move() {
+	agents := g.client.agents
+	next := (g.at + 1) % len(agents)
+	for i := range agents {
+		if n := (g.at + 1 + i) % len(agents); n != g.at && !agents[n].lost() {
+			next = n
+			break
+		}
+	}
+	g.log.Warn("the agent does not answer; registering at another one", "from", agents[g.at].address, "to", agents[next].address)
+	g.left[g.at] = true
+	g.at = next
 }
 
 // Service returns the name of the service that the instance is of.
@@ -119,6 +175,7 @@ func (g *Registrar) Trouble() (why string, since time.Time) {
 // run registers and looks after it until ctx ends.
 func (g *Registrar) run(ctx context.Context) {
 	known, failures := false, 0
+	var silent time.Time // since when the agent has not answered
 	for {
 		err := g.beat(ctx, known)
 		if ctx.Err() != nil {
@@ -128,7 +185,8 @@ func (g *Registrar) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			g.well(!known)
-			known, failures = true, 0
+			known, failures, silent = true, 0, time.Time{}
+			g.tidy(ctx)
 		case known && unknownToAgent(err):
 			g.log.Warn("the agent has lost the registration; registering again")
 			known, wait = false, 0
@@ -138,6 +196,18 @@ func (g *Registrar) run(ctx context.Context) {
 			g.client.refused(err)
 			wait = backoff(failures, rand.Float64())
 			g.failed(err)
+			switch {
+			case isAnswer(err) || len(g.client.agents) == 1:
+				silent = time.Time{}
+			case silent.IsZero():
+				silent = time.Now()
+			case time.Since(silent) > moveAfter:
+				g.move()
+				known, failures, wait, silent = false, 0, 0, time.Time{}
+			}
+			if !silent.IsZero() {
+				wait = min(wait, beatInterval/2)
+			}
 		}
 		if !sleep(ctx, wait) {
 			return
@@ -149,7 +219,7 @@ func (g *Registrar) run(ctx context.Context) {
 func (g *Registrar) beat(ctx context.Context, known bool) error {
 	ctx, cancel := context.WithTimeout(ctx, beatInterval)
 	defer cancel()
-	agent := g.client.agents[0].register.Agent()
+	agent := g.client.agents[g.at].register.Agent()
 	ok, why := g.r.Ready()
 	status := api.HealthPassing
 	if !ok {
@@ -190,7 +260,7 @@ func (g *Registrar) registration(status string) *api.AgentServiceRegistration {
 		meta = map[string]string{BalancesMeta: g.r.Balances}
 	}
 	return &api.AgentServiceRegistration{
-		ID: g.r.ID, Name: g.r.Service, Address: g.r.Address, Port: g.r.Port, Tags: g.r.Tags, Meta: meta, Check: check,
+		ID: g.r.ID, Name: g.r.Service, Address: cmp.Or(g.r.Address, localAddress(g.client.agents[g.at].address)), Port: g.r.Port, Tags: g.r.Tags, Meta: meta, Check: check,
 	}
 }
 
@@ -226,6 +296,12 @@ func (g *Registrar) failed(err error) {
 	}
 }
 
+// isAnswer reports whether err is an agent's answer.
+func isAnswer(err error) bool {
+	var status api.StatusError
+	return errors.As(err, &status)
+}
+
 // unknownToAgent reports whether err says that the agent knows no such service
 // or check.
 func unknownToAgent(err error) bool {
@@ -237,11 +313,12 @@ func unknownToAgent(err error) bool {
 		status.Code == http.StatusInternalServerError && strings.Contains(status.Body, "does not have associated TTL")
 }
 
-// LocalAddress returns this machine's address as the agent sees it, or empty
-// if the agent is on this machine, whose node's address is then the better
-// one.
-func (c *Client) LocalAddress() string {
-	host := c.agents[0].address
+// LocalAddress returns this machine's address as the first agent sees it, or
+// empty if that is on this machine, whose node's address is then the better one.
+func (c *Client) LocalAddress() string { return localAddress(c.agents[0].address) }
+
+// localAddress is LocalAddress of the agent at an address.
+func localAddress(host string) string {
 	if _, rest, ok := strings.Cut(host, "://"); ok {
 		if strings.HasPrefix(host, "unix:") {
 			return ""

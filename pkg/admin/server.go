@@ -184,7 +184,7 @@ func routes(cfg Config) http.Handler {
 	mux.Handle("GET /{$}", index(cfg.Version))
 	addHealth(mux, cfg.Ready)
 	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services))
-	mux.Handle("GET /admin/backends", backendsHandler(services))
+	mux.Handle("GET /admin/backends", backendsHandler(cfg.Services))
 	mux.Handle("GET /admin/config", configHandler(cfg.Settings))
 	addProfiles(mux)
 	return mux

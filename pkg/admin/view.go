@@ -196,16 +196,14 @@ func viewService(s Service) serviceView {
 	return v
 }
 
-// backendsHandler shows services, or the one that is asked for.
+// backendsHandler shows services, by name, or the one that is asked for.
 func backendsHandler(services func() []Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		one, name := q.Has("service"), q.Get("service")
 		views := []serviceView{}
-		for _, s := range services() {
-			if !one || s.Pool.Service() == name {
-				views = append(views, viewService(s))
-			}
+		for _, s := range shown(services, one, name) {
+			views = append(views, viewService(s))
 		}
 		if one && len(views) == 0 {
 			writeError(w, http.StatusNotFound, fmt.Sprintf("cannot show service %q: there is none of that name", name))
@@ -215,6 +213,19 @@ func backendsHandler(services func() []Service) http.Handler {
 			Services []serviceView `json:"services"`
 		}{views})
 	})
+}
+
+// shown returns the service of that name, if one is asked for, or all in order.
+func shown(services func() []Service, one bool, name string) []Service {
+	if !one || services == nil {
+		return sorted(services)
+	}
+	for _, s := range services() { // there may be thousands
+		if s.Pool.Service() == name {
+			return []Service{s}
+		}
+	}
+	return nil
 }
 
 // configHandler shows settings.
