@@ -89,6 +89,9 @@ func (t *tags) addService(p fabio.Pool, name string, header bool) (*service, err
 // announce says that a service has been made.
 func (t *tags) announce(s *service, p fabio.Pool) {
 	t.logger.Info("made a service that tags ask for", "service", s.name, "consul_services", p.Services)
+	if len(s.settings.Failover) > 0 {
+		s.logger.Warn("failover= has no effect on a service that tags ask for: a --route or --l4 to it has")
+	}
 }
 
 // settingsOf returns the settings of p.

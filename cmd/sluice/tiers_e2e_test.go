@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/discovery/consul/consultest"
 )
 
 // TestTiers kills members of one tier after the other: the next ones serve, a
@@ -129,4 +131,71 @@ func TestFailoverChecks(t *testing.T) {
 			t.Errorf("unexpected verdict on %s of both: %v", extra, err)
 		}
 	}
+}
+
+// TestFailoverDatacenter has a service fail over to another datacenter of Consul
+// under load, as its own members die, are critical, or are deregistered: each
+// time it is served from there, and back again, without a flap and without a
+// failed connection.
+func TestFailoverDatacenter(t *testing.T) {
+	t.Parallel()
+	agents := consultest.StartFederated(t, "dc1", "dc2")
+	near, far := agents[0], agents[1]
+	echos, addrs := startEchos(t, 2)
+	register(t, near, "echo-1", "echo", addrs[0])
+	register(t, far, "echo-2", "echo", addrs[1])
+	s := startSluice(t, "--consul="+near.Addr(), "--service=echo,failover=dc2", "--health-interval=200ms", "--health-down-interval=50ms")
+	admin := s.addr("admin")
+	tier := func(n float64) func() bool {
+		return func() bool { return metric(admin, `sluice_service_tier{service="echo"}`) == n }
+	}
+	eventually(t, "members of both are checked", func() bool {
+		all := backends(t, admin)
+		return all[addrs[0]].State == "up" && all[addrs[1]].State == "up"
+	})
+	l := startLoad(100, s.addr("l4"), s.addr("l7"))
+	serves := func(name string) {
+		t.Helper()
+		for _, front := range []string{"l4", "l7"} {
+			for range 10 {
+				if got := said(s.addr(front)); !strings.HasPrefix(got, name+" ") {
+					t.Fatalf("unexpected answer by %s: %q; want %s", front, got, name)
+				}
+			}
+		}
+	}
+	for _, x := range []struct {
+		what       string
+		fail, mend func()
+	}{
+		{"its only member is killed", func() {
+			l.excuse(time.Now().Add(time.Hour))
+			echos[0].signal(syscall.SIGKILL)
+			echos[0].wait()
+			l.excuse(time.Now())
+		}, func() { start(t, "echo", nil, "--listen", addrs[0], "--name", "echo-1") }},
+		{"its only member is critical", func() { near.SetStatus(t, "echo-1", "critical") }, func() { near.SetStatus(t, "echo-1", "passing") }},
+		{"its only member is in maintenance", func() { near.Maintenance(t, "echo-1", true) }, func() { near.Maintenance(t, "echo-1", false) }},
+		{"its only member is deregistered", func() { near.Deregister(t, "echo-1") }, func() { register(t, near, "echo-1", "echo", addrs[0]) }},
+	} {
+		eventually(t, "its own datacenter serves", tier(0))
+		serves("echo-1")
+		log := len(s.text())
+		x.fail()
+		t.Logf("%s: the other datacenter serves after %v", x.what, eventually(t, x.what+", and the other datacenter serves", func() bool {
+			return strings.HasPrefix(said(s.addr("l4")), "echo-2 ") && strings.HasPrefix(said(s.addr("l7")), "echo-2 ")
+		}))
+		eventually(t, "it is shown", func() bool { return !backends(t, admin)[addrs[0]].Eligible && backends(t, admin)[addrs[1]].Eligible })
+		serves("echo-2")
+		x.mend()
+		t.Logf("its own serves again after %v", eventually(t, "its own serves again", func() bool {
+			return strings.HasPrefix(said(s.addr("l4")), "echo-1 ") && strings.HasPrefix(said(s.addr("l7")), "echo-1 ")
+		}))
+		serves("echo-1")
+		text := s.text()[log:]
+		if there, back := strings.Count(text, "no member of an earlier tier can serve"), strings.Count(text, "members of an earlier tier can serve again"); there != back || there > 1 {
+			t.Errorf("%s: unexpected changes of tiers: %d and %d back", x.what, there, back)
+		}
+	}
+	l.wantClean(t, 20)
 }
