@@ -55,6 +55,10 @@
 // first and the strategy chooses there; retries go elsewhere first. Strategies
 // that hash ignore zones, because they are to agree in all of them.
 //
+// A retry after nothing but failures goes to a later tier (see
+// [backend.Snapshot].Reserve) if in the one whose turn it is nobody is left who
+// may be well, or if it is the last one there can be.
+//
 // A backend that is warming up (see [backend.Backend.Warm]) is passed over by
 // lot too, by all strategies: those that hash draw the lot from the key, so
 // that it takes its keys one after the other and gives none back. No plan
