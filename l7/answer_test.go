@@ -142,7 +142,9 @@ func TestKeptConnections(t *testing.T) {
 	}, r.addr)
 	framings := []string{
 		"Content-Length: 5\r\n\r\nhello", "Content-Length: 0\r\n\r\n", te + "\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n", te + "\r\n\r\n0\r\n\r\n",
-		"Content-Length: 20000\r\n\r\n" + strings.Repeat("x", 20_000), te + "\r\n\r\n4e20\r\n" + strings.Repeat("x", 20_000) + "\r\n0\r\n\r\n",
+	}
+	if atOnce { // else this may not have come yet
+		framings = append(framings, "Content-Length: 20000\r\n\r\n"+strings.Repeat("x", 20_000), te+"\r\n\r\n4e20\r\n"+strings.Repeat("x", 20_000)+"\r\n0\r\n\r\n")
 	}
 	for i, framing := range framings {
 		for _, ask := range []struct {

@@ -112,6 +112,9 @@ func TestSlowDownload(t *testing.T) {
 		_, _ = w.Write(make([]byte, 64<<20))
 	})
 	for _, slow := range []bool{true, false} {
+		if slow && !atOnce {
+			continue // what a client has taken is not known
+		}
 		f := newFront(t, func(c *Config) {
 			c.MinBodyRate, c.MinBodyRateOver, c.BodyTimeout = 1, 100*time.Millisecond, 2*time.Second
 			if slow {
