@@ -31,7 +31,7 @@ const late = 100 * time.Millisecond
 
 func newIdleWatch(p *pair, idle, fin time.Duration) *idleWatch {
 	w := &idleWatch{p: p, idle: max(idle, 0), fin: max(fin, 0)}
-	w.timer = time.AfterFunc(time.Hour, w.tick)
+	w.timer = time.AfterFunc(time.Hour, func() { p.act(w.tick) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begin()

@@ -90,7 +90,6 @@ func Copy(client, backend *net.TCPConn, cfg Config) Result {
 	p.up = direction{pair: p, src: client, dst: backend, eof: ClientEOF}
 	p.down = direction{pair: p, src: backend, dst: client, eof: BackendEOF}
 	p.watch = newIdleWatch(p, cfg.Idle, cfg.FIN)
-	defer p.watch.stop()
 	done := make(chan struct{}) // closed when copyUp has returned
 	go func() {
 		defer close(done)
@@ -98,7 +97,26 @@ func Copy(client, backend *net.TCPConn, cfg Config) Result {
 	}()
 	p.copyDown()
 	<-done
+	p.watch.stop()
+	p.retire()
 	return Result{In: p.up.moved.Load(), Out: p.down.moved.Load(), End: p.endedBy}
+}
+
+// act does what a timer has found to be due, unless the pair is over. Timers go
+// on for a moment after they are stopped.
+func (p *pair) act(f func()) {
+	p.acting.Lock()
+	defer p.acting.Unlock()
+	if !p.over {
+		f()
+	}
+}
+
+// retire returns when no timer acts any more, and lets none act after that.
+func (p *pair) retire() {
+	p.acting.Lock()
+	p.over = true
+	p.acting.Unlock()
 }
 
 // pair is a client and a backend with the two directions between them.
@@ -107,6 +125,11 @@ type pair struct {
 	progress func(in, out int64) // may be nil
 	watch    *idleWatch
 	aborted  atomic.Bool // set before the deadlines that unblock both directions
+
+	// acting is held while a timer acts, and protects the field below. Both of
+	// the other locks may be asked for meanwhile.
+	acting sync.Mutex
+	over   bool
 
 	// mu protects the fields below. It and idleWatch.mu are never held together.
 	mu      sync.Mutex
@@ -133,7 +156,7 @@ type direction struct {
 func (d *direction) await() {
 	d.waiting.Store(true)
 	if d.stuck == nil {
-		d.stuck = time.AfterFunc(time.Hour, d.look)
+		d.stuck = time.AfterFunc(time.Hour, func() { d.pair.act(d.look) })
 	}
 	d.stuck.Reset(lookEvery)
 }

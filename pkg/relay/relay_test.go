@@ -312,3 +312,23 @@ func TestClosedFromElsewhere(t *testing.T) {
 		t.Fatalf("unexpected result; got %+v; want closed with 1 byte in", r)
 	}
 }
+
+// TestEndMeetsTimers has pairs end while their timers look, which must not touch
+// them after that: the race detector tells.
+func TestEndMeetsTimers(t *testing.T) {
+	t.Parallel()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 150 {
+				client, backend, result := start(t, Config{Idle: 4 * time.Millisecond, FIN: 2 * time.Millisecond})
+				time.Sleep(3*time.Millisecond + time.Duration(i)*20*time.Microsecond)
+				_ = client.CloseWrite()
+				backend.Close()
+				await(t, result)
+				client.Close()
+			}
+		})
+	}
+	wg.Wait()
+}
