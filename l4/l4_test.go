@@ -483,11 +483,15 @@ func blackHole(t *testing.T) (addr string) {
 		t.Fatal(err)
 	}
 	addr = fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
-	for range 8 {
+	for i, taken := 0, false; i < 8; i++ {
 		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
-		if err != nil {
+		if err != nil && (taken || i > 2) { // else it may be that not even a SYN was sent in time
 			return addr
 		}
+		if err != nil {
+			continue
+		}
+		taken = true
 		t.Cleanup(func() { c.Close() })
 	}
 	t.Fatal("the accept queue does not fill")
