@@ -18,6 +18,15 @@ const (
 	// another goroutine read the clock later and was faster.
 	clockSlack = 1000 // ms
 
+	// latencySamples is over how many samples a latency is averaged.
+	latencySamples = 64
+	// lateShare is the share that one sample has at most for coming late.
+	lateShare = 1.0 / 8
+	// outlier is how many times the latency a sample counts for at most.
+	outlier = 4
+	// latencyHeld is for how long a latency does not fall by itself, so that whoever
+	// is asked less often looks no faster for that.
+	latencyHeld = 2_000 // ms
 	// errorShare is the share of one outcome in the error rate.
 	errorShare = 1.0 / 32
 	// trustGain is what a success leaves of the distrust.
@@ -71,6 +80,7 @@ type outcomes struct {
 	latency  decaying // in ns; 0 if unknown
 	errors   decaying
 	distrust decaying
+	samples  atomic.Uint32 // that latency has of, up to latencySamples
 }
 
 // Observe notes how one attempt at using b ended. In layer 4 latency is the
@@ -83,7 +93,7 @@ type outcomes struct {
 func (b *Backend) Observe(latency time.Duration, ok bool) {
 	now, o := b.Now(), &b.outcomes
 	if latency > 0 {
-		o.latency.peak(float64(latency), ok, now)
+		o.measured(float64(latency), ok, now)
 	}
 	if ok {
 		if b.streak.clearConnects() {
@@ -118,23 +128,38 @@ func (p Pulse) Silent(next Pulse) bool {
 	return next.out == p.out && next.errors == p.errors && next.distrust == p.distrust
 }
 
-// peak moves an average towards sample. It is Finagle's peak EWMA: a sample
-// above the average replaces it, one below moves it by as much as the time
-// since the last one is worth. If fall is false, only the former happens.
-func (d *decaying) peak(sample float64, fall bool, now Moment) {
+// measured moves the latency towards a sample: by the logarithm, so that of
+// latencies which are now and then ten times as long as mostly, a few do not
+// speak for many, and by a share that does not depend on whether it is more or
+// less, so that whoever is asked more often looks no slower for that. The share
+// is one of latencySamples, or more while there were few or if the last one is
+// old; and once there were many, no sample is taken for more than outlier times
+// what it was. What failed only raises the latency, at once: a
+// time-out is no noise.
+func (o *outcomes) measured(sample float64, ok bool, now Moment) {
+	n := o.samples.Load()
 	for {
-		word := d.word.Load()
+		word := o.latency.word.Load()
 		v, set := unpack(word, now)
 		next := sample
-		if sample <= v {
-			if !fall || v == set { // no time has passed
-				return
-			}
-			next = v + sample*(1-v/set)
-		}
-		if d.word.CompareAndSwap(word, pack(next, now)) {
+		switch {
+		case !ok && sample <= v:
 			return
+		case !ok, v == 0: // nothing is left of those before
+			n = 0
+		default:
+			ratio := sample / set
+			if n == latencySamples-1 {
+				ratio = min(max(ratio, 1/outlier), outlier)
+			}
+			next = set * math.Pow(ratio, max(1/float64(n+1), min(1-v/set, lateShare)))
 		}
+		if o.latency.word.CompareAndSwap(word, pack(next, now)) {
+			break
+		}
+	}
+	if n < latencySamples-1 {
+		o.samples.Store(n + 1)
 	}
 }
 
@@ -167,10 +192,24 @@ func (d *decaying) grow(f, more, most float64, now Moment) {
 	}
 }
 
-// Latency returns the peak EWMA of the latency as of now; 0 means that it is
-// not known. It falls slowly, so that whoever was slow is tried again.
+// Latency returns the latency as of now, the geometric mean of the latest ones;
+// 0 means that it is not known. It falls slowly by itself, so that whoever was
+// slow is tried again.
 func (b *Backend) Latency(now Moment) time.Duration {
-	return time.Duration(b.outcomes.latency.at(now))
+	word := b.outcomes.latency.word.Load()
+	if age := now - Moment(word); age > latencyHeld && -age > clockSlack {
+		now -= latencyHeld
+	} else {
+		now = Moment(word)
+	}
+	v, _ := unpack(word, now)
+	return time.Duration(v)
+}
+
+// Measured returns how well the latency is known, 0 to 1: after one sample
+// hardly, for it may be an exception.
+func (b *Backend) Measured() float64 {
+	return float64(b.outcomes.samples.Load()+1) / latencySamples
 }
 
 // ErrorRate returns the part of the latest attempts that failed, 0 to 1: an

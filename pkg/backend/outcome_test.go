@@ -16,7 +16,7 @@ func one(t *testing.T) *Backend {
 
 func near(got, want float64) bool { return math.Abs(got-want) <= 1e-4*math.Abs(want)+1e-9 }
 
-func TestLatencyIsAPeakAverage(t *testing.T) {
+func TestLatency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := one(t)
@@ -31,21 +31,25 @@ func TestLatencyIsAPeakAverage(t *testing.T) {
 		f(0)
 		b.Observe(10*time.Millisecond, true)
 		f(10 * time.Millisecond)
-		b.Observe(50*time.Millisecond, true) // up at once
-		f(50 * time.Millisecond)
-		b.Observe(10*time.Millisecond, true) // not down at once
-		f(50 * time.Millisecond)
-		e := math.Exp(-1)
+		b.Observe(40*time.Millisecond, true) // by the logarithm
+		f(20 * time.Millisecond)
+		b.Observe(20*time.Millisecond, true)
+		f(20 * time.Millisecond)
+		time.Sleep(latencyHeld * time.Millisecond)
+		f(20 * time.Millisecond)
 		time.Sleep(10 * time.Second)
-		f(time.Duration(50e6 * e)) // down by itself
-		b.Observe(10*time.Millisecond, true)
-		f(time.Duration(50e6*e + 10e6*(1-e))) // and towards what is measured
-		for range 5000 {
-			time.Sleep(10 * time.Millisecond)
+		f(time.Duration(20e6 * math.Exp(-1))) // down by itself
+		b.Observe(20*time.Millisecond, true)
+		f(20 * time.Millisecond) // and forgotten that it was
+		for range 500 {
 			b.Observe(10*time.Millisecond, true)
 		}
-		if got := b.Latency(b.Now()); got < 9*time.Millisecond || got > 11*time.Millisecond {
-			t.Fatalf("unexpected latency after 50 s of 10 ms; got %v", got)
+		if got := b.Latency(b.Now()); got < 10*time.Millisecond || got > 10100*time.Microsecond || b.Measured() != 1 {
+			t.Fatalf("unexpected latency after 500 of 10 ms; got %v, known to %v", got, b.Measured())
+		}
+		b.Observe(10*time.Second, true) // what happens once says little
+		if got := b.Latency(b.Now()); got > 10500*time.Microsecond {
+			t.Fatalf("unexpected latency after one of 10 s; got %v", got)
 		}
 		time.Sleep(time.Minute)
 		f(0) // forgotten

@@ -14,9 +14,8 @@
 //   - p2c: two random choices, the one with fewer active slots per weight
 //     (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 //     1996); the default.
-//   - p2c_ewma: two random choices, the one with the lower product of latency
-//     and active slots per weight, the one to be taken included (Finagle's peak
-//     EWMA); of two that are equally fast, as p2c.
+//   - p2c_ewma: two random choices, as p2c, with a weight that is the less the
+//     slower a backend answers than the other one, beyond what noise explains.
 //   - adaptive: the same, times 1 + 10 × the rate of errors.
 //   - ip_hash (also consistent_hash): a client's address chooses a place on a
 //     ring of hashes (Karger et al., 1997; ketama).
