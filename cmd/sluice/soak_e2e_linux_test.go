@@ -137,7 +137,8 @@ func (x *soak) run(lasts time.Duration) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for id := range uint64(10) {
-		wg.Go(func() { x.clients.work(x.seed, id+x.chaos.Uint64()%1000*100, stop) })
+		id += x.chaos.Uint64() % 1000 * 100
+		wg.Go(func() { x.clients.work(x.seed, id, stop) })
 	}
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
 		x.fault()
