@@ -260,6 +260,36 @@ admin-token: s3cret
 	}
 }
 
+// TestLoadForms reads what the command line has in one form and YAML in others.
+func TestLoadForms(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, path, `
+drain-timeout: 0
+l4-idle-timeout: "0"
+max-ejection: 20%
+panic-threshold: "0%"
+retry-budget: 7
+consul: [a:8500, b:8500]
+access-log-fields: [query, "request:X-A"]
+`)
+	got := Default()
+	settings, err := got.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.DrainTimeout, want.L4IdleTimeout = 0, 0
+	want.MaxEjection, want.PanicThreshold, want.RetryBudget = 20, 0, 7
+	want.Consul, want.AccessLogFields = "a:8500,b:8500", "query,request:X-A"
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("unexpected configuration\ngot  %+v\nwant %+v", got, want)
+	}
+	if len(settings) != 7 {
+		t.Errorf("unexpected settings: %q", settings)
+	}
+}
+
 func TestLoadFailure(t *testing.T) {
 	t.Parallel()
 	f := func(content string, want ...string) {
@@ -281,6 +311,8 @@ func TestLoadFailure(t *testing.T) {
 	f("l5: x\nl4: [bad]\nroute:\n- {path: x, service: web}\ndrain-delay: soon\n",
 		`line 1: unknown setting "l5"`, `line 2: "bad": want ADDR=SERVICE`, `line 4: path "x"`, "line 5:")
 	f("l4: [", "sluice.yaml")
+	f("drain-delay: 5\nretry-budget: x%\nconsul: [[a]]\n", "line 1: \"5\" is not a duration such as 5s", "line 2:")
+	f("drain-delay: 5s\ndrain-delay: 6s\n", "already defined")
 	f("l7: [{addr: ':80', foo: 1}]", `unknown key "foo"`)
 	f("l7: [{addr: ':80', max-conns: [1]}]", "wants a single value")
 	f("l7: [[1]]", "want a string or a mapping")
