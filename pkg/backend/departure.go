@@ -62,6 +62,7 @@ type leaver struct {
 	drain     *time.Timer // set while the backend is on its way out
 	unhealthy bool
 	gone      bool // is no member any more
+	ended     bool // the time to leave it is over
 }
 
 func (f *departing) follow(now *Snapshot) {
@@ -91,10 +92,10 @@ func (f *departing) follow(now *Snapshot) {
 		switch {
 		case m.staying && l.drain != nil:
 			l.drain.Stop()
-			l.drain = nil
+			l.drain, l.ended = nil, false
 		case !m.staying && l.drain == nil && f.Drain > 0:
 			l.drain = time.AfterFunc(f.Drain, func() { f.drained(addr, l) })
-		case !member && f.Drain <= 0:
+		case !member && (f.Drain <= 0 || l.ended):
 			delete(f.all, addr)
 		}
 		l.gone = !member
@@ -109,7 +110,7 @@ func (f *departing) drained(addr string, l *leaver) {
 		return // it came back at this moment
 	}
 	f.End(addr, Drained, f.Drain/10)
-	if l.gone {
+	if l.ended = true; l.gone {
 		delete(f.all, addr)
 	}
 }
