@@ -84,6 +84,9 @@ func TestPlainHTTP(t *testing.T) {
 		if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 400 || !strings.Contains(string(body), "HTTPS") {
 			t.Fatalf("%.20q: unexpected answer %d %q, error %v", request, resp.StatusCode, body, err)
 		}
+		if _, err := http.ParseTime(resp.Header.Get("Date")); err != nil || resp.Header.Get("X-Sluice-Reason") != "tls_handshake" {
+			t.Fatalf("%.20q: unexpected header %v, error %v", request, resp.Header, err)
+		}
 		c.Close()
 	}
 	c, err := net.Dial("tcp", l.Addr().String())

@@ -19,6 +19,8 @@ var errPlainHTTP = errors.New("the client speaks plain HTTP where TLS is spoken"
 
 const (
 	plainHTTPText = "This port speaks HTTPS, and a plain HTTP request came.\n"
+	// dateForm is that of Date (RFC 9110 5.6.7).
+	dateForm = "Mon, 02 Jan 2006 15:04:05 GMT"
 	// plainHTTPLinger and plainHTTPRest bound what is still read of such a
 	// client: closing with bytes unread would reset the connection, and take the
 	// answer with it.
@@ -48,8 +50,8 @@ func answerPlainHTTP(ctx context.Context, c *readConn) {
 		deadline = d
 	}
 	_ = c.SetDeadline(deadline)
-	answer := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		len(plainHTTPText), plainHTTPText)
+	answer := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-cache\r\nDate: %s\r\nX-Sluice-Reason: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		time.Now().UTC().Format(dateForm), TLSHandshake, len(plainHTTPText), plainHTTPText)
 	if _, err := io.WriteString(c, answer); err == nil && c.CloseWrite() == nil {
 		_, _ = io.CopyN(io.Discard, c, plainHTTPRest)
 	}
