@@ -158,6 +158,8 @@ func (v *validation) services() {
 	}
 	if strings.Contains(c.Consul, "@") {
 		v.add("consul", "an address has no user and password in it; give them as CONSUL_HTTP_AUTH=USER:PASSWORD in the environment")
+	} else if err := consulAddresses(c.Consul); err != nil {
+		v.add("consul", "%v", err)
 	}
 	if c.ConsulTags != "" && c.Consul == "" {
 		v.add("consul-tags", "%q are tags in Consul, but there is no --consul", c.ConsulTags)
