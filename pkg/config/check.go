@@ -30,9 +30,11 @@ func (w *checkWay) set(key, value string) {
 		return
 	}
 	option := strings.TrimPrefix(key, "check-")
-	if option == "send" || option == "expect" {
+	switch {
+	case len(value) > 1 && strings.HasPrefix(value, `"`) && strings.HasSuffix(value, `"`): // written as in check=
+	case option == "send" || option == "expect":
 		value = quoted(value)
-	} else {
+	default:
 		value = health.Quote(value)
 	}
 	w.options += " " + option + "=" + value

@@ -26,7 +26,7 @@ func (h *HeaderEdits) set(key, value string) error {
 	}
 	e, err := headeredit.Parse(value, m)
 	if err != nil {
-		return fmt.Errorf("%s=%s: %w", key, value, err)
+		return fmt.Errorf("%s=%q: %w", key, value, err)
 	}
 	*list = append(*list, e)
 	return nil

@@ -97,6 +97,10 @@ func TestCheckKeys(t *testing.T) {
 	if want := `tcp send="PING\r\n" expect="+PONG"`; err != nil || s.Check != want {
 		t.Errorf("unexpected check; got %q, %v; want %q", s.Check, err, want)
 	}
+	s, err = ParseService(`redis,check=tcp,check-send="PING\r\n",check-expect="+PONG"`)
+	if want := `tcp send="PING\r\n" expect="+PONG"`; err != nil || s.Check != want {
+		t.Errorf("unexpected check of texts in quotes; got %q, %v; want %q", s.Check, err, want)
+	}
 	wantRefused(t, ParseService, "web,check-host=a", "needs check=")
 	wantRefused(t, ParseService, "web,check=tcp,check-status=200", "unknown option")
 	wantRefused(t, ParseService, "web,check=http:/%zz", "cannot be asked for")
