@@ -341,7 +341,7 @@ func (c *collector) Set(s string) error {
 		if isSecret(c.name) {
 			s = "***"
 		}
-		c.r.add("%s--%s: %q: %v", c.r.source, c.name, s, err)
+		c.r.add("%s--%s: %q: %v", c.r.source, c.name, config.Shown(s), err)
 	}
 	return nil
 }
@@ -388,13 +388,14 @@ func (l *listValue[T]) Set(s string) error {
 
 func (l *listValue[T]) Type() string { return l.kind }
 
+// String returns the list as it may be shown.
 func (l *listValue[T]) String() string {
 	if l.dst == nil || len(*l.dst) == 0 {
 		return ""
 	}
 	var parts []string
 	for _, v := range *l.dst {
-		parts = append(parts, fmt.Sprint(v))
+		parts = append(parts, config.Shown(fmt.Sprint(v)))
 	}
 	return strings.Join(parts, ";")
 }

@@ -90,7 +90,7 @@ func TestTokenIsNeverPrinted(t *testing.T) {
 	if code != exitUsage || strings.Contains(stderr, "hunter22") {
 		t.Fatalf("unexpected code %d or a secret in\n%s", code, stderr)
 	}
-	code, _, stderr = try(t, nil, "--l4=127.0.0.1:0=db", "--backend=db=127.0.0.1:1", "--admin=127.0.0.1:0", "--admin-token=hunter22", "--sticky-secret=hunter22", "--drain-delay=0s")
+	code, _, stderr = try(t, nil, "--l4=127.0.0.1:0=db", "--l7=127.0.0.1:0", "--route=/=db,request-header=set:Authorization: Bearer hunter22", "--backend=db=127.0.0.1:1", "--admin=127.0.0.1:0", "--admin-token=hunter22", "--sticky-secret=hunter22", "--drain-delay=0s")
 	if code != exitOK || strings.Contains(stderr, "hunter22") || !strings.Contains(stderr, `"--admin-token":"***"`) {
 		t.Fatalf("unexpected code %d or a secret in\n%s", code, stderr)
 	}

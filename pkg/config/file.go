@@ -145,5 +145,6 @@ func (c *Config) Settings() (map[string]any, error) {
 	if err := yaml.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("cannot decode the configuration: %w", err)
 	}
+	shown(m)
 	return m, nil
 }
