@@ -73,6 +73,25 @@ func TestParseSuccess(t *testing.T) {
 	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s")
 }
 
+// TestAnyHost has listeners on all addresses as HAProxy and nginx write them.
+func TestAnyHost(t *testing.T) {
+	t.Parallel()
+	l7, err := ParseL7("*:80,max-conns=1")
+	if err != nil || l7.Addr != ":80" {
+		t.Errorf("unexpected listener: %v, error %v", l7, err)
+	}
+	l4, err := ParseL4("*:5432=db")
+	if err != nil || l4.Addr != ":5432" {
+		t.Errorf("unexpected listener: %v, error %v", l4, err)
+	}
+	path := filepath.Join(t.TempDir(), "sluice.yaml")
+	write(t, path, "l7: [{addr: '*:80'}]\n")
+	c := Default()
+	if _, err := c.Load(path); err != nil || len(c.L7) != 1 || c.L7[0].Addr != ":80" {
+		t.Errorf("unexpected listeners of a file: %v, error %v", c.L7, err)
+	}
+}
+
 func TestParseFailure(t *testing.T) {
 	t.Parallel()
 	f := func(err error, want string) {
@@ -99,6 +118,7 @@ func TestParseFailure(t *testing.T) {
 	l4(":80=web,proxy-in=v1,proxy-from=x", `proxy-from="x": want a network`)
 	l4(":80=web,tls-key=/k.pem", "needs tls-cert")
 	l7 := func(s, want string) { t.Helper(); _, err := ParseL7(s); f(err, want) }
+	l7("*.a.test:80", "is not a host")
 	service := func(s, want string) { t.Helper(); _, err := ParseService(s); f(err, want) }
 	service("web,proxy-out=3", "neither v1 nor v2")
 	service("web,queue=3", "need max-conns")

@@ -51,7 +51,7 @@ func ParseL4(spec string) (L4, error) {
 	if !ok {
 		return l, fmt.Errorf("want ADDR=SERVICE[,key=value...], such as :5432=postgres")
 	}
-	l.Addr, l.Service = addr, service
+	l.Addr, l.Service = anyHost(addr), service
 	if err := apply(&l, options); err != nil {
 		return l, err
 	}
@@ -67,7 +67,7 @@ func (l *L4) lists(key string) bool { return l.ProxyIn.lists(key) || l.Hello.lis
 func (l *L4) set(key, value string) (err error) {
 	switch {
 	case key == "addr":
-		l.Addr = value
+		l.Addr = anyHost(value)
 	case key == "service":
 		l.Service = value
 	case key == "sni":
@@ -197,7 +197,7 @@ func ParseL7(spec string) (L7, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Addr = head
+	l.Addr = anyHost(head)
 	if err := apply(&l, options); err != nil {
 		return l, err
 	}
@@ -213,7 +213,7 @@ func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) || l.HeaderEdi
 func (l *L7) set(key, value string) (err error) {
 	switch {
 	case key == "addr":
-		l.Addr = value
+		l.Addr = anyHost(value)
 	case slices.Contains(l.ProxyIn.keys(), key):
 		err = l.ProxyIn.set(key, value)
 	case slices.Contains(l.Certificate.keys(), key):

@@ -210,6 +210,15 @@ func serviceName(s string) error {
 	return nil
 }
 
+// anyHost returns an address to listen on in which "*" for the host, as HAProxy
+// and nginx have it, is left out.
+func anyHost(addr string) string {
+	if port, ok := strings.CutPrefix(addr, "*:"); ok {
+		return ":" + port
+	}
+	return addr
+}
+
 // listenAddr checks an address to listen on; the host may be empty.
 func listenAddr(s string) error {
 	host, port, err := net.SplitHostPort(s)
@@ -219,7 +228,7 @@ func listenAddr(s string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("port %q of %q is not a number from 0 to 65535", port, s)
 	}
-	if strings.ContainsAny(host, " \t/=@") {
+	if strings.ContainsAny(host, " \t/=@*") {
 		return fmt.Errorf("host %q of %q is not a host", host, s)
 	}
 	return nil
