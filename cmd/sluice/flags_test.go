@@ -280,3 +280,13 @@ func TestHelpHasEveryKey(t *testing.T) {
 		seen[line] = true
 	}
 }
+
+// TestRegisterWithTagsAlone registers a process that has no listener yet, for
+// tags are to ask for all of them.
+func TestRegisterWithTagsAlone(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := try(t, nil, "--register=lb,port=80", "--consul=127.0.0.1:1", "--consul-tags=urlprefix-", "--admin=off", "--drain-delay=0s")
+	if code != exitOK {
+		t.Fatalf("unexpected code %d:\n%s", code, stderr)
+	}
+}

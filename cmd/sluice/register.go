@@ -60,13 +60,15 @@ func (rs *registrars) troubles() (all []string) {
 }
 
 func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, plane *plane) consul.Registration {
-	listener := fronts.list()[0].listener.Addr()
 	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags, Balances: fronts.balances(r)}
-	if g.Port == 0 {
-		g.Port = portOf(listener)
-	}
-	if g.Address == "" {
-		g.Address = addressOf(listener)
+	if all := fronts.list(); len(all) > 0 { // else tags alone ask for listeners
+		listener := all[0].listener.Addr()
+		if g.Port == 0 {
+			g.Port = portOf(listener)
+		}
+		if g.Address == "" {
+			g.Address = addressOf(listener)
+		}
 	}
 	if g.Address == "" {
 		g.Address = registry.LocalAddress()
