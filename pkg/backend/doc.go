@@ -32,6 +32,9 @@
 // them kept; those whose own check passes then stay in use. A source that
 // cannot be reached reports nothing, so that its last word stands.
 //
+// A member that leaves the list and is back within some minutes, by its address,
+// begins with what was known of it; see [Past].
+//
 // A member of weight 0 gets no new connections, unless it has a spare weight
 // (a warning whose weight of 0 nobody chose) and nobody else is left. Established connections are
 // never touched by any of this.

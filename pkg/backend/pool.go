@@ -82,6 +82,7 @@ type Pool struct {
 	version   uint64
 	members   map[string]*Backend // by ID
 	sorted    []*Backend          // the same, by ID; never changed in place
+	left      Past[*Backend]      // members that were
 	withdrawn []string
 	listeners []*listener
 	onMember  func(*Backend, Change) // nil: nobody
@@ -148,7 +149,8 @@ type listener struct{ f func(*Snapshot) }
 
 // Set replaces the membership with targets and returns the backends that are
 // new and those that are gone. A target with a known ID and the same address
-// keeps its Backend; of several targets with one ID the last counts. Weights
+// keeps its Backend; one with the address of another, or of one that left some
+// minutes ago at most, begins with what is known of that. Of several targets with one ID the last counts. Weights
 // are clamped to 0..MaxWeight.
 func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	p.mu.Lock()
@@ -162,6 +164,9 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 		b := p.members[t.ID]
 		if b == nil || b.addr != t.Address {
 			b = newBackend(p, t)
+			if old := p.known(t.Address, now); old != nil {
+				b.inherit(old)
+			}
 		}
 		was, old := b.standing(), *b.target.Load()
 		b.target.Store(&t)
@@ -182,6 +187,7 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 	for id, b := range p.members {
 		if members[id] != b {
 			removed = append(removed, b)
+			p.left.Keep(b.addr, b, now)
 		}
 	}
 	sortByID(added)
@@ -205,6 +211,20 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 		p.tell(c.b, c.Change)
 	}
 	return added, removed
+}
+
+// known returns the member at addr, or the one that was there until it left, or
+// nil; p.mu is held.
+func (p *Pool) known(addr string, now time.Time) *Backend {
+	if old, ok := p.left.Take(addr, now); ok {
+		return old
+	}
+	for _, b := range p.sorted {
+		if b.addr == addr {
+			return b
+		}
+	}
+	return nil
 }
 
 // Withdraw says which addresses are no members any more by an explicit word, as

@@ -102,6 +102,16 @@ func (k *keeper) eject(e backend.Ejection) {
 	k.h.flapped(e.Since)
 }
 
+// resume takes up the ejection that the backend is back with, if any, and says
+// until when it is.
+func (k *keeper) resume(e backend.Ejection) (until time.Time, ejected bool) {
+	if e.Active() && !k.ejected {
+		k.eject(e)
+	}
+	k.ejected = e.Active()
+	return e.Until, k.ejected
+}
+
 // readmit notes that the ejection has ended.
 func (k *keeper) readmit(now time.Time) {
 	k.ejected, k.readmitted = false, now

@@ -81,13 +81,15 @@ type Monitor struct {
 	mu     sync.Mutex
 	loops  map[*backend.Backend]*loop
 	closed bool
-	since  time.Time     // when the first backends were followed
+	since  time.Time // when the first backends were followed
+	left   backend.Past[keeper]
 	stalls chan struct{} // closed to end the watch for stalls; nil before it begins
 }
 
 type loop struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the loop has returned
+	last   keeper        // what it knew by then
 }
 
 // NewMonitor returns a Monitor that follows no backend yet.
@@ -101,13 +103,22 @@ func NewMonitor(cfg Config) *Monitor {
 // nothing.
 func (m *Monitor) Follow(added, removed []*backend.Backend) {
 	m.mu.Lock()
-	var stopped []*loop
+	stopped := make(map[*backend.Backend]*loop)
 	for _, b := range removed {
 		if l := m.loops[b]; l != nil {
 			l.cancel()
-			stopped = append(stopped, l)
+			stopped[b] = l
 			delete(m.loops, b)
 		}
+	}
+	m.mu.Unlock()
+	for _, l := range stopped {
+		<-l.done
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for b, l := range stopped {
+		m.left.Keep(b.Addr(), l.last, time.Now())
 	}
 	if !m.closed {
 		join := m.cfg.SlowStart > 0 && len(m.loops) > 0 && time.Since(m.since) >= m.cfg.SlowStart
@@ -128,15 +139,15 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 			ctx, cancel := context.WithCancel(context.Background())
 			l := &loop{cancel: cancel, done: make(chan struct{})}
 			m.loops[b] = l
+			k, back := m.left.Take(b.Addr(), time.Now())
+			if !back || m.cfg.Check != nil && k.h.State() != b.State() {
+				k = newKeeper(&m.cfg)
+			}
 			go func() {
 				defer close(l.done)
-				m.watch(ctx, b)
+				l.last = m.watch(ctx, b, k)
 			}()
 		}
-	}
-	m.mu.Unlock()
-	for _, l := range stopped {
-		<-l.done
 	}
 }
 
@@ -221,10 +232,11 @@ func (m *Monitor) findSilent(stalls map[*backend.Backend]*stall) {
 	}
 }
 
-// watch judges b until ctx ends. It checks first at a random moment within the
-// interval, so that many backends are not checked all at once.
-func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
-	w := watch{b: b, keeper: newKeeper(&m.cfg)}
+// watch judges b until ctx ends, from what k knows of it, and returns what is
+// known then. It checks first at a random moment within the interval, so that
+// many backends are not checked all at once, but at once if b was down.
+func (m *Monitor) watch(ctx context.Context, b *backend.Backend, k keeper) keeper {
+	w := watch{b: b, keeper: k, word: b.Condition().Word}
 	defer w.wg.Wait()
 	defer w.endRound()
 	check := time.NewTimer(rand.N(m.cfg.Interval))
@@ -232,6 +244,12 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 	readmit := time.NewTimer(longestEjection)
 	readmit.Stop()
 	defer readmit.Stop()
+	if until, ejected := w.resume(b.Condition().Ejection); ejected {
+		readmit.Reset(time.Until(until))
+	}
+	if w.h.State() == backend.Down {
+		check.Reset(rand.N(m.cfg.FastInterval))
+	}
 	suspected := b.Suspected()
 	if m.cfg.Check == nil {
 		check.Stop()
@@ -241,7 +259,7 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return w.keeper
 		case <-b.Alarmed():
 			now := time.Now()
 			until, ejected := w.alarmed(now)
