@@ -77,6 +77,8 @@ func TestMalformations(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n":                                       "folded",
 		"GET / HTTP/1.1\r\n\r\n":                                                                "there is no Host",
 		"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n":                                          "more than one Host",
+		"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n":                                               "Host is malformed",
+		"GET http://a:99999/ HTTP/1.1\r\nHost: a:99999\r\n\r\n":                                 "Host is malformed",
 		"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n":                                                   "Host is malformed",
 		"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n":                                                 "a byte that no target has",
 		"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n":                                             "not what Host says",

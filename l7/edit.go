@@ -71,11 +71,14 @@ func (x *exchange) AppendVariable(dst []byte, v headeredit.Variable, name string
 		}
 		return append(dst, "http"...)
 	case headeredit.Host:
-		return append(dst, x.req.host...)
+		return append(dst, x.from.asked...)
 	case headeredit.Method:
 		return append(dst, x.req.method...)
 	case headeredit.Path:
-		return append(dst, x.req.path...)
+		if x.path.normal != nil {
+			return append(dst, x.path.normal...)
+		}
+		return append(dst, x.req.path...) // refused before it was looked at
 	case headeredit.Query:
 		_, query, _ := bytes.Cut(x.req.target, []byte("?"))
 		return append(dst, query...)

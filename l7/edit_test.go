@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func TestHeaderEdits(t *testing.T) {
 		c.Routes = append(c.Routes, Route{Path: "/old", Redirect: Redirect{Code: 301, To: "/new"}, ResponseHeaders: edits(t, resp, "set:X-Moved: ${path}")})
 	}, b)
 	c := f.raw()
-	r, body := c.do("POST /p?q=1 HTTP/1.1\r\nHost: a.test\r\nX-In: in\r\nX_User: root\r\nx-user: root\r\nInternal-A: 1\r\ninternal_b: 2\r\nX-Level: client\r\n" +
+	r, body := c.do("POST /x/..//%70?q=1 HTTP/1.1\r\nHost: a.test\r\nX-In: in\r\nX_User: root\r\nx-user: root\r\nInternal-A: 1\r\ninternal_b: 2\r\nX-Level: client\r\n" +
 		"Connection: X-Vars, X-User\r\nTransfer-Encoding: chunked\r\nTrailer: X-Other\r\n\r\n3\r\nabc\r\n0\r\nX-User: root\r\nX_user: root\r\nX-Other: fine\r\n\r\n")
 	want := "X-Add=a\nX-In=in\nX-Level=service|route\nX-User=nobody\nX-Vars=127.0.0.1 http a.test POST /p q=1 web in$\nX-Other=fine\nfor=[10.9.8.7] id=[]"
 	if body != want {
@@ -78,5 +79,20 @@ func TestHeaderEdits(t *testing.T) {
 	// What is no request is answered with what is known: the listener.
 	if r, _ := f.raw().do("GET / HTTP/1.1\r\n\r\n"); r.StatusCode != 400 || r.Header.Get("X-Level") != "listener" {
 		t.Errorf("unexpected answer to what is no request: %d %v", r.StatusCode, r.Header)
+	}
+}
+
+// TestEditOrigin has edits say what was found of a request, not what a trusted
+// proxy's connection looks like.
+func TestEditOrigin(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Found")) })
+	f := newFront(t, func(c *Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.Routes[0].RequestHeaders = edits(t, headeredit.Request, "set:X-Found: ${scheme}://${host}${path} ${client}")
+	}, b)
+	_, body := f.raw().do("GET //%61 HTTP/1.1\r\nHost: inner:81\r\nX-Forwarded-For: 10.1.2.3\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: www.test:8443\r\n\r\n")
+	if want := "https://www.test:8443/a 10.1.2.3"; body != want {
+		t.Errorf("unexpected values; got %q; want %q", body, want)
 	}
 }

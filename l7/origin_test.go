@@ -312,17 +312,17 @@ func TestProxyHeader(t *testing.T) {
 	ask := func(header, want string, hsts bool) {
 		t.Helper()
 		c := f.raw()
-		c.write(header + "GET / HTTP/1.1\r\nHost: a.test:99999\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n")
+		c.write(header + "GET / HTTP/1.1\r\nHost: a.test:9999\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n")
 		resp, body := c.response("GET")
 		if body != want || (resp.Header.Get("Strict-Transport-Security") != "") != hsts {
 			t.Errorf("unexpected answer behind %q; got %q, %v; want %q, %v", header, body, resp.Header, want, hsts)
 		}
 	}
-	const forwarded = `for=192.0.2.1;host="a.test:99999";proto=`
+	const forwarded = `for=192.0.2.1;host="a.test:9999";proto=`
 	ask(string(proxyproto.Append(nil, 1, proxyproto.Proxy, src, dst)), "http 443 192.0.2.1 "+forwarded+"http", false)
 	ask(v2(""), "http 443 192.0.2.1 "+forwarded+"http", false)
 	ask(v2("\x04\x00\x01x\x20\x00\x0d\x01\x00\x00\x00\x00\x21\x00\x05TLSv1"), "https 443 192.0.2.1 "+forwarded+"https", true)
 	ask(v2("\x20\x00\x05\x00\x00\x00\x00\x00"), "http 443 192.0.2.1 "+forwarded+"http", false) // not by TLS
 	ask(v2("\x20\x00\x01\x01"), "http 443 192.0.2.1 "+forwarded+"http", false)                 // cut short
-	ask(string(proxyproto.Append(nil, 2, proxyproto.Local, src, dst)), "http "+listens+` 127.0.0.1 for=127.0.0.1;host="a.test:99999";proto=http`, false)
+	ask(string(proxyproto.Append(nil, 2, proxyproto.Local, src, dst)), "http "+listens+` 127.0.0.1 for=127.0.0.1;host="a.test:9999";proto=http`, false)
 }

@@ -343,8 +343,27 @@ func (p *path) unambiguous(l lookup, rt *route) bool {
 		if mem = reading; !ok || l.find(reading) != rt {
 			return false
 		}
+		// What begins so names a host to browsers; see hidden.
+		if how&backslash != 0 && bytes.HasPrefix(p.raw, []byte(`/\`)) && l.find(behindHost(reading)) != rt {
+			return false
+		}
 	}
 	return true
+}
+
+// hidden reports whether what parses URLs, as RFC 3986 4.2 and browsers have it,
+// finds another route's path behind the first segment: of "//x/admin" it takes x
+// for a host. PHP's parse_url and JavaScript's URL are such parsers.
+func (p *path) hidden(l lookup, rt *route) bool {
+	return len(p.raw) > 1 && p.raw[1] == '/' && (p.odd != 0 || l.find(behindHost(p.plain)) != rt)
+}
+
+// behindHost returns a path without its first segment.
+func behindHost(path []byte) []byte {
+	if i := bytes.IndexByte(path[1:], '/'); i >= 0 {
+		return path[1+i:]
+	}
+	return path[:1]
 }
 
 // choose decides in which form p, whose route is rt, is forwarded.
@@ -353,7 +372,7 @@ func (p *path) choose(l lookup, rt *route, form PathForm) {
 		form = rt.form
 	}
 	switch p.forward = p.normal; {
-	case form == PathNormalized, form == PathAuto && rt.guarded(), p.joined, bytes.Equal(p.raw, p.normal), l.find(p.raw) != rt:
+	case form == PathNormalized, form == PathAuto && rt.guarded(), p.joined, bytes.Equal(p.raw, p.normal), l.find(p.raw) != rt, p.hidden(l, rt):
 	default:
 		p.forward = p.raw
 	}

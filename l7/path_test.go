@@ -162,6 +162,7 @@ func TestPathReadings(t *testing.T) {
 		"/admin%2f", "/admin%2Fs", "/x%2f..%2fadmin", "/x/..%2fadmin", `/admin\s`, "/admin%5cs", `/x\..\admin`, `/x%5c..%5cadmin`, "/admin;x", "/admin;x=y/s", "/;/admin", "/;a=b/admin/s", "/x/..;/admin",
 		"/%3b/admin", "/admin%3bx", "/admin%3f", "/admin%23x", "/%252e%252e/admin", "/%2561dmin", "/%25252e/x", "/admin%252fs", "/x%252f..%252fadmin", "/pub;x/../..;/admin", "/admin%2f..%2fx",
 		`/pub%2f\private/x`, "/pub/private%2f", "/pub;/private/x", "/pub%2fprivate%2f", "/pub%2Fpublic", "/a%2f.", "/%2f.%2e%2f", "/.;/x", "/%2e;/x", "/..;/",
+		`/\x/admin`, `/\x\admin/s`, `/\x;y/%61dmin`,
 	} {
 		f(check, "GET h"+path, "refused")
 	}
@@ -228,6 +229,12 @@ func TestPathForward(t *testing.T) {
 	f(none, PathAuto, "/%70ub//x%7e", "/x~")
 	f(none, PathAuto, "//pub?x", "/?x")
 	f(none, PathAuto, "/pub%3F/x", "/pub%3F/x")
+	// What parses URLs takes x for a host.
+	f(none, PathAuto, "//x/y", "//x/y")
+	f(none, PathAuto, "//x/get/y?z", "/x/get/y?z")
+	f(none, PathRaw, "//x//g%65t", "/x/get")
+	f(none, PathAuto, "//x;/get", "/x;/get")
+	f(none, PathAuto, "///get/x", "/x")
 	f(none, PathAuto, "/get//x%7e", "/x~")
 	f(none, PathRaw, "/get//x%7e", "//x%7e")
 	f(none, PathAuto, "/raw//x%7e", "/raw//x%7e")

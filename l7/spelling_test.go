@@ -3,6 +3,7 @@ package l7
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	urlpath "path"
 	"path/filepath"
@@ -29,6 +30,7 @@ var spellings = []string{
 	"/admin/s%", "/%/../admin/s", "/%zz/../admin/s", "/admin/s%2", "/a%dmin/s",
 	"/admin/s/", "/admin/s/.", "/admin/s/..", "/admin/s%20", "/admin/s.", "/admin/s%0a", "/admin%09/s", "/admin/s//", "/admin/s/x", "/admin/", "/admin", "/admin/x/%2e%2e/s",
 	"/x/%2f/../admin/s", "/x%2f/../../admin/s", "/x;/../admin/s", "/x%5c/../../admin/s", "/%20/../admin/s", "/x%3f/../admin/s", "/admin%2f..%2fadmin%2fs", "/admin;a%2fb/s", "/admin/..;/admin/s",
+	"//x/admin/s", "//x//%61dmin/s", `/\x/admin/s`, "//x;y/admin/s", "//HOST/x/../admin/s",
 	"http://HOST/admin/s", "http://HOST//admin/s", "http://HOST/%61dmin/s", "http://HOST/x/../admin/s",
 }
 
@@ -108,10 +110,17 @@ func TestSpellings(t *testing.T) {
 	mux.HandleFunc("/admin/", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(secret)) })
 	fs := &fasthttp.FS{Root: dir, IndexNames: []string{"index.html"}}
 	for name, addr := range map[string]string{
-		"files of net/http":    newBackend(t, http.FileServer(http.Dir(dir)).ServeHTTP),
-		"mux of net/http":      newBackend(t, mux.ServeHTTP),
-		"handler of net/http":  newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(answer(r.URL.Path))) }),
-		"target of net/http":   newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(answer(r.RequestURI))) }),
+		"files of net/http":   newBackend(t, http.FileServer(http.Dir(dir)).ServeHTTP),
+		"mux of net/http":     newBackend(t, mux.ServeHTTP),
+		"handler of net/http": newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(answer(r.URL.Path))) }),
+		"target of net/http":  newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(answer(r.RequestURI))) }),
+		"URL of net/http": newBackend(t, func(w http.ResponseWriter, r *http.Request) { // as JavaScript's and PHP's are, for which //x/y is /y
+			u, err := url.Parse(strings.ReplaceAll(r.RequestURI, `\`, "/"))
+			if err != nil {
+				u = &url.URL{}
+			}
+			_, _ = w.Write([]byte(answer(u.Path)))
+		}),
 		"files of fasthttp":    newFastHTTP(t, fs.NewRequestHandler()),
 		"handler of fasthttp":  newFastHTTP(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString(answer(string(ctx.Path()))) }),
 		"original of fasthttp": newFastHTTP(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString(answer(string(ctx.URI().PathOriginal()))) }),

@@ -89,13 +89,8 @@ func sameAuthority(a, b []byte, secure bool) bool {
 // how it reads an '@'.
 func validHost(b []byte) bool {
 	name, port := splitHost(b)
-	if len(name) == 0 || len(port) > maxPortLen {
+	if len(name) == 0 || !validPort(port) {
 		return false
-	}
-	for _, c := range port {
-		if c < '0' || c > '9' {
-			return false
-		}
 	}
 	if name[0] != '[' {
 		for _, c := range name {
@@ -114,6 +109,18 @@ func validHost(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// validPort reports whether b is a port, or nothing, as in "host:".
+func validPort(b []byte) bool {
+	n := 0
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return len(b) <= maxPortLen && n <= 65535
 }
 
 // splitHost cuts the port off a host. Of what is malformed it makes something

@@ -15,9 +15,9 @@ const (
 	Client              // address of the client
 	ClientPort          // port that the connection comes from
 	Scheme              // http or https, as the client uses it
-	Host                // as the client sent it
+	Host                // that the client asks for, with a port if it named one
 	Method
-	Path  // of the target, as it was received
+	Path  // of the target, in its normal form
 	Query // of the target, without the question mark
 	RequestID
 	User // who the client is, by auth=; empty without
