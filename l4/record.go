@@ -113,7 +113,7 @@ type tries struct {
 	tried    balance.Tried    // begun with, successful or not
 	refused  bool             // the next one makes up for one that cost nothing
 	full     bool             // of those not tried, none had a slot free
-	failures int              // of them, that were the backends' own
+	failures int              // of them
 	failed   *backend.Backend // the last one that could not be connected to
 	err      error            // why
 	waiter   *backend.Waiter  // nil if it never waited for a slot

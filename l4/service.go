@@ -92,7 +92,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 	t := rec.tries
 	t.full = false
 	retry := t.tried.Len() > 0
-	req := balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true, Failed: t.failures == t.tried.Len()}
+	req := balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true, Failed: t.failures >= t.tried.Len()}
 	switch {
 	case !retry && t.waiter == nil && s.pool().Contended(): // others came first
 		t.full = true
@@ -136,12 +136,12 @@ func (s *service) dialFailed(rec *record, b *backend.Backend, err error, paused 
 	s.metrics.connectFailures.Inc()
 	t := rec.tries
 	t.err, t.failed = err, b
+	t.failures++ // whoever's fault: the client is to be served
 	if s.lenient && backend.Refused(err, rec.connect) && s.Balancer.HasHope(t.tried) {
 		t.refused = true
 		t.tried.Refuse()
 	}
 	if !backend.OwnFault(err) && !(paused && timedOut(err)) {
-		rec.tries.failures++
 		b.ReportConnectFailure()
 	}
 }

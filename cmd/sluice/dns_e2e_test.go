@@ -135,7 +135,7 @@ func TestConsulDNSChurn(t *testing.T) {
 	admins, fronts := make(map[string]string), make(map[string]string)
 	for name, records := range map[string]string{"srv": "_web._tcp.service.consul", "a": "web.service.consul:" + port} {
 		s := start(t, "sluice", nil, "--l4=127.0.0.1:0=web", "--strategy=ip_hash", "--admin=127.0.0.1:0", "--drain-delay=0s",
-			"--service=web,dns="+records, "--dns-server="+agent.DNS(), "--dns-min-ttl=500ms")
+			"--service=web,dns="+records, "--dns-server="+agent.DNS(), "--dns-min-ttl=500ms", "--health-timeout=10s")
 		admins[name], fronts[name] = s.addr("admin"), s.addr("l4")
 	}
 	services := []string{"srv", "a"}
