@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // addresses returns A records of n addresses of web.test, and the members that
@@ -150,4 +152,35 @@ func TestLostAtOnce(t *testing.T) {
 	z.set("web.test A", records[:5]...)
 	w.expect(t, strings.Join(strings.Fields(all)[:5], " ")) // listed again
 	until(t, "all is well", func() bool { return w.Reports()[0].Trouble == "" })
+}
+
+// TestNoTurnsByChance has a member leave and another come between any two
+// answers, so that each of two asked in a row lists somebody whom the other does
+// not: members do not take turns for that, and those that are gone leave.
+func TestNoTurnsByChance(t *testing.T) {
+	t.Parallel()
+	z := newZone(t)
+	records, _ := addresses(8)
+	z.set("web.test A", records...)
+	answers := 0
+	z.mu.Lock()
+	z.rcode["web.test AAAA"] = 0
+	z.mangle = func(a *dns.Msg) {
+		if a.Question[0].Qtype != dns.TypeA {
+			return
+		}
+		answers++
+		a.Answer = append(a.Answer, parse([]string{fmt.Sprintf("web.test. 0 IN A 10.1.%d.%d", answers/250, answers%250)})...)
+	}
+	z.mu.Unlock()
+	w := watch(t, Config{Name: "web.test:80", Servers: []string{z.addr}, Keep: time.Hour})
+	until(t, "it is resolved often", func() bool {
+		if n := len(strings.Fields(w.drain())); n > 8+4*swapAnswers {
+			t.Fatalf("unexpected members, %d of them, of 9 in each answer", n)
+		}
+		return w.metrics.changed.Get() >= 50
+	})
+	if r := w.Reports()[0]; w.metrics.rotating.Get() != 0 || r.Trouble != "" {
+		t.Errorf("unexpected report: %+v", r)
+	}
 }

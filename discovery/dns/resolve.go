@@ -31,8 +31,8 @@ type records struct {
 	// alias is what the name stands for, if there is nothing else.
 	alias string
 	// whole says that they came over TCP, or are too few for a server to have
-	// left any out, and turns that they were asked for twice, and each answer
-	// had some that the other had not.
+	// left any out, and turns that they were asked for again, that each answer
+	// had some that the other had not, and that some of those came back.
 	whole, turns, truncated bool
 }
 
@@ -106,12 +106,26 @@ func (r *resolver) exchange(ctx context.Context, server string, q *dns.Msg, lack
 	if err != nil || !lacks(found.list) {
 		return found, err
 	}
-	again, err := r.overTCP(ctx, server, q)
+	again, err := r.once(ctx, server, q)
 	if err != nil {
-		again, err = r.overUDP(ctx, server, q)
+		return found, nil
 	}
-	if err == nil {
-		found = merge(found, again)
+	// Each may lack some of the other's because somebody left meanwhile, and
+	// somebody else came. Who takes turns comes back.
+	left := lacking(again.list, found.list)
+	merged := merge(found, again)
+	if merged.turns {
+		third, err := r.once(ctx, server, q)
+		merged.turns = err == nil && len(lacking(third.list, left)) < len(left)
+	}
+	return merged, nil
+}
+
+// once asks one server over TCP, or else over UDP.
+func (r *resolver) once(ctx context.Context, server string, q *dns.Msg) (records, error) {
+	found, err := r.overTCP(ctx, server, q)
+	if err != nil {
+		return r.overUDP(ctx, server, q)
 	}
 	return found, nil
 }
