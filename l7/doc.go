@@ -19,11 +19,12 @@
 //  4. judge (judge.go): the one form of the path (path.go); who asks, and
 //     under which ID and trace (identify.go, origin.go, forwarded.go,
 //     client.go, request_id.go, trace.go); the route by host, path, method and
-//     headers (route.go), which may redirect (redirect.go) or refuse; the rate
+//     headers (route.go, router.go), which may redirect (redirect.go) or refuse; the rate
 //     of the client; the route's service or its canary (canary.go), whose
 //     limits count (waits.go); who it is by its credentials, which are verified
 //     elsewhere if that takes long (auth.go).
-//  5. forward (forward.go): if the service has room for one more request
+//     What comes of the body with the head is looked at first (receive.go).
+//  5. forward (forward.go, upload.go): if the service has room for one more request
 //     (policy.go), the client's cookie (sticky.go) or the strategy picks a
 //     backend whose circuit breaker allows it, and takes its slot, for which it
 //     may have to wait (queue.go). The rewritten head, as an operator has edited
@@ -35,8 +36,9 @@
 //     may go to a second service (mirror.go, mirror_send.go).
 //  6. stream (stream.go, response.go): the response is passed on as it comes,
 //     also while the request is still going up; what a side does not take yet
-//     waits (backlog.go). After a 101 that answers a request for it, bytes are
-//     passed on both ways (tunnel.go).
+//     waits (backlog.go), for whoever keeps up a pace (pace.go). After a 101 that answers a request for it, bytes are
+//     passed on both ways (tunnel.go). evict.go ends what is left of them when a
+//     backend is taken out, linger.go takes what a client still sends.
 //  7. record (record.go): the one place where counters move, exactly once per
 //     request, with at most one [Reason] (reason.go). What the access log has by
 //     choice is in note.go.
@@ -62,8 +64,6 @@
 //     handler drops it as soon as the backend closes it or says something, and
 //     before a request that cannot be sent twice it is looked at once more.
 //     After a response that had no body for what it was it rests for 50 ms.
-//   - A connection on which somebody has authenticated (NTLM, Negotiate) serves
-//     the client's connection that it was used on, and nobody else (bound.go).
 //   - A connection on which somebody has authenticated (NTLM, Negotiate) serves
 //     the client's connection that it was used on, and nobody else (bound.go).
 //   - No byte of a response is followed by another attempt.
