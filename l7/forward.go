@@ -244,6 +244,9 @@ func (x *exchange) elsewhere(v verdict) {
 	x.tried.Add(x.backend)
 	if f.connected {
 		f.replays++
+		if f.reused {
+			f.idled++
+		}
 	}
 	if v == anotherOrSame {
 		x.stale = x.backend

@@ -156,6 +156,10 @@ func TestRetry(t *testing.T) {
 	f(failure{connected: true, written: true, replayable: true}, giveUp)
 	f(failure{connected: true, written: true, reused: true, replayable: true}, giveUp)
 	f(failure{connected: true, written: true, idempotent: true, replayable: true, replays: 1}, giveUp)
+	// An idle connection that had died is no attempt at its backend; there is one such.
+	f(failure{connected: true, written: true, idempotent: true, replayable: true, replays: 1, idled: 1}, another)
+	f(failure{connected: true, written: true, idempotent: true, replayable: true, replays: 2, idled: 1}, giveUp)
+	f(failure{connected: true, written: true, replayable: true, replays: 1, idled: 1}, giveUp)
 	// Never.
 	f(failure{connected: true, written: true, answered: true, idempotent: true, replayable: true}, giveUp)
 	f(failure{connected: true, written: true, timeout: true, idempotent: true, replayable: true}, giveUp)

@@ -18,6 +18,7 @@ type failure struct {
 	refusals int // attempts of this request that were refused, this one included
 	connects int // other connection attempts of this request that failed, this one included
 	replays  int // times that this request was sent again already
+	idled    int // those of them that followed an idle connection which had died
 }
 
 // verdict is what to do after a failure.
@@ -42,7 +43,8 @@ const mostRefusals = balance.MostTried - balance.MaxTries
 //     not counting those that were refused at once, which cost nothing;
 //   - a request that may have been read by the backend is sent once more if it
 //     is idempotent and all of it is at hand. If its connection had been idle,
-//     that says little about the backend, which therefore may be tried again.
+//     that says little about the backend, which therefore may be tried again;
+//     and if that fails too, as when it was being killed, there is one more.
 func retry(f failure) verdict {
 	switch {
 	case f.answered || f.spent:
@@ -54,7 +56,7 @@ func retry(f failure) verdict {
 		return giveUp
 	case f.timeout:
 		return giveUp
-	case f.replays > 0:
+	case f.replays > f.idled:
 		return giveUp
 	case f.written && !(f.idempotent && f.replayable):
 		return giveUp

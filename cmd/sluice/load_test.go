@@ -65,7 +65,7 @@ func (l *load) tick(perSecond int, kind string, do func() error) {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				l.done[kind]++
-				if err != nil && !(kind == "tcp" && begun.Before(l.killed) && errors.Is(err, syscall.ECONNRESET)) {
+				if err != nil && !(kind == "tcp" && begun.Before(l.killed) && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, errNothing))) {
 					l.errs = append(l.errs, fmt.Errorf("%s at %s: %w", kind, time.Now().Format("15:04:05.000"), err))
 				}
 			})
@@ -91,11 +91,17 @@ func exchangeTCP(addr string) error {
 		return err
 	}
 	got, err := io.ReadAll(c)
-	if err == nil && string(got) != message {
+	switch {
+	case err == nil && len(got) == 0:
+		err = errNothing
+	case err == nil && string(got) != message:
 		err = fmt.Errorf("got %q back", got)
 	}
 	return err
 }
+
+// errNothing says that a connection ended in good order before a byte came.
+var errNothing = errors.New("nothing came back")
 
 func (l *load) get(url string) error {
 	resp, err := l.client.Get(url)
@@ -112,8 +118,10 @@ func (l *load) get(url string) error {
 
 // excuse forgives TCP connections that began before killed, when a backend was
 // killed: what they had sent to it may have been acted upon, so
-// that nobody could send it to another one. They may be reset; nothing else
-// may happen to them, and nothing at all to those that begin later.
+// that nobody could send it to another one. They may be reset, or end with
+// nothing, which is what the system makes of them when the backend had read all
+// that had come; nothing else may happen to them, and nothing at all to those
+// that begin later.
 func (l *load) excuse(killed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
