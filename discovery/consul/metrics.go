@@ -77,11 +77,6 @@ func (m *queryMetrics) succeeded(now time.Time, news bool) {
 	m.lastSuccess.Set(float64(now.UnixMilli()) / 1000)
 }
 
-// sent returns how many queries have been sent and answered, or failed.
-func (m *queryMetrics) sent() uint64 {
-	return m.changed.Get() + m.unchanged.Get() + m.confirmed.Get() + m.errors.Get()
-}
-
 func (m *queryMetrics) failed() {
 	m.errors.Inc()
 	m.connected.Set(0)

@@ -443,3 +443,8 @@ func TestTokenFile(t *testing.T) {
 		t.Fatalf("unexpected error without the token file: %v", err)
 	}
 }
+
+// sent returns how many queries have been sent and answered, or failed.
+func (m *queryMetrics) sent() uint64 {
+	return m.changed.Get() + m.unchanged.Get() + m.confirmed.Get() + m.errors.Get()
+}
