@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"sluice/engine"
 	"sluice/pkg/config"
 	"sluice/pkg/echo"
 )
@@ -54,19 +55,16 @@ func (d *demo) close() {
 }
 
 // banner says where the demo can be reached.
-func banner(w io.Writer, fronts *fronts, plane *plane) {
+func banner(w io.Writer, e *engine.Engine) {
 	fmt.Fprintf(w, "\nsluice demo: %d echo backends, each in turn\n\n", demoBackends)
-	for _, f := range fronts.list() {
-		addr := f.listener.Addr()
-		if f.kind == "l7" {
-			fmt.Fprintf(w, "  HTTP     curl http://%s/\n", addr)
-		} else {
-			fmt.Fprintf(w, "  TCP      curl http://%s/   (or nc %s)\n", addr, spaced(addr))
-		}
-	}
-	for _, s := range plane.servers {
-		if s.name == "admin" {
-			fmt.Fprintf(w, "  admin    http://%s/   /admin/backends   /metrics   /debug/pprof/\n", s.server.Addr())
+	for _, l := range e.Listeners() {
+		switch l.Kind {
+		case "l7":
+			fmt.Fprintf(w, "  HTTP     curl http://%s/\n", l.Addr)
+		case "l4":
+			fmt.Fprintf(w, "  TCP      curl http://%s/   (or nc %s)\n", l.Addr, spaced(l.Addr))
+		case "admin":
+			fmt.Fprintf(w, "  admin    http://%s/   /admin/backends   /metrics   /debug/pprof/\n", l.Addr)
 		}
 	}
 	fmt.Fprint(w, "\nCtrl-C drains and stops, a second Ctrl-C stops at once.\n\n")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sluice/engine"
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
 	"sluice/pkg/zone"
@@ -74,7 +75,7 @@ func parseCommand(args, environ []string) (*command, error) {
 		// What could not be read may be what seems to be missing.
 		problems = withoutLists(problems)
 	}
-	return cmd, errors.Join(unread, problems, errors.Join(checkFiles(&cmd.config)...), errors.Join(checkLoops(&cmd.config)...))
+	return cmd, errors.Join(unread, problems, engine.Check(&cmd.config))
 }
 
 // withoutLists returns the problems of err that are not about a listener, a

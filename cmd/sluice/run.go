@@ -14,11 +14,11 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/pflag"
 
+	"sluice/engine"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/logwriter"
 	"sluice/pkg/metricset"
-	"sluice/pkg/pause"
 )
 
 // The exit codes, which scripts depend on.
@@ -27,10 +27,6 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
-
-// firstListWait is how long a start waits for the first list of every
-// service's members before it accepts connections that it could not serve.
-const firstListWait = 2 * time.Second
 
 // run is sluice from its arguments to its exit code. The first signal of stop
 // drains it, the second ends it at once; those of reload are said to be ignored.
@@ -78,8 +74,8 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 	return exitOK
 }
 
-// serve wires everything in the order in which data walks through it, runs
-// until a signal, and takes it apart in reverse. It returns nil after a drain.
+// serve runs the configuration until a signal ends it. It returns nil after a
+// drain.
 func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Writer, log *logwriter.Writer, stop, reload <-chan os.Signal) (err error) {
 	c := &cmd.config
 	start := time.Now()
@@ -97,73 +93,34 @@ func serve(cmd *command, sets *metricset.Sets, logger *slog.Logger, stdout io.Wr
 	}
 
 	exposeFlags(cmd, sets.Main)
-	pauses := pause.NewWatch()
-	defer pauses.Close()
-	services, err := newServices(c, sets, pauses, logger)
-	if err != nil {
-		return err
-	}
 	access := openAccessLog(c, sets.Main, log.Patient())
 	defer closeAccessLog(access, logger)
-	fronts, err := bindFronts(c, services, access, sets, logger)
+	e, err := engine.New(engine.Options{Config: c, Version: version, ECS: cmd.ecs, Access: access, Metrics: sets, Logger: logger})
 	if err != nil {
 		return err
 	}
-	exposePauses(sets.Main, pauses, fronts.loops)
-	var tags *tags
-	if c.ConsulTags != "" {
-		tags = newTags(c, services, fronts, sets, logger)
-	}
-	life := &lifecycle{}
-	registrars := &registrars{logger: logger}
-	plane, err := bindPlane(c, services, tags, registrars, fronts, life, sets, logger)
-	if err != nil {
-		fronts.close()
-		return err
-	}
-
-	// From here on nothing but a signal or a listener that breaks ends it.
-	failed := make(chan error, len(fronts.all)+len(plane.servers))
-	plane.serve(failed)
-	ctx, stopFollowing := context.WithCancel(context.Background())
-	services.start(ctx, cmd.ecs)
-	fronts.certs.follow(ctx)
-	if fronts.processors != nil {
-		go fronts.processors.follow(ctx)
-	}
-	tags.start()
-	limit := time.Now().Add(firstListWait)
-	if missing := append(services.awaitFirstLists(limit), tags.awaitFirst(limit)...); len(missing) > 0 {
-		logger.Warn("starting without the members of some services", "services", missing)
-	}
-	fronts.serve(failed)
-	life.set(running)
-	registrars.start(c, services, fronts, plane)
+	e.Start()
 	if c.Demo {
-		banner(stdout, fronts, plane)
+		banner(stdout, e)
 	}
 	logger.Info("started", "duration", time.Since(start))
 
 	select {
-	case err = <-failed:
+	case err = <-e.Failed():
 	case sig := <-stop:
-		err = drain(c, sig, life, registrars, fronts, logger, stop)
+		err = drain(e, sig, logger, stop)
 	}
-	registrars.close()
-	stopFollowing()
-	tags.close()
-	services.stop()
-	fronts.close()
-	plane.shutdown()
+	e.Close()
 	if err == nil {
 		logger.Info("stopped")
 	}
 	return err
 }
 
-// drain ends a run without losing a connection that could still finish. A
-// second signal cuts it short and is returned as an error.
-func drain(c *config.Config, sig os.Signal, life *lifecycle, registrars *registrars, fronts *fronts, logger *slog.Logger, signals <-chan os.Signal) error {
+// drain has e drained after the first signal. A second one cuts it short and is
+// returned as an error.
+func drain(e *engine.Engine, sig os.Signal, logger *slog.Logger, signals <-chan os.Signal) error {
+	logger.Info("stopping: asked to by a signal", "signal", sig.String())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	again := make(chan os.Signal, 1)
@@ -175,32 +132,13 @@ func drain(c *config.Config, sig os.Signal, life *lifecycle, registrars *registr
 		case <-ctx.Done():
 		}
 	}()
-	begin := time.Now()
-	registrars.leave() // first of all: nobody should be led here any more
-	life.set(draining)
-	fronts.drain()
-	logger.Info("draining: not ready, still accepting", "signal", sig.String(), "stage", "delay", "limit", c.DrainDelay)
-	select {
-	case <-time.After(c.DrainDelay):
-	case <-ctx.Done():
-	}
-	delayed := time.Now()
-	logger.Info("draining: closing listeners, connections may finish", "stage", "finish", "limit", c.DrainTimeout,
-		"open", fronts.open(), "after", delayed.Sub(begin))
-	finish, done := context.WithTimeout(ctx, c.DrainTimeout)
-	cut := fronts.shutdown(finish)
-	done()
+	cut := e.Drain(ctx)
 	select {
 	case s := <-again:
 		return fmt.Errorf("stopped by a second signal (%v), %d connections cut", s, cut)
 	default:
+		return nil
 	}
-	level := slog.LevelInfo
-	if cut > 0 {
-		level = slog.LevelWarn
-	}
-	logger.Log(ctx, level, "draining: done", "stage", "done", "cut", cut, "after", time.Since(delayed), "total", time.Since(begin))
-	return nil
 }
 
 // ignoreReloads says of each signal that asks for a reload that nothing comes of
@@ -279,7 +217,7 @@ func newHandler(c *config.Config, w io.Writer) slog.Handler {
 
 // logStart says what runs, with which settings that are not the defaults.
 func logStart(cmd *command, logger *slog.Logger) {
-	attrs := []any{"version", version, "go", runtime.Version(), "gomaxprocs", runtime.GOMAXPROCS(0), "open_files", openFilesLimit()}
+	attrs := []any{"version", version, "go", runtime.Version(), "gomaxprocs", runtime.GOMAXPROCS(0), "open_files", engine.OpenFiles()}
 	cmd.flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed {
 			attrs = append(attrs, "--"+f.Name, flagValue(f))

@@ -1,4 +1,4 @@
-package main
+package engine
 
 import (
 	"context"
@@ -45,9 +45,12 @@ type plane struct {
 }
 
 // bindPlane binds what of the control plane is configured, or nothing.
-func bindPlane(c *config.Config, services *services, tags *tags, registrars *registrars, fronts *fronts, life *lifecycle, sets *metricset.Sets, logger *slog.Logger) (*plane, error) {
-	ready := func() admin.Readiness { return readiness(life, services, tags, registrars, &fronts.certs) }
-	maxConns := fronts.files.control
+func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) {
+	c, logger := e.config, e.logger
+	ready := func() admin.Readiness {
+		return readiness(e.life, e.services, e.tags, e.registrars, &e.fronts.certs)
+	}
+	maxConns := e.fronts.files.control
 	sets.Main.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {
 			return 1
@@ -72,7 +75,7 @@ func bindPlane(c *config.Config, services *services, tags *tags, registrars *reg
 		bind("admin", "admin", func() (*admin.Server, error) {
 			return admin.New(admin.Config{
 				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
-				Services: services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
+				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
 			})
 		})
 	}

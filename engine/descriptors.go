@@ -1,4 +1,4 @@
-package main
+package engine
 
 import (
 	"fmt"
@@ -97,8 +97,8 @@ func (d descriptors) warn(c *config.Config, logger *slog.Logger) {
 	}
 }
 
-// openFilesLimit returns how many files this process may have open.
-func openFilesLimit() int {
+// OpenFiles returns how many files this process may have open.
+func OpenFiles() int {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return 1024

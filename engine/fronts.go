@@ -1,4 +1,4 @@
-package main
+package engine
 
 import (
 	"context"
@@ -81,7 +81,7 @@ type fronts struct {
 func bindFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
 	fs := &fronts{config: c, access: access, sets: sets, pauses: services.pauses, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
-	limit := openFilesLimit()
+	limit := OpenFiles()
 	loops := loopsFor(runtime.GOMAXPROCS(0), limit)
 	var err error
 	if fs.files, err = descriptorsOf(c, limit, loops); err != nil {

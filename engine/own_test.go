@@ -1,4 +1,4 @@
-package main
+package engine
 
 import (
 	"net/netip"
@@ -98,17 +98,4 @@ func TestLoops(t *testing.T) {
 	f("web=127.0.0.1:80", "l7 :80", "route /a=web", "route /b=api,canary=web:5", "backend web=127.0.0.1:80", "backend api=10.0.0.6:1")
 	f("shadow=127.0.0.1:80", "l7 :80", "route /=web,mirror=shadow:5", "backend web=10.0.0.6:80", "backend shadow=127.0.0.1:80", "backend shadow=10.0.0.6:81")
 	f("", "l7 :80", "route /=web,mirror=shadow", "backend web=10.0.0.6:80", "backend shadow=127.0.0.1:81")
-}
-
-// TestLoopRefused refuses to start what can only loop, and says why.
-func TestLoopRefused(t *testing.T) {
-	t.Parallel()
-	_, err := parseCommand([]string{"--l4", "127.0.0.1:18099=web", "--backend", "web=127.0.0.1:18099"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "--backend: \"127.0.0.1:18099\" leads back") {
-		t.Fatalf("unexpected error %v", err)
-	}
-	_, err = parseCommand([]string{"--l4", "127.0.0.1:18099=web", "--backend", "web=127.0.0.1:18099", "--backend", "web=127.0.0.1:18098"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 }
