@@ -63,7 +63,7 @@ func TestWrongStart(t *testing.T) {
 	f("--l7 :0 --route /=web", `--route: service "web" is not known`)
 	f("--l4 :0=db --backend db=nowhere", `--backend: "db=nowhere": address "nowhere" is not HOST:PORT`)
 	f("--l4 :0=db --backend db=h:1 --config /nonexistent", `--config: cannot read "/nonexistent": no such file`)
-	f("--l4 :0=db --backend db=h:1 --l4-idle-timeout 5", `--l4-idle-timeout: "5": time: missing unit`)
+	f("--l4 :0=db --backend db=h:1 --l4-idle-timeout 5", `--l4-idle-timeout: "5": must be a duration like "30s" or "5m"`)
 	f("--l4 :0=db --backend db=h:1 --health-rise x", `--health-rise: "x":`)
 	f("--demo --l4 :0=db", "--l4: contradicts --demo")
 	f("--l4 :0=db --backend db=h:1 --admin 0.0.0.0:0", `--admin: "0.0.0.0:0" can be reached from elsewhere; set --admin-token`)
