@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"sluice/pkg/accesslog"
@@ -88,6 +89,7 @@ func (e *Engine) Start() {
 	e.plane.serve(e.failed)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.unfollow = cancel
+	go newMemory(os.DirFS("/"), e.fronts.memory, e.logger).follow(ctx)
 	e.services.start(ctx, e.ecs)
 	e.fronts.certs.follow(ctx)
 	if e.fronts.processors != nil {

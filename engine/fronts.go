@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -56,7 +57,8 @@ type fronts struct {
 	l4Loops    *reactor.Group // the same, or nil for the copy driver
 	certs      keeper
 	files      descriptors
-	budget     *listen.Budget // of all listeners
+	budget     *listen.Budget // of all listeners: of descriptors
+	memory     *listen.Budget // and of memory
 	processors *processors    // nil without loops
 	access     *accesslog.Log
 	sets       *metricset.Sets
@@ -88,7 +90,7 @@ func bindFronts(c *config.Config, services *services, access *accesslog.Log, set
 		return nil, err
 	}
 	fs.files.warn(c, logger)
-	fs.budget = listen.NewBudget(fs.files.conns)
+	fs.budget, fs.memory = listen.NewBudget(fs.files.conns), listen.NewBudget(math.MaxInt)
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	if epoll := (len(c.L4) > 0 || c.ConsulTags != "") && c.L4Driver != "copy"; epoll || len(c.L7) > 0 {
 		if fs.loops, err = startLoops(loops, fs.files.pipes/2, logger); err != nil {
@@ -163,9 +165,14 @@ func (fs *fronts) bindOn(own *metricset.Shared, kind, name, addr string, limits 
 	if fs.config.Demo {
 		cost++ // the backends are in the process
 	}
+	memory := connMemory
+	if tlsConfig != nil {
+		memory = tlsMemory
+	}
 	ln, err := listen.Listen(listen.Config{
 		Kind: kind, Name: name, Address: addr,
-		MaxConns: limits.MaxConns, Budget: fs.budget, ConnCost: cost, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+		MaxConns: limits.MaxConns, Budget: fs.budget, ConnCost: cost, Memory: fs.memory, ConnMemory: memory,
+		MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
 		Proxy: proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
 		TLS:   tlsConfig, HandshakeTimeout: fs.config.HandshakeTimeout,
 		Logger: fs.logger, Metrics: own.Set,

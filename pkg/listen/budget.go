@@ -9,30 +9,38 @@ import (
 // that have few connections: a flood at one of them leaves the others some.
 const guaranteed = 4
 
-// Budget is how many descriptors the connections of all listeners may take
-// together. Each listener takes what it needs, whatever the others do, as long
-// as there is some; a quarter is kept for those with few, in equal parts. All
-// methods are safe for concurrent use.
+// Budget is how much of something the connections of all listeners may take
+// together: descriptors, or bytes of memory. Each listener takes what it needs,
+// whatever the others do, as long as there is some; a quarter is kept for those
+// with few, in equal parts. All methods are safe for concurrent use.
 type Budget struct {
-	total int
-
 	// mu protects the fields below.
 	mu     sync.Mutex
+	total  int
 	used   int
 	shares []*share
-	floor  int // descriptors that each share may always take
+	floor  int // what each share may always take
 	owed   int // of the floors, what is not taken
 }
 
 // share is what one listener takes of a budget.
 type share struct {
 	b    *Budget
-	cost int // descriptors of a connection
+	cost int // of a connection
 	used int // below b.mu
 }
 
-// NewBudget returns a budget of so many descriptors.
+// NewBudget returns a budget of so much; math.MaxInt is without limit.
 func NewBudget(total int) *Budget { return &Budget{total: total} }
+
+// Resize changes how much there is. What is taken is left alone, even if that
+// is more.
+func (b *Budget) Resize(total int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total = total
+	b.settle()
+}
 
 // join adds a listener whose connections cost so much each.
 func (b *Budget) join(cost int) *share {
@@ -58,7 +66,7 @@ func (b *Budget) settle() {
 // unused returns what a share may take of its floor; b.mu is held.
 func (s *share) unused() int { return max(0, s.b.floor-s.used) }
 
-// take takes the descriptors of a connection, or reports false.
+// take takes what a connection costs, or reports false.
 func (s *share) take() bool {
 	if s == nil {
 		return true
@@ -81,7 +89,7 @@ func (s *share) add(n int) {
 	s.b.owed += s.unused()
 }
 
-// give gives the descriptors of a connection back.
+// give gives what a connection costs back.
 func (s *share) give() {
 	if s == nil {
 		return

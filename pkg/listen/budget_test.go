@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"math"
 	"sync"
 	"testing"
 )
@@ -81,5 +82,28 @@ func TestBudgetHolds(t *testing.T) {
 	wg.Wait()
 	if b.used != 0 || b.owed != 0 {
 		t.Fatalf("unexpected rest: %d used, %d owed", b.used, b.owed)
+	}
+}
+
+// TestBudgetResizes takes all, and what is given back after there is less does
+// not come again until there is room.
+func TestBudgetResizes(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(math.MaxInt)
+	one, two := b.join(10), b.join(1)
+	for range 100 {
+		if !one.take() || !two.take() {
+			t.Fatal("a budget without limit has one")
+		}
+	}
+	b.Resize(550)
+	if one.take() || two.take() {
+		t.Fatal("something is given that there is not")
+	}
+	for range 60 {
+		one.give()
+	}
+	if n := takeAll(one); n != 5 {
+		t.Fatalf("unexpected connections once there is room; got %d; want 5", n)
 	}
 }

@@ -51,6 +51,10 @@ type Config struct {
 	// means no limit.
 	Budget   *Budget
 	ConnCost int
+	// Memory is the same of memory, and ConnMemory how many bytes a connection
+	// takes with all that is kept for it.
+	Memory     *Budget
+	ConnMemory int
 	// MaxConnsPerClient is how many connections one client address may have
 	// open. Those beyond are closed as they come. 0 means no limit.
 	MaxConnsPerClient int
@@ -81,7 +85,8 @@ type Listener struct {
 	closed chan struct{} // closed when no connection will be accepted any more
 	once   sync.Once     // guards closed
 
-	share      *share                    // nil without a budget
+	share      *share                    // of descriptors, nil without a budget
+	memory     *share                    // of memory, nil without a budget
 	drainUntil atomic.Pointer[time.Time] // nil while not draining
 	arrived    atomic.Uint64             // connections that came, admitted or not
 
@@ -123,6 +128,9 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	if cfg.Budget != nil {
 		l.share = cfg.Budget.join(cfg.ConnCost)
+	}
+	if cfg.Memory != nil {
+		l.memory = cfg.Memory.join(cfg.ConnMemory)
 	}
 	labels := fmt.Sprintf(`{listener=%q,name=%q,addr=%q}`, cfg.Kind, cfg.Name, ln.Addr())
 	l.accepted = cfg.Metrics.GetOrCreateCounter("sluice_listener_accepted_total" + labels)
@@ -241,6 +249,10 @@ func (l *Listener) admit(peer netip.Addr) (p Place, ok bool) {
 	if !full && !l.share.take() {
 		full, why = true, OpenFiles
 	}
+	if !full && !l.memory.take() {
+		l.share.give()
+		full, why = true, Memory
+	}
 	if !full {
 		l.open++
 		l.active.Inc()
@@ -296,6 +308,7 @@ func (l *Listener) Leave(p Place) {
 	l.open--
 	l.active.Dec()
 	l.share.give()
+	l.memory.give()
 	l.leaveBudget()
 	l.signalEmpty()
 }
@@ -336,13 +349,14 @@ func (l *Listener) signalEmpty() {
 	}
 }
 
-// leaveBudget takes the listener out of the budget once nothing is open and
+// leaveBudget takes the listener out of the budgets once nothing is open and
 // nothing can come; l.mu is held.
 func (l *Listener) leaveBudget() {
 	select {
 	case <-l.closed:
 		if l.open == 0 {
 			l.share.leave()
+			l.memory.leave()
 		}
 	default:
 	}

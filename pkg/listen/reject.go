@@ -19,12 +19,13 @@ const (
 	TLSHandshake                  // the TLS handshake, or its first message, failed
 	NoRoute                       // no service goes by the name it asks for
 	OpenFiles                     // all listeners together have as many as the open files limit allows
+	Memory                        // or as the memory of the process does
 	rejections
 )
 
 // String returns the rejection as metrics and logs show it.
 func (r Rejection) String() string {
-	return [rejections]string{"max_conns", "client_conns", "client_rate", "proxy_header", "tls_handshake", "no_route", "open_files"}[r]
+	return [rejections]string{"max_conns", "client_conns", "client_rate", "proxy_header", "tls_handshake", "no_route", "open_files", "memory"}[r]
 }
 
 // message says what happened, and which setting it obeys.
@@ -37,6 +38,7 @@ func (r Rejection) message() string {
 		"closing a connection whose TLS handshake failed",
 		"closing a connection for a name that no sni= of this listener has",
 		"too many connections for the open files limit; closing new ones (raise the limit: ulimit -n, LimitNOFILE=, or nofile of the container)",
+		"too many connections for the memory that this process may use; closing new ones (the limit is that of the control group: raise the memory of the container, or MemoryMax=)",
 	}[r]
 }
 
