@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/headeredit"
 	"sluice/pkg/htpasswd"
 )
@@ -66,7 +67,7 @@ func (x *exchange) authorise(rest []byte, own bool) bool {
 	if a == nil {
 		return true
 	}
-	credentials := x.req.basic()
+	credentials := basic(&x.req)
 	if credentials == nil {
 		x.refuseCredentials(a)
 		return false
@@ -138,17 +139,17 @@ func (x *exchange) refuseCredentials(a *Auth) {
 
 // basic returns the credentials of a request, encoded, or nil if there are none
 // or several.
-func (h *head) basic() (credentials []byte) {
-	for i := range h.fields {
-		f := &h.fields[i]
-		if !equalFold(f.name, "authorization") {
+func basic(h *http1.Head) (credentials []byte) {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if !http1.EqualFold(f.Name, "authorization") {
 			continue
 		}
-		scheme, rest, ok := bytes.Cut(f.value, []byte(" "))
-		if credentials != nil || !ok || !equalFold(scheme, "basic") {
+		scheme, rest, ok := bytes.Cut(f.Value, []byte(" "))
+		if credentials != nil || !ok || !http1.EqualFold(scheme, "basic") {
 			return nil
 		}
-		credentials = trimSpace(rest)
+		credentials = http1.TrimSpace(rest)
 	}
 	return credentials
 }

@@ -5,14 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"sluice/l7/http1"
 	"sluice/pkg/certificate"
 	"sluice/pkg/headeredit"
 )
-
-// clientCertPrefix begins the names of headers that say what a client's
-// certificate says, in lower case. From others than trusted proxies they are
-// dropped, on any listener.
-const clientCertPrefix = "x-ssl-client-"
 
 // noClientCert is what backends are told of a client that has shown none.
 const noClientCert = "X-SSL-Client-Verify: NONE\r\n"
@@ -45,7 +41,7 @@ func clientCertLines(state *tls.ConnectionState) string {
 // dropClientCert returns the edits that drop what others say of a client's
 // certificate.
 func dropClientCert() (es headeredit.Edits) {
-	for _, spec := range [...]string{"remove:" + clientCertPrefix + "*", "remove:X-Forwarded-Client-Cert"} {
+	for _, spec := range [...]string{"remove:" + http1.ClientCertPrefix + "*", "remove:X-Forwarded-Client-Cert"} {
 		e, err := headeredit.Parse(spec, headeredit.Request)
 		if err != nil {
 			panic(fmt.Sprintf("BUG: %v", err))

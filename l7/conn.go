@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
 	"sluice/pkg/reactor"
@@ -224,7 +225,7 @@ func (c *conn) feed(p []byte, own bool) {
 	} else {
 		c.searched = 0
 	}
-	if n := emptyLines(p, c.bodied); n > 0 {
+	if n := http1.EmptyLines(p, c.bodied); n > 0 {
 		p = p[n:]
 		c.searched = 0
 	}
@@ -233,7 +234,7 @@ func (c *conn) feed(p []byte, own bool) {
 		return
 	}
 	cfg := &c.sh.s.cfg
-	n, ok := scanHead(p, c.searched)
+	n, ok := http1.ScanHead(p, c.searched)
 	switch {
 	case !ok:
 		c.refuse(BadRequest, "a line does not end in CRLF")
@@ -254,26 +255,10 @@ func (c *conn) feed(p []byte, own bool) {
 	x.receiveRequest(p[n:], own)
 }
 
-// emptyLines returns how many bytes at the beginning of p are empty lines, which
-// are left over from the request before (RFC 9112 2.2). Behind a body, for which
-// old clients send one too many, a line may end in LF alone.
-func emptyLines(p []byte, bodied bool) (n int) {
-	for {
-		switch rest := p[n:]; {
-		case len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n':
-			n += 2
-		case bodied && len(rest) >= 1 && rest[0] == '\n':
-			n++
-		default:
-			return n
-		}
-	}
-}
-
 // keepHead keeps p, the beginning of a head, until the rest comes.
 func (c *conn) keepHead(p []byte, own bool) {
-	if r, why := judgeStart(p, c.sh.s.cfg.MaxTargetBytes); r != 0 {
-		c.refuse(r, why)
+	if r, why := http1.JudgeStart(p, c.sh.s.cfg.MaxTargetBytes); r != 0 {
+		c.refuse(reasonOf(r), why)
 		return
 	}
 	if c.state == waiting {

@@ -13,10 +13,10 @@
 //  2. read (conn.go): a connection that waits for a request is a small struct
 //     and holds no buffer; what has come of a head is kept until all of it is
 //     there.
-//  3. parse (parse.go, target.go, headers.go): the head is judged, strictly.
-//     What two programs could read differently is refused with a 4xx or 505,
-//     the connection is closed, and no backend hears of it.
-//  4. judge (judge.go): the one form of the path (path.go); who asks, and
+//  3. parse (package http1): the head is judged, strictly. What two programs
+//     could read differently is refused with a 4xx or 505, the connection is
+//     closed, and no backend hears of it.
+//  4. judge (judge.go): the one form of the path (form.go); who asks, and
 //     under which ID and trace (identify.go, origin.go, forwarded.go,
 //     client.go, request_id.go, trace.go); the route by host, path, method and
 //     headers (route.go, router.go), which may redirect (redirect.go) or refuse; the rate
@@ -27,14 +27,13 @@
 //  5. forward (forward.go, upload.go): if the service has room for one more request
 //     (policy.go), the client's cookie (sticky.go) or the strategy picks a
 //     backend whose circuit breaker allows it, and takes its slot, for which it
-//     may have to wait (queue.go). The rewritten head, as an operator has edited
+//     may have to wait (queue.go). The rewritten head (request_head.go), as an operator has edited
 //     it (edit.go, clientcert.go), goes out on an idle or a new connection
 //     (upstream.go; reuse.go says who may use which, and for how long; idle.go
-//     keeps them, and loops share few, share.go), and the body behind it (body.go
-//     undoes the framing). retry.go alone decides what may be tried again after a
+//     keeps them, and loops share few, share.go), and the body behind it. retry.go alone decides what may be tried again after a
 //     failure, or when health finds down whoever is waited for (rescue.go). A copy
 //     may go to a second service (mirror.go, mirror_send.go).
-//  6. stream (stream.go, response.go): the response is passed on as it comes,
+//  6. stream (stream.go): the response is passed on as it comes,
 //     also while the request is still going up; what a side does not take yet
 //     waits (backlog.go), for whoever keeps up a pace (pace.go). After a 101 that answers a request for it, bytes are
 //     passed on both ways (tunnel.go). evict.go ends what is left of them when a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"sluice/l7/http1"
 	"sluice/pkg/headeredit"
 )
 
@@ -37,18 +38,18 @@ func (x *exchange) editResponse(b []byte) []byte {
 	return b
 }
 
-// settles reports whether sluice alone says what a backend is told of the field
+// Settles reports whether sluice alone says what a backend is told of the field
 // called name, so that no trailer may say it.
-func (x *exchange) settles(name []byte) bool {
+func (x *exchange) Settles(name []byte) bool {
 	return x.sh.s.cfg.RequestHeaders.Touches(name, headeredit.Request) ||
 		x.svc.policy != nil && x.svc.policy.requestHeaders.Touches(name, headeredit.Request) ||
 		x.route.requestHeaders.Touches(name, headeredit.Request)
 }
 
-// responseSettler is what settles says of the fields of a response.
+// responseSettler is what Settles says of the fields of a response.
 type responseSettler exchange
 
-func (s *responseSettler) settles(name []byte) bool {
+func (s *responseSettler) Settles(name []byte) bool {
 	x := (*exchange)(s)
 	return x.sh.s.cfg.ResponseHeaders.Touches(name, headeredit.Response) ||
 		x.svc.policy != nil && x.svc.policy.responseHeaders.Touches(name, headeredit.Response) ||
@@ -73,14 +74,14 @@ func (x *exchange) AppendVariable(dst []byte, v headeredit.Variable, name string
 	case headeredit.Host:
 		return append(dst, x.from.asked...)
 	case headeredit.Method:
-		return append(dst, x.req.method...)
+		return append(dst, x.req.Method...)
 	case headeredit.Path:
-		if x.path.normal != nil {
-			return append(dst, x.path.normal...)
+		if x.path.Normal != nil {
+			return append(dst, x.path.Normal...)
 		}
-		return append(dst, x.req.path...) // refused before it was looked at
+		return append(dst, x.req.Path...) // refused before it was looked at
 	case headeredit.Query:
-		_, query, _ := bytes.Cut(x.req.target, []byte("?"))
+		_, query, _ := bytes.Cut(x.req.Target, []byte("?"))
 		return append(dst, query...)
 	case headeredit.RequestID:
 		return append(dst, x.from.requestID...)
@@ -95,7 +96,7 @@ func (x *exchange) AppendVariable(dst []byte, v headeredit.Variable, name string
 			return append(dst, x.backend.Addr()...)
 		}
 	case headeredit.Header:
-		return append(dst, valueOf(x.req.fields, name)...)
+		return append(dst, http1.Value(x.req.Fields, name)...)
 	}
 	return dst
 }

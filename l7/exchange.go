@@ -1,13 +1,13 @@
 package l7
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -26,8 +26,8 @@ type exchange struct {
 
 	// The request: parsed, routed, and on its way to a backend.
 	raw       []byte // its head, and its body after it if that is small
-	req       head
-	path      path // of it, judged
+	req       http1.Head
+	path      http1.Path // of it, judged
 	route     *route
 	user      string        // who it is, by auth
 	verifying *verification // the wait for that, or nil
@@ -42,7 +42,7 @@ type exchange struct {
 	from      origin
 	rewritten []byte                         // memory for the target as it is forwarded
 	ids       [uuidLen + traceparentLen]byte // memory for from.requestID and from.trace
-	body      body                           // of a request that is streamed
+	body      http1.Body                     // of a request that is streamed
 	unread    bool                           // its body was not begun to be read: what came of it, and behind it, is come
 	come      []byte                         // not in the loop's scratch if comeOwn
 	comeOwn   bool
@@ -74,9 +74,9 @@ type exchange struct {
 	repin       bool             // the client gets a cookie that means the backend which answers
 
 	// The response, on its way to the client.
-	resp       response
+	resp       http1.Response
 	interims   int
-	out        body
+	out        http1.Body
 	answered   bool    // its head has come, and is final
 	chunks     bool    // the client gets its body in chunks
 	untilClose bool    // or until its connection ends
@@ -243,14 +243,14 @@ func (x *exchange) abandon(r Reason, err error) {
 
 // answer sends a response of sluice's own, which says x.reason.
 func (x *exchange) answer() {
-	x.closing = x.closing || !x.inDone || x.req.close
+	x.closing = x.closing || !x.inDone || x.req.Close
 	x.status = x.reason.status()
 	b := appendAnswer(x.sh.l.Scratch()[:0], x.reason, x.detail, x.connection(), x.sh.now(), x.retryAfter)
 	if x.challenge != "" {
 		b = append(append(b[:len(b)-2], x.challenge...), "\r\n"...)
 	}
 	b = x.editResponse(b)
-	if string(x.req.method) != "HEAD" {
+	if string(x.req.Method) != "HEAD" {
 		b = append(append(b, x.detail...), '\n')
 	}
 	x.outDone = true
@@ -265,18 +265,18 @@ func (x *exchange) answer() {
 func appendAnswer(b []byte, r Reason, detail, connection, date string, retryAfter time.Duration) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status()), 10)
-	b = append(append(b, ' '), fasthttp.StatusMessage(r.status())...)
+	b = append(append(b, ' '), http.StatusText(r.status())...)
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-cache\r\n"...)
-	b = appendLine(b, "Date", date)
-	b = appendLine(b, "X-Sluice-Reason", r.String())
+	b = http1.AppendLine(b, "Date", date)
+	b = http1.AppendLine(b, "X-Sluice-Reason", r.String())
 	if retryAfter > 0 {
 		b = append(b, "Retry-After: "...)
 		b = strconv.AppendInt(b, int64((retryAfter+time.Second-1)/time.Second), 10)
 		b = append(b, "\r\n"...)
 	}
-	b = appendFraming(b, int64(len(detail)+1))
+	b = http1.AppendFraming(b, int64(len(detail)+1))
 	if connection != "" {
-		b = appendLine(b, "Connection", connection)
+		b = http1.AppendLine(b, "Connection", connection)
 	}
 	return append(b, "\r\n"...)
 }
@@ -290,7 +290,7 @@ func (x *exchange) connection() string {
 	switch {
 	case x.closing:
 		return "close"
-	case x.req.http10:
+	case x.req.Version == http1.HTTP10:
 		return "keep-alive"
 	}
 	return ""
@@ -300,15 +300,15 @@ func (x *exchange) connection() string {
 func (x *exchange) finish() {
 	c := x.c
 	keep, more := !x.closing && x.inDone, !x.inDone
-	c.bodied = x.req.length != noLength
+	c.bodied = x.req.Length != http1.NoLength
 	if up := x.up; up != nil {
 		x.up = nil
-		whole := x.inDone && !x.deaf && x.held.empty() && !x.resp.close && x.out.length != noLength
+		whole := x.inDone && !x.deaf && x.held.empty() && !x.resp.Close && x.out.Length != http1.NoLength
 		switch {
 		case !whole:
 			up.close(!x.inDone)
 		case !up.private:
-			x.sh.put(up, x.resp.keep, x.bodiless())
+			x.sh.put(up, x.resp.KeepAlive, x.bodiless())
 		case keep:
 			c.bind(up)
 		default:
@@ -326,7 +326,7 @@ func (x *exchange) finish() {
 // bodiless reports whether the response has no body only for what it is: an
 // answer to HEAD, or a 204 or 304 that announces one.
 func (x *exchange) bodiless() bool {
-	return x.out.length == 0 && (x.resp.length > 0 || x.resp.length == chunked || string(x.req.method) == "HEAD")
+	return x.out.Length == 0 && (x.resp.Length > 0 || x.resp.Length == http1.Chunked || string(x.req.Method) == "HEAD")
 }
 
 // dropUpstream closes the backend's connection.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -16,9 +17,6 @@ const (
 	// share is how many bytes a direction moves before other connections get
 	// their turn.
 	share = 4 * reactor.ScratchSize
-	// headRoom and tailRoom are what is left free in the scratch before and
-	// after what is read of a body, for framing.
-	headRoom, tailRoom = 32, 256
 	// halfScratch is where in the scratch something is read that something
 	// else, before it, is made of.
 	halfScratch = reactor.ScratchSize / 2
@@ -42,7 +40,7 @@ func (x *exchange) admit() {
 		return
 	}
 	svc.budget.Attempt()
-	x.attempt = failure{replayable: true, idempotent: x.req.idempotent()}
+	x.attempt = failure{replayable: true, idempotent: x.req.Idempotent()}
 	x.begun = x.sh.l.Now()
 	x.mirrorRequest()
 	x.try()
@@ -158,7 +156,7 @@ func (x *exchange) connectFailed(up *upstream, err error) {
 func (x *exchange) attemptFailed(r Reason, err error) {
 	f := &x.attempt
 	switch {
-	case errors.Is(err, errOwnLimit): // nobody's fault
+	case errors.Is(err, http1.ErrOwnLimit): // nobody's fault
 		x.settle(limit.NoOutcome)
 	case x.sh.l.StalledSince(x.sent): // it may have given us up, or seem slow, because we did not run
 	case !f.reused || f.timeout || f.answered: // of an idle connection that had died, the backend is not to blame
@@ -239,7 +237,7 @@ func (x *exchange) elsewhere(v verdict) {
 	f := &x.attempt
 	x.dropUpstream(true)
 	x.held.drop(x.sh.l)
-	x.resp.reset()
+	x.resp.Reset()
 	x.deaf = false
 	x.tried.Add(x.backend)
 	if f.connected {

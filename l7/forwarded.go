@@ -3,6 +3,8 @@ package l7
 import (
 	"bytes"
 	"net/netip"
+
+	"sluice/l7/http1"
 )
 
 // element is one hop of a Forwarded header (RFC 7239 4): what the proxy that
@@ -14,12 +16,12 @@ func (e *element) client() (netip.Addr, bool) { return parseHop(e.node) }
 
 // parseForwarded appends the elements of all Forwarded fields. If there are more
 // than the memory holds, or a field is malformed, there are none.
-func parseForwarded(elements []element, fields []field) []element {
+func parseForwarded(elements []element, fields []http1.Field) []element {
 	for i := range fields {
-		if fields[i].kind != kindForwarded {
+		if fields[i].Kind != http1.KindForwarded {
 			continue
 		}
-		rest := fields[i].value
+		rest := fields[i].Value
 		for more := true; more; {
 			var e element
 			var ok bool
@@ -38,7 +40,7 @@ func parseForwarded(elements []element, fields []field) []element {
 // there is another one in rest.
 func cutElement(b []byte) (e element, rest []byte, more, ok bool) {
 	for {
-		b = trimSpace(b)
+		b = http1.TrimSpace(b)
 		switch {
 		case len(b) == 0:
 			return e, nil, false, true
@@ -49,7 +51,7 @@ func cutElement(b []byte) (e element, rest []byte, more, ok bool) {
 			continue
 		}
 		name, after, found := bytes.Cut(b, []byte("="))
-		if !found || !isToken(name) {
+		if !found || !http1.IsToken(name) {
 			return e, nil, false, false
 		}
 		var value []byte
@@ -66,16 +68,16 @@ func cutElement(b []byte) (e element, rest []byte, more, ok bool) {
 			}
 			value, b = after[:end], after[end:]
 		}
-		b = trimSpace(b)
+		b = http1.TrimSpace(b)
 		if len(b) > 0 && b[0] != ';' && b[0] != ',' {
 			return e, nil, false, false
 		}
 		switch {
-		case equalFold(name, "for"):
+		case http1.EqualFold(name, "for"):
 			e.node = value
-		case equalFold(name, "host"):
+		case http1.EqualFold(name, "host"):
 			e.host = value
-		case equalFold(name, "proto"):
+		case http1.EqualFold(name, "proto"):
 			e.proto = value
 		}
 	}
@@ -99,7 +101,7 @@ func appendForwarded(dst []byte, client netip.Addr, host []byte, proto string) [
 	dst = appendNode(append(dst, "for="...), client)
 	if len(host) > 0 {
 		dst = append(dst, ";host="...)
-		if isToken(host) {
+		if http1.IsToken(host) {
 			dst = append(dst, host...)
 		} else {
 			// A valid host has neither quotes nor backslashes.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/l7/http1"
 )
 
 // vector is what a client sends and what it must get.
@@ -91,7 +93,7 @@ func vectors() []vector {
 		get1("(X): y\r\n"), get1("X\xe9: y\r\n"), get1("X: y\r\n z\r\n"), get1("X: y\r\n\tz\r\n"), get1(" X: y\r\n"), get1("X: y\r\n \r\n"), get1("\tX: y\r\n"), get1("X: y\r\n\x0bZ: 1\r\n"),
 		"GET / HTTP/1.1\r\n Host: a\r\n\r\n", "GET / HTTP/1.1\r\n X: y\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n\tHost: a\r\nHost: a\r\n\r\n",
 	)
-	refuse(431, get1(strings.Repeat("X: y\r\n", maxFields)), get1("X: "+strings.Repeat("x", 33<<10)+"\r\n"), get1(strings.Repeat("x", 40<<10)))
+	refuse(431, get1(strings.Repeat("X: y\r\n", http1.MaxFields)), get1("X: "+strings.Repeat("x", 33<<10)+"\r\n"), get1(strings.Repeat("x", 40<<10)))
 	refuse(414, "GET /"+strings.Repeat("x", 17<<10)+" HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"+strings.Repeat("x", 40<<10), strings.Repeat("G", 40<<10))
 	pass("GET /"+strings.Repeat("x", 8000)+" HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"+strings.Repeat("x", 8000)+" a [] []")
 	// Empty lines, behind a body also with LF alone, as old clients add them.
@@ -136,9 +138,9 @@ func vectors() []vector {
 		"5h\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\rhello\r\n0\r\n\r\n", "5\r\rhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r0\r\n\r\n", "5\r\nhellox\r\n0\r\n\r\n", "5\r\nhel\r\n0\r\n\r\n",
 		"5;a\nb\r\nhello\r\n0\r\n\r\n", "5;a\rb\r\nhello\r\n0\r\n\r\n", "5;\x00\r\nhello\r\n0\r\n\r\n", "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n", "5\x00;a\r\nhello\r\n0\r\n\r\n", "5;a\r\n\nhello\r\n0\r\n\r\n\r\n\r\n",
 		"10000000000000005\r\nhello\r\n0\r\n\r\n", "8000000000000000\r\nhello\r\n", "ffffffffffffffff\r\nhello\r\n", "0000000000000005\r\nhello\r\n0\r\n\r\n",
-		"5;" + strings.Repeat("x", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n", strings.Repeat("1;"+strings.Repeat("x", 200)+"\r\ny\r\n", 100) + "0\r\n\r\n",
+		"5;" + strings.Repeat("x", http1.MaxChunkLine) + "\r\nhello\r\n0\r\n\r\n", strings.Repeat("1;"+strings.Repeat("x", 200)+"\r\ny\r\n", 100) + "0\r\n\r\n",
 		"0\r\nX: y\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\nX y: z\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX: y\r\n z\r\n\r\n", "0\r\nX: \x00\r\n\r\n", "0\r\nX: a\rb\r\n\r\n", "0\r\n\n", "0\n\r\n", "0\r\n\rX: y\r\n\r\n",
-		"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\nX: " + strings.Repeat("x", maxTrailer) + "\r\n\r\n",
+		"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\nX: " + strings.Repeat("x", http1.MaxTrailer) + "\r\n\r\n",
 	} {
 		refuse(400, post(te, body))
 	}

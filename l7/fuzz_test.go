@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"sluice/l7/http1"
 )
 
 // oneRoute returns the router of a front whose only route is "/".
@@ -25,8 +27,8 @@ var oneRoute = sync.OnceValue(func() *router {
 // what would go to backends. Of a request that is refused, or not complete,
 // there is the beginning; whole is where it begins.
 func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, refused bool) {
-	var h head
-	var b body
+	var h http1.Head
+	var b http1.Body
 	var in []byte // of a head, or ahead of it
 	inBody, bodied := false, false
 	one := oneRoute()
@@ -34,47 +36,47 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 	searched := 0
 	for {
 		for !inBody {
-			if n := emptyLines(in, bodied); n > 0 {
+			if n := http1.EmptyLines(in, bodied); n > 0 {
 				in, searched = in[n:], 0
 			}
-			n, ok := scanHead(in, searched)
+			n, ok := http1.ScanHead(in, searched)
 			if !ok || n > 32<<10 {
 				return out, whole, true
 			}
 			if n == 0 {
-				if r, _ := judgeStart(in, maxTarget); r != 0 {
+				if r, _ := http1.JudgeStart(in, http1.MaxTarget); r != 0 {
 					return out, whole, true
 				}
 				searched = len(in)
 				break
 			}
 			raw := append([]byte(nil), in[:n]...)
-			if r, _ := h.parse(raw); r != 0 {
+			if r, _ := h.Parse(raw); r != 0 {
 				return out, whole, true
 			}
 			in, searched = in[n:], 0
-			var forms path
-			if forms.set(h.path, &PathPolicy{}) != "" {
+			var forms http1.Path
+			if forms.Set(h.Path, &PathPolicy{}) != "" {
 				return out, whole, true
 			}
 			l := lookup{r: one, h: &h}
-			rt := l.find(forms.plain)
-			if forms.odd != 0 && !forms.unambiguous(l, rt) {
+			rt := l.find(forms.Plain)
+			if forms.Odd != 0 && !unambiguous(&forms, l, rt) {
 				return out, whole, true
 			}
-			forms.choose(l, rt, PathAuto)
-			out = appendRequest(out, &h, &origin, rt.appendTarget(nil, forms.forward, h.query()), "backend:80")
-			b = newBody(h.length, false)
-			if h.length == noLength {
-				b = newBody(0, false)
+			choose(&forms, l, rt, PathAuto)
+			out = appendRequest(out, &h, &origin, rt.appendTarget(nil, forms.Forward, h.Query()), "backend:80")
+			b = http1.NewRequestBody(h.Length)
+			if h.Length == http1.NoLength {
+				b = http1.NewRequestBody(0)
 			}
-			inBody, bodied = true, h.length != noLength
+			inBody, bodied = true, h.Length != http1.NoLength
 			p := in
 			in = nil
 			if out, in, ok = pushBody(out, &h, &b, p); !ok {
 				return out, whole, true
 			}
-			if b.done() {
+			if b.Done() {
 				inBody, whole = false, len(out)
 			}
 		}
@@ -92,19 +94,19 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 		if out, in, ok = pushBody(out, &h, &b, p); !ok {
 			return out, whole, true
 		}
-		if b.done() {
+		if b.Done() {
 			inBody, whole = false, len(out)
 		}
 	}
 }
 
-func pushBody(out []byte, h *head, b *body, p []byte) (sent, rest []byte, ok bool) {
-	if b.done() {
+func pushBody(out []byte, h *http1.Head, b *http1.Body, p []byte) (sent, rest []byte, ok bool) {
+	if b.Done() {
 		return out, p, true
 	}
-	data, n, err := b.decode(append([]byte(nil), p...))
-	if h.length == chunked {
-		out = appendChunks(out, data, b)
+	data, n, err := b.Decode(append([]byte(nil), p...))
+	if h.Length == http1.Chunked {
+		out = http1.AppendChunks(out, data, b)
 	} else {
 		out = append(out, data...)
 	}

@@ -8,16 +8,16 @@ import (
 
 // identify sets what is known of the request's origin.
 func (x *exchange) identify() {
-	s, o, fields := x.sh.s, &x.from, x.req.fields
+	s, o, fields := x.sh.s, &x.from, x.req.Fields
 	o.peer, o.trusted = x.c.client.Addr(), x.c.trusted
-	o.secure, o.asked, o.port = x.c.secure, x.req.host, x.c.port
+	o.secure, o.asked, o.port = x.c.secure, x.req.Host, x.c.port
 	o.find(fields, s.cfg.TrustedProxies)
 	x.key = x.c.key
 	if o.client != o.peer {
 		x.key = balance.HashAddr(o.client)
 	}
 	o.forwarded = s.cfg.Forwarded
-	if o.requestID = x.req.requestID(o.trusted); o.requestID == nil {
+	if o.requestID = requestID(&x.req, o.trusted); o.requestID == nil {
 		o.requestID = appendUUID(x.ids[:0], x.sh.l.Wall(), rand.Uint64(), rand.Uint64())
 	}
 	if o.trace = traceOf(fields); !o.trace.continued && s.cfg.TraceShare > 0 {

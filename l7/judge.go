@@ -1,12 +1,12 @@
 package l7
 
 import (
-	"bytes"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
+	"sluice/l7/http1"
 )
 
 // judge finds out what becomes of a request whose head is good: it is
@@ -15,7 +15,7 @@ import (
 // rate.
 func (x *exchange) judge() bool {
 	s, p := x.sh.s, &x.path
-	if why := p.set(x.req.path, &s.cfg.Paths); why != "" {
+	if why := p.Set(x.req.Path, &s.cfg.Paths); why != "" {
 		x.refuse(BadRequest, why)
 		return false
 	}
@@ -24,36 +24,36 @@ func (x *exchange) judge() bool {
 		if port == 0 {
 			port = 443
 		}
-		to, err := appendSecureLocation(nil, x.from.asked, p.normal, x.req.query(), port)
-		x.redirect(HTTPSRedirect, secureCode(x.req.method), to, err)
+		to, err := appendSecureLocation(nil, x.from.asked, p.Normal, x.req.Query(), port)
+		x.redirect(HTTPSRedirect, secureCode(x.req.Method), to, err)
 		return false
 	}
 	l := lookup{s.router.Load(), &x.req, x.from.secure}
-	x.route = l.find(p.plain)
+	x.route = l.find(p.Plain)
 	switch rt := x.route; {
 	case rt == nil:
 		x.refuse(NoRoute, "no route for this host and path")
 		return false
-	case p.odd != 0 && !p.unambiguous(l, rt):
+	case p.Odd != 0 && !unambiguous(p, l, rt):
 		x.refuse(BadRequest, ambiguousPath)
 		return false
 	case !rt.admits(x.from.client):
 		x.refuse(Forbidden, Forbidden.explain())
 		return false
 	case rt.redirect != nil:
-		to, err := rt.appendLocation(nil, x.from.asked, p.normal, x.req.query())
+		to, err := rt.appendLocation(nil, x.from.asked, p.Normal, x.req.Query())
 		x.redirect(Redirected, rt.redirect.code, to, err)
 		return false
 	case !x.takeRate():
 		x.refuse(RateLimited, RateLimited.explain())
 		return false
-	case x.tooLarge(x.req.length):
+	case x.tooLarge(x.req.Length):
 		x.refuse(BodyTooLarge, BodyTooLarge.explain())
 		return false
 	}
-	p.choose(l, x.route, s.cfg.PathForm)
+	choose(p, l, x.route, s.cfg.PathForm)
 	svc := x.route.serviceFor(x.key)
-	if x.req.passed(svc.mark) {
+	if passed(&x.req, svc.mark) {
 		x.refuse(LoopDetected, LoopDetected.explain())
 		return false
 	}
@@ -69,22 +69,13 @@ func (x *exchange) takeRate() bool {
 		return true
 	}
 	key := uint64(0)
-	if value := x.req.value(cfg.RateHeader); len(value) > 0 {
+	if value := http1.Value(x.req.Fields, cfg.RateHeader); len(value) > 0 {
 		key = cfg.Rate.Bytes(value)
 	} else {
 		key = cfg.Rate.Addr(x.from.client)
 	}
 	x.retryAfter = cfg.Rate.Take(key, x.sh.l.Time())
 	return x.retryAfter == 0
-}
-
-// value returns the value of the first field of that name, which is in lower
-// case, or nil.
-func (h *head) value(name string) []byte {
-	if name == "" {
-		return nil
-	}
-	return valueOf(h.fields, name)
 }
 
 // tooLarge reports whether a body of n bytes is more than may be.
@@ -107,14 +98,14 @@ func (x *exchange) redirect(r Reason, code int, to []byte, err error) {
 	x.status = code
 	b := append(x.sh.l.Scratch()[:0], "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(code), 10)
-	b = append(append(b, ' '), fasthttp.StatusMessage(code)...)
+	b = append(append(b, ' '), http.StatusText(code)...)
 	b = append(b, "\r\nLocation: "...)
 	b = append(append(b, to...), "\r\n"...)
-	b = appendLine(b, "Date", x.sh.now())
-	b = appendLine(b, "X-Sluice-Reason", r.String())
-	b = appendFraming(b, 0)
+	b = http1.AppendLine(b, "Date", x.sh.now())
+	b = http1.AppendLine(b, "X-Sluice-Reason", r.String())
+	b = http1.AppendFraming(b, 0)
 	if c := x.connection(); c != "" {
-		b = appendLine(b, "Connection", c)
+		b = http1.AppendLine(b, "Connection", c)
 	}
 	b = x.editResponse(append(b, "\r\n"...))
 	x.outDone = true
@@ -130,10 +121,10 @@ func (x *exchange) target() []byte {
 	if x.from.host = rt.host; rt.host == "dst" {
 		x.from.host = x.backend.Addr()
 	}
-	if rt.strip == "" && rt.prepend == "" && len(x.path.forward) == len(x.path.raw) && &x.path.forward[0] == &x.path.raw[0] {
-		return x.req.target
+	if rt.strip == "" && rt.prepend == "" && len(x.path.Forward) == len(x.path.Raw) && &x.path.Forward[0] == &x.path.Raw[0] {
+		return x.req.Target
 	}
-	x.rewritten = rt.appendTarget(x.rewritten[:0], x.path.forward, x.req.query())
+	x.rewritten = rt.appendTarget(x.rewritten[:0], x.path.Forward, x.req.Query())
 	return x.rewritten
 }
 
@@ -148,7 +139,7 @@ func hstsLine(d time.Duration) string {
 // appendOwn adds to b, a response's head, what sluice says itself.
 func (x *exchange) appendOwn(b []byte) []byte {
 	hsts := x.sh.s.hsts
-	if hsts != "" && (!x.from.secure || hasLine(b, "strict-transport-security")) {
+	if hsts != "" && (!x.from.secure || http1.HasLine(b, "strict-transport-security")) {
 		hsts = ""
 	}
 	if hsts == "" && !x.repin {
@@ -160,17 +151,4 @@ func (x *exchange) appendOwn(b []byte) []byte {
 		b = p.pins.appendSetCookie(b, p.sticky.Name, x.backend, x.from.secure)
 	}
 	return append(b, "\r\n"...)
-}
-
-// hasLine reports whether a head has a field of that name, which is in lower
-// case.
-func hasLine(head []byte, name string) bool {
-	for rest := head; len(rest) > 0; {
-		line, after, _ := bytes.Cut(rest, []byte("\n"))
-		if len(line) > len(name) && line[len(name)] == ':' && equalFold(line[:len(name)], name) {
-			return true
-		}
-		rest = after
-	}
-	return false
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+
+	"sluice/l7/http1"
 )
 
 // A request that a backend leads back here would go round until something
@@ -23,13 +25,13 @@ func loopMark(instance, service string) string {
 }
 
 // passed reports whether the request carries mark.
-func (h *head) passed(mark string) bool {
-	for i := range h.fields {
-		f := &h.fields[i]
-		if len(f.name) != len("cdn-loop") || !bytes.EqualFold(f.name, []byte("cdn-loop")) {
+func passed(h *http1.Head, mark string) bool {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if len(f.Name) != len("cdn-loop") || !bytes.EqualFold(f.Name, []byte("cdn-loop")) {
 			continue
 		}
-		for rest := f.value; len(rest) > 0; {
+		for rest := f.Value; len(rest) > 0; {
 			var hop []byte
 			hop, rest, _ = bytes.Cut(rest, []byte(","))
 			hop, _, _ = bytes.Cut(hop, []byte(";")) // its parameters

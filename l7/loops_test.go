@@ -12,7 +12,7 @@ func TestPassed(t *testing.T) {
 	mark := loopMark("0123", "web")
 	f := func(want bool, fields ...string) {
 		t.Helper()
-		if got := request(t, "GET a/", fields...).passed(mark); got != want {
+		if got := passed(request(t, "GET a/", fields...), mark); got != want {
 			t.Fatalf("unexpected result for %q: %v", fields, got)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -64,7 +65,7 @@ func (x *exchange) mirrorRequest() {
 	if m.service == nil {
 		return
 	}
-	switch may, is := m.wants(x.req.length, x.req.upgr != nil, rand.Float64()); {
+	switch may, is := m.wants(x.req.Length, x.req.Upgrade != nil, rand.Float64()); {
 	case !is:
 		return
 	case !may:
@@ -80,7 +81,7 @@ func (x *exchange) mirrorRequest() {
 
 // rawFirst returns what there is of the body, without our framing.
 func (x *exchange) rawFirst() []byte {
-	if x.req.length != chunked || x.data == 0 {
+	if x.req.Length != http1.Chunked || x.data == 0 {
 		return x.first[:x.data]
 	}
 	from := bytes.IndexByte(x.first, '\n') + 1
@@ -124,12 +125,12 @@ func (x *exchange) sendCopy() {
 		return
 	}
 	length := int64(len(c.body))
-	if x.req.length == noLength {
-		length = noLength
+	if x.req.Length == http1.NoLength {
+		length = http1.NoLength
 	}
 	x.copying = nil // its place goes with it
 	mirrors.send(&mirrored{
-		counts: c.mirror.counts, b: b, method: string(x.req.method), connect: x.waits.connect,
+		counts: c.mirror.counts, b: b, method: string(x.req.Method), connect: x.waits.connect,
 		message: append(x.headFor(svc, b, length), c.body...),
 	})
 }
@@ -137,10 +138,10 @@ func (x *exchange) sendCopy() {
 // headFor returns the head of the request as it would go to b of svc, with a body
 // of that length.
 func (x *exchange) headFor(svc *service, b *backend.Backend, length int64) []byte {
-	ownSvc, ownB, ownLength := x.svc, x.backend, x.req.length
-	x.svc, x.backend, x.req.length = svc, b, length
+	ownSvc, ownB, ownLength := x.svc, x.backend, x.req.Length
+	x.svc, x.backend, x.req.Length = svc, b, length
 	head := x.editRequest(appendRequest(make([]byte, 0, 2*len(x.raw)+512), &x.req, &x.from, x.target(), b.Addr()))
-	x.svc, x.backend, x.req.length = ownSvc, ownB, ownLength
+	x.svc, x.backend, x.req.Length = ownSvc, ownB, ownLength
 	return head
 }
 
@@ -149,5 +150,5 @@ func (x *exchange) spliceable() int64 {
 	if x.copying != nil {
 		return 0
 	}
-	return x.body.raw()
+	return x.body.Raw()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 )
 
@@ -201,9 +202,9 @@ func (c *mirrorConn) exchange(r *mirrored) (keep, began bool, err error) {
 		return false, false, err
 	}
 	buf, have := make([]byte, 8<<10), 0
-	var resp response
+	var resp http1.Response
 	for {
-		n := headLength(buf[:have], 0)
+		n := http1.ResponseHeadLength(buf[:have], 0)
 		for n == 0 {
 			if have == len(buf) {
 				if have > 2*maxFirstRead {
@@ -215,35 +216,35 @@ func (c *mirrorConn) exchange(r *mirrored) (keep, began bool, err error) {
 			if have += k; k == 0 && err != nil {
 				return false, have > 0, err
 			}
-			n = headLength(buf[:have], 0)
+			n = http1.ResponseHeadLength(buf[:have], 0)
 		}
-		if err := resp.parse(buf[:n]); err != nil {
+		if err := resp.Parse(buf[:n]); err != nil {
 			return false, true, err
 		}
 		have = copy(buf, buf[n:have])
-		if resp.status == 101 {
+		if resp.Status == 101 {
 			return false, true, errMirrorAnswer
 		}
-		if resp.status >= 200 {
+		if resp.Status >= 200 {
 			break
 		}
 	}
-	b := newBody(0, true)
-	if resp.hasBody([]byte(r.method)) {
-		b = newBody(resp.length, true)
+	b := http1.NewResponseBody(0)
+	if resp.HasBody([]byte(r.method)) {
+		b = http1.NewResponseBody(resp.Length)
 	}
 	for total := 0; ; {
-		_, n, err := b.decode(buf[:have])
+		_, n, err := b.Decode(buf[:have])
 		switch total += have; {
 		case err != nil:
 			return false, true, err
-		case b.done():
-			return n == have && !resp.close && resp.length != noLength, true, nil
+		case b.Done():
+			return n == have && !resp.Close && resp.Length != http1.NoLength, true, nil
 		case total > maxMirrorAnswer:
 			return false, true, errMirrorAnswer
 		}
 		if have, err = c.Read(buf); have == 0 && err != nil {
-			if errors.Is(err, io.EOF) && b.end() {
+			if errors.Is(err, io.EOF) && b.End() {
 				return false, true, nil
 			}
 			return false, true, err

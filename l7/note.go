@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 
+	"sluice/l7/http1"
 	"sluice/pkg/accesslog"
 )
 
@@ -57,7 +58,7 @@ func (x *exchange) noteResponse() {
 	n.text, n.ends = n.text[:0], n.ends[:0]
 	for i := range s.cfg.LogFields {
 		if f := &s.cfg.LogFields[i]; f.Of == LogResponse {
-			n.text = append(n.text, valueOf(x.resp.fields, f.Name)...)
+			n.text = append(n.text, http1.Value(x.resp.Fields, f.Name)...)
 			n.ends = append(n.ends, len(n.text))
 		}
 	}
@@ -76,12 +77,12 @@ func (x *exchange) noteFields(r *accesslog.Record) {
 		var value []byte
 		switch f.Of {
 		case LogQuery:
-			_, value, _ = bytes.Cut(x.req.target, []byte("?"))
+			_, value, _ = bytes.Cut(x.req.Target, []byte("?"))
 		case LogUser:
 			n.user = append(n.user[:0], x.user...)
 			value = n.user
 		case LogRequest:
-			value = valueOf(x.req.fields, f.Name)
+			value = http1.Value(x.req.Fields, f.Name)
 		case LogResponse:
 			if responses < len(n.ends) {
 				value = n.text[from:n.ends[responses]]
@@ -94,15 +95,4 @@ func (x *exchange) noteFields(r *accesslog.Record) {
 		}
 	}
 	r.Fields = n.fields
-}
-
-// valueOf returns the value of the first field of that name, which is in lower
-// case, or nil.
-func valueOf(fields []field, name string) []byte {
-	for i := range fields {
-		if f := &fields[i]; equalFold(f.name, name) {
-			return f.value
-		}
-	}
-	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"strconv"
+
+	"sluice/l7/http1"
 )
 
 // origin is what sluice knows of where a request came from. It is found once,
@@ -36,31 +38,31 @@ const maxHops = 32
 // X-Forwarded-* counts, then what it says in Forwarded, then X-Real-IP, then
 // what its connection shows: most proxies manage the first and pass on what
 // clients make up of the others.
-func (o *origin) find(fields []field, proxies []netip.Prefix) {
+func (o *origin) find(fields []http1.Field, proxies []netip.Prefix) {
 	o.client = o.peer
 	if !o.trusted {
 		return
 	}
 	said := uint32(0)
 	for i := range fields {
-		said |= 1 << fields[i].kind
+		said |= 1 << fields[i].Kind
 	}
 	var at place
 	var memory [maxHops]element
 	elements := memory[:0]
-	if said&(1<<kindForwarded) != 0 {
+	if said&(1<<http1.KindForwarded) != 0 {
 		elements = parseForwarded(elements, fields)
 	}
 	near := clientElement(elements, proxies) // and what follows it
 	switch {
-	case said&(1<<kindForwardedFor) != 0:
+	case said&(1<<http1.KindForwardedFor) != 0:
 		at = o.walk(fields, proxies)
 	case len(elements) > 0:
 		for i := len(elements) - 1; i >= near; i-- {
 			o.pass(elements[i].client())
 		}
-	case said&(1<<kindRealIP) != 0:
-		o.pass(parseHop(listed(fields, kindRealIP, place{})))
+	case said&(1<<http1.KindRealIP) != 0:
+		o.pass(parseHop(listed(fields, http1.KindRealIP, place{})))
 	}
 	o.findScheme(fields, at, elements[near:])
 	o.findHost(fields, at, elements[near:])
@@ -84,21 +86,21 @@ type place struct{ n, fromEnd int }
 // walk finds the client in X-Forwarded-For: the last address that is not a
 // trusted proxy's, as nginx finds it with real_ip_recursive. What is left of it
 // could have been made up.
-func (o *origin) walk(fields []field, proxies []netip.Prefix) (at place) {
+func (o *origin) walk(fields []http1.Field, proxies []netip.Prefix) (at place) {
 	hops, found := 0, false
 	for i := len(fields) - 1; i >= 0; i-- { // several lines are one list
-		if fields[i].kind != kindForwardedFor {
+		if fields[i].Kind != http1.KindForwardedFor {
 			continue
 		}
-		at.n += 1 + bytes.Count(fields[i].value, []byte(","))
-		for rest := fields[i].value; len(rest) > 0 && !found; {
+		at.n += 1 + bytes.Count(fields[i].Value, []byte(","))
+		for rest := fields[i].Value; len(rest) > 0 && !found; {
 			var hop []byte
 			if j := bytes.LastIndexByte(rest, ','); j >= 0 {
 				hop, rest = rest[j+1:], rest[:j]
 			} else {
 				hop, rest = rest, nil
 			}
-			a, ok := parseHop(trimSpace(hop))
+			a, ok := parseHop(http1.TrimSpace(hop))
 			if hops++; !ok || hops > maxHops {
 				found = true // whoever wrote this, the last one known is to blame
 				break
@@ -117,11 +119,11 @@ func (o *origin) walk(fields []field, proxies []netip.Prefix) (at place) {
 // listed returns that element of the fields of a kind, which are one list, that
 // was written by whoever wrote the client's in X-Forwarded-For: the one at the
 // same place if both are as long, else the first.
-func listed(fields []field, k kind, at place) []byte {
+func listed(fields []http1.Field, k http1.Kind, at place) []byte {
 	n := 0
 	for i := range fields {
-		if fields[i].kind == k {
-			n += 1 + bytes.Count(fields[i].value, []byte(","))
+		if fields[i].Kind == k {
+			n += 1 + bytes.Count(fields[i].Value, []byte(","))
 		}
 	}
 	want := 0
@@ -129,12 +131,12 @@ func listed(fields []field, k kind, at place) []byte {
 		want = n - 1 - at.fromEnd
 	}
 	for i := range fields {
-		if fields[i].kind != k {
+		if fields[i].Kind != k {
 			continue
 		}
-		for rest := fields[i].value; rest != nil; want-- {
+		for rest := fields[i].Value; rest != nil; want-- {
 			var element []byte
-			if element, rest = nextToken(rest); want == 0 {
+			if element, rest = http1.NextToken(rest); want == 0 {
 				return element
 			}
 		}
@@ -143,8 +145,8 @@ func listed(fields []field, k kind, at place) []byte {
 }
 
 // findScheme finds out whether the client uses HTTPS.
-func (o *origin) findScheme(fields []field, at place, elements []element) {
-	secure, known := parseScheme(listed(fields, kindForwardedProto, at))
+func (o *origin) findScheme(fields []http1.Field, at place, elements []element) {
+	secure, known := parseScheme(listed(fields, http1.KindForwardedProto, at))
 	for i := 0; i < len(elements) && !known; i++ {
 		secure, known = parseScheme(elements[i].proto)
 	}
@@ -160,17 +162,17 @@ func (o *origin) findScheme(fields []field, at place, elements []element) {
 }
 
 // otherScheme reads the scheme out of other headers than the usual ones.
-func otherScheme(fields []field) (secure, known bool) {
+func otherScheme(fields []http1.Field) (secure, known bool) {
 	for i := range fields {
 		f := &fields[i]
-		if f.kind != kindForwardedOther {
+		if f.Kind != http1.KindForwardedOther {
 			continue
 		}
 		switch {
-		case equalFold(f.name, "x-forwarded-scheme"), equalFold(f.name, "x-forwarded-protocol"):
-			secure, known = parseScheme(f.value)
-		case equalFold(f.name, "x-forwarded-ssl"):
-			secure, known = equalFold(f.value, "on"), equalFold(f.value, "on") || equalFold(f.value, "off")
+		case http1.EqualFold(f.Name, "x-forwarded-scheme"), http1.EqualFold(f.Name, "x-forwarded-protocol"):
+			secure, known = parseScheme(f.Value)
+		case http1.EqualFold(f.Name, "x-forwarded-ssl"):
+			secure, known = http1.EqualFold(f.Value, "on"), http1.EqualFold(f.Value, "on") || http1.EqualFold(f.Value, "off")
 		}
 		if known {
 			return secure, known
@@ -182,36 +184,36 @@ func otherScheme(fields []field) (secure, known bool) {
 // parseScheme reports whether a scheme is a secure one.
 func parseScheme(b []byte) (secure, known bool) {
 	switch {
-	case equalFold(b, "https"), equalFold(b, "wss"):
+	case http1.EqualFold(b, "https"), http1.EqualFold(b, "wss"):
 		return true, true
-	case equalFold(b, "http"), equalFold(b, "ws"):
+	case http1.EqualFold(b, "http"), http1.EqualFold(b, "ws"):
 		return false, true
 	}
 	return false, false
 }
 
 // findHost finds the host and the port that the client asks for.
-func (o *origin) findHost(fields []field, at place, elements []element) {
-	host := listed(fields, kindForwardedHost, at)
-	for i := 0; i < len(elements) && !validHost(host); i++ {
+func (o *origin) findHost(fields []http1.Field, at place, elements []element) {
+	host := listed(fields, http1.KindForwardedHost, at)
+	for i := 0; i < len(elements) && !http1.ValidHost(host); i++ {
 		host = elements[i].host
 	}
-	if validHost(host) {
+	if http1.ValidHost(host) {
 		o.asked = host
-		_, port := splitHost(host)
+		_, port := http1.SplitHost(host)
 		if p, ok := parsePort(port); ok {
 			o.port = p
 		}
 	}
-	if p, ok := parsePort(listed(fields, kindForwardedPort, at)); ok {
+	if p, ok := parsePort(listed(fields, http1.KindForwardedPort, at)); ok {
 		o.port = p
 	}
 }
 
 // parsePort reads a number from 1 to 65535.
 func parsePort(b []byte) (uint16, bool) {
-	n, ok := parseLength(b)
-	return uint16(n), ok && len(b) <= maxPortLen && n > 0 && n <= 65535
+	n, ok := http1.ParseLength(b)
+	return uint16(n), ok && len(b) <= http1.MaxPortLen && n > 0 && n <= 65535
 }
 
 // proto returns the scheme that the client uses.
@@ -224,11 +226,11 @@ func (o *origin) proto() string {
 
 // appendOrigin appends what is said of the origin to backends. said tells, by
 // the bits of their kinds, which fields a trusted peer sent.
-func (o *origin) appendOrigin(dst []byte, h *head, said uint32) []byte {
+func (o *origin) appendOrigin(dst []byte, h *http1.Head, said uint32) []byte {
 	dst = append(dst, "X-Forwarded-For: "...)
 	switch {
-	case said&(1<<kindForwardedFor) != 0:
-		dst = appendValues(dst, h, kindForwardedFor)
+	case said&(1<<http1.KindForwardedFor) != 0:
+		dst = appendValues(dst, h, http1.KindForwardedFor)
 	case o.client != o.peer:
 		dst = append(o.client.AppendTo(dst), ", "...)
 		for i := len(o.hops) - 1; i >= 0; i-- {
@@ -236,7 +238,7 @@ func (o *origin) appendOrigin(dst []byte, h *head, said uint32) []byte {
 		}
 	}
 	dst = append(o.peer.AppendTo(dst), "\r\n"...)
-	dst = appendLine(dst, "X-Forwarded-Proto", o.proto())
+	dst = http1.AppendLine(dst, "X-Forwarded-Proto", o.proto())
 	if len(o.asked) > 0 {
 		dst = append(dst, "X-Forwarded-Host: "...)
 		dst = append(append(dst, o.asked...), "\r\n"...)

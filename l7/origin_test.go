@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/listen"
 	"sluice/pkg/proxyproto"
 )
@@ -21,10 +22,10 @@ func prefixes(ss ...string) (ps []netip.Prefix) {
 }
 
 // lines makes fields of "Name: value" lines, as the parser does.
-func lines(t *testing.T, lines ...string) (fields []field) {
+func lines(t *testing.T, lines ...string) (fields []http1.Field) {
 	t.Helper()
 	for _, l := range lines {
-		f, ok := parseField([]byte(l))
+		f, ok := http1.ParseField([]byte(l))
 		if !ok {
 			t.Fatalf("%q is not a field", l)
 		}
@@ -100,15 +101,15 @@ func TestFindScheme(t *testing.T) {
 	f := func(tls, trusted bool, want string, header ...string) {
 		t.Helper()
 		proxies := prefixes("10.0.0.0/8")
-		h := head{fields: lines(t, header...)}
+		h := http1.Head{Fields: lines(t, header...)}
 		o := origin{peer: netip.MustParseAddr("10.0.0.1"), trusted: trusted, secure: tls, asked: []byte("a.test"), port: 8080, forwarded: true}
-		o.find(h.fields, proxies)
+		o.find(h.Fields, proxies)
 		if got := fmt.Sprintf("%s://%s %d", o.proto(), o.asked, o.port); got != want {
 			t.Errorf("unexpected finding, tls %v, trusted %v, %q; got %s; want %s", tls, trusted, header, got, want)
 		}
 		text := string(o.appendOrigin(nil, &h, 0))
 		host := string(o.asked)
-		if !isToken(o.asked) {
+		if !http1.IsToken(o.asked) {
 			host = `"` + host + `"`
 		}
 		for _, line := range []string{
@@ -169,8 +170,8 @@ func TestFindScheme(t *testing.T) {
 	// The whole chain is said, from the client on.
 	f(false, true, "http://a.test 8080", "Forwarded: for=192.0.2.1, for=10.0.0.3, for=10.0.0.2")
 	o := origin{peer: netip.MustParseAddr("10.0.0.1"), trusted: true, forwarded: true}
-	h := head{fields: lines(t, "Forwarded: for=192.0.2.66, for=192.0.2.1, for=10.0.0.3, for=10.0.0.2")}
-	o.find(h.fields, prefixes("10.0.0.0/8"))
+	h := http1.Head{Fields: lines(t, "Forwarded: for=192.0.2.66, for=192.0.2.1, for=10.0.0.3, for=10.0.0.2")}
+	o.find(h.Fields, prefixes("10.0.0.0/8"))
 	if got := string(o.appendOrigin(nil, &h, 0)); !strings.Contains(got, "X-Forwarded-For: 192.0.2.1, 10.0.0.3, 10.0.0.2, 10.0.0.1\r\n") ||
 		!strings.Contains(got, "Forwarded: for=192.0.2.1;proto=http, for=10.0.0.3, for=10.0.0.2, for=10.0.0.1\r\n") {
 		t.Errorf("unexpected chain: %s", got)

@@ -346,9 +346,9 @@ func (x *exchange) pick() (b *backend.Backend, why Reason) {
 		return x.choose(balance.Request{Tried: x.tried, Key: x.key, HasKey: true, Failed: x.failed()}), NoBackend
 	}
 	req := balance.Request{Tried: x.tried, Failed: x.failed()}
-	req.Key, req.HasKey = p.sticky.key(x.req.fields, x.from.client)
+	req.Key, req.HasKey = p.sticky.key(x.req.Fields, x.from.client)
 	if p.pins != nil {
-		b, known := p.pins.pick(p.pins.cookieOf(x.req.fields, p.sticky.Name), &x.tried)
+		b, known := p.pins.pick(p.pins.cookieOf(x.req.Fields, p.sticky.Name), &x.tried)
 		if x.repin = !known; b != nil {
 			if x.allowed(b) {
 				return b, None

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/balance"
 )
 
@@ -35,35 +36,35 @@ func TestPolicyAllocs(t *testing.T) {
 	f("find", func() { routeOf(r, h) })
 	for _, raw := range []string{"/api/x", "/api//%78/../y%20z", "/api;v=1/%2f/x%5cy%25"} {
 		raw := []byte(raw)
-		forms := path{mem: make([]byte, 0, 256)}
+		forms := http1.Path{Mem: make([]byte, 0, 256)}
 		f("path "+string(raw), func() {
-			if forms.set(raw, &PathPolicy{}) == "" {
+			if forms.Set(raw, &PathPolicy{}) == "" {
 				l := lookup{r: r, h: h}
-				if rt := l.find(forms.plain); rt != nil && (forms.odd == 0 || forms.unambiguous(l, rt)) {
-					forms.choose(l, rt, PathAuto)
+				if rt := l.find(forms.Plain); rt != nil && (forms.Odd == 0 || unambiguous(&forms, l, rt)) {
+					choose(&forms, l, rt, PathAuto)
 				}
 			}
 		})
 	}
 	o := origin{hops: make([]netip.Addr, 0, 8)}
-	find := func(h *head) {
-		o = origin{peer: peer, trusted: true, asked: h.host, hops: o.hops[:0]}
-		o.find(h.fields, trusted)
+	find := func(h *http1.Head) {
+		o = origin{peer: peer, trusted: true, asked: h.Host, hops: o.hops[:0]}
+		o.find(h.Fields, trusted)
 		buf = o.appendOrigin(buf[:0], h, 0)
 	}
 	f("find", func() { find(h) })
 	told := request(t, "GET a/", `Forwarded: for="[2001:db8::1]:80";host="a:1";proto=https, for=10.0.0.2`)
 	f("find in Forwarded", func() { find(told) })
 	f("serviceFor", func() { rt.serviceFor(1) })
-	f("appendTarget", func() { buf = rt.appendTarget(buf[:0], h.path, h.query()) })
-	f("appendLocation", func() { buf, _ = rd.appendLocation(buf[:0], h.host, h.path, h.query()) })
-	f("appendForwarded", func() { buf = appendForwarded(buf[:0], peer, h.host, "https") })
+	f("appendTarget", func() { buf = rt.appendTarget(buf[:0], h.Path, h.Query()) })
+	f("appendLocation", func() { buf, _ = rd.appendLocation(buf[:0], h.Host, h.Path, h.Query()) })
+	f("appendForwarded", func() { buf = appendForwarded(buf[:0], peer, h.Host, "https") })
 	f("appendUUID", func() { buf = appendUUID(buf[:0], now, 1, 2) })
 	f("traceID", func() { traceID(traceparent) })
 	f("appendTraceparent", func() { buf = appendTraceparent(buf[:0], 1, 2, 3, true) })
 	f("traceState", func() { var s traceState; s.add([]byte("a=b,c=d")) })
-	f("key", func() { sticky.key(h.fields, peer) })
-	f("cookieOf", func() { p.cookieOf(h.fields, "sid") })
+	f("key", func() { sticky.key(h.Fields, peer) })
+	f("cookieOf", func() { p.cookieOf(h.Fields, "sid") })
 	f("pick", func() {
 		b, _ := p.pick(cookie, &balance.Tried{})
 		buf = p.appendSetCookie(buf[:0], "sid", b, true)

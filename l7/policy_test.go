@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/certificate"
@@ -226,40 +227,40 @@ func FuzzJudge(f *testing.F) {
 	trusted := prefixes("10.0.0.0/8")
 	sticky := Sticky{By: StickyHeader, Name: "x-user"}
 	f.Fuzz(func(t *testing.T, method, target, host, forwardedFor, cookie, parent, state string, random uint64) {
-		var h, again head
+		var h, again http1.Head
 		text := method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-For: " + forwardedFor + "\r\nCookie: " + cookie +
 			"\r\nForwarded: " + forwardedFor + "\r\ntraceparent: " + parent + "\r\ntracestate: " + state + "\r\nX-User: " + cookie + "\r\n\r\n"
 		if r, _ := parseText(&h, text); r != 0 {
 			return
 		}
 		peer := addrOf(random)
-		o := origin{peer: peer, trusted: random%2 == 0, forwarded: random%3 == 0, trace: traceOf(h.fields), asked: h.host}
-		o.find(h.fields, trusted)
+		o := origin{peer: peer, trusted: random%2 == 0, forwarded: random%3 == 0, trace: traceOf(h.Fields), asked: h.Host}
+		o.find(h.Fields, trusted)
 		o.requestID = appendUUID(nil, time.UnixMilli(int64(random>>20)), random, random)
 		if !o.trace.continued {
 			o.trace.begun = appendTraceparent(nil, random, random, random, true)
 		}
-		walk := cookies{fields: h.fields, name: "sid"}
+		walk := cookies{fields: h.Fields, name: "sid"}
 		for walk.next() != nil {
 		}
-		sticky.key(h.fields, o.client)
+		sticky.key(h.Fields, o.client)
 		location := func(b []byte, err error) {
 			if err == nil && (!strings.HasPrefix(string(b), "https://") || strings.ContainsFunc(string(b), func(r rune) bool { return r <= ' ' })) {
 				t.Fatalf("unexpected location %q", b)
 			}
 		}
-		var p path
-		if p.set(h.path, &PathPolicy{}) != "" {
+		var p http1.Path
+		if p.Set(h.Path, &PathPolicy{}) != "" {
 			return
 		}
-		location(appendSecureLocation(nil, h.host, p.normal, h.query(), int(random%65535)+1))
-		rt := r.match(&h, p.plain, false)
+		location(appendSecureLocation(nil, h.Host, p.Normal, h.Query(), int(random%65535)+1))
+		rt := r.match(&h, p.Plain, false)
 		if rt == nil {
 			t.Fatal("the route of everything does not match")
 		}
 		rt.admits(o.client)
 		if rt.redirect != nil {
-			location(rt.appendLocation(nil, h.host, p.normal, h.query()))
+			location(rt.appendLocation(nil, h.Host, p.Normal, h.Query()))
 			return
 		}
 		if rt.serviceFor(random) == nil {
@@ -268,11 +269,11 @@ func FuzzJudge(f *testing.F) {
 		if o.host = rt.host; o.host == "dst" {
 			o.host = "10.0.0.1:80"
 		}
-		out := appendRequest(nil, &h, &o, rt.appendTarget(nil, p.forward, h.query()), "10.0.0.1:80")
+		out := appendRequest(nil, &h, &o, rt.appendTarget(nil, p.Forward, h.Query()), "10.0.0.1:80")
 		if r, why := parseText(&again, string(out)); r != 0 {
 			t.Fatalf("what is forwarded is refused: %s: %s: %q", r, why, out)
 		}
-		if traceOf(again.fields).id == nil || again.length != h.length {
+		if traceOf(again.Fields).id == nil || again.Length != h.Length {
 			t.Fatalf("what is forwarded lacks a trace, or has another length: %q", out)
 		}
 	})

@@ -1,6 +1,10 @@
 package l7
 
-import "fmt"
+import (
+	"fmt"
+
+	"sluice/l7/http1"
+)
 
 // Reason says why a request was not served as it should have been. The set is
 // closed: it is a metric label, a log field and the value of X-Sluice-Reason.
@@ -267,4 +271,21 @@ func (r Reason) explain() string {
 		return "the load balancer is stopping"
 	}
 	return "the request could not be served"
+}
+
+// reasonOf returns the reason for which a request with such a head is refused.
+func reasonOf(f http1.Fault) Reason {
+	switch f {
+	case http1.BadMethod:
+		return BadMethod
+	case http1.BadExpectation:
+		return BadExpectation
+	case http1.HeadTooLarge:
+		return HeadTooLarge
+	case http1.TargetTooLong:
+		return TargetTooLong
+	case http1.BadVersion:
+		return BadVersion
+	}
+	return BadRequest
 }

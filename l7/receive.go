@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
@@ -22,14 +23,14 @@ const (
 // receiveRequest judges and routes the request, whose head is in x.raw. rest
 // is what came after the head.
 func (x *exchange) receiveRequest(rest []byte, own bool) {
-	if r, why := x.req.parse(x.raw); r != 0 {
-		x.refuse(r, why)
+	if r, why := x.req.Parse(x.raw); r != 0 {
+		x.refuse(reasonOf(r), why)
 		return
 	}
-	x.closing = x.req.close
+	x.closing = x.req.Close
 	x.identify()
-	length := x.req.length
-	if x.inDone = length == noLength || length == 0; x.inDone {
+	length := x.req.Length
+	if x.inDone = length == http1.NoLength || length == 0; x.inDone {
 		x.c.ahead(rest, own)
 	}
 	x.unread, x.come, x.comeOwn = !x.inDone, rest, own
@@ -42,7 +43,7 @@ func (x *exchange) receiveRequest(rest []byte, own bool) {
 // follows, rest has come.
 func (x *exchange) receiveBody(rest []byte, own bool) {
 	x.unread, x.come = false, nil
-	length := x.req.length
+	length := x.req.Length
 	switch {
 	case x.inDone:
 	case length > 0 && length <= smallBody:
@@ -70,10 +71,10 @@ func (x *exchange) discard() {
 	}
 	p, own := x.come, x.comeOwn
 	x.unread, x.come = false, nil
-	b := newBody(x.req.length, false)
+	b := http1.NewRequestBody(x.req.Length)
 	for taken := 0; ; {
-		n, err := b.skipAll(p)
-		if b.done() {
+		n, err := b.SkipAll(p)
+		if b.Done() {
 			x.inDone = true
 			x.c.ahead(p[n:], own)
 			return
@@ -93,7 +94,7 @@ func (x *exchange) discard() {
 // proceed tells a client that waits for it to send its body, unless some of
 // it has come.
 func (x *exchange) proceed(come bool) bool {
-	if !x.req.expect || come || x.inDone {
+	if !x.req.Expect || come || x.inDone {
 		return true
 	}
 	return x.interim([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
@@ -107,7 +108,7 @@ func (x *exchange) takeSmall(p []byte, own bool) bool {
 		return false
 	}
 	x.inDone = true
-	x.data = int(x.req.length)
+	x.data = int(x.req.Length)
 	x.first = x.raw[len(x.raw)-x.data:]
 	x.c.ahead(p[n:], own)
 	return true
@@ -136,24 +137,24 @@ func (x *exchange) awaitSmall() {
 // takeFirst judges the beginning of a body that is streamed, which came with
 // its head; what is wrong there no backend ever hears of.
 func (x *exchange) takeFirst(p []byte, own bool) bool {
-	x.body = newBody(x.req.length, false)
-	x.body.own = x
+	x.body = http1.NewRequestBody(x.req.Length)
+	x.body.Own = x
 	if len(p) == 0 {
 		return true
 	}
 	come := bytes.Clone(p)
-	data, n, err := x.body.decode(come)
+	data, n, err := x.body.Decode(come)
 	if err != nil {
 		x.refuse(BadRequest, strings.TrimPrefix(err.Error(), "l7: "))
 		return false
 	}
 	x.data = len(data)
-	if x.req.length == chunked {
-		x.first = appendChunks(make([]byte, 0, len(data)+len(x.body.trailer)+64), data, &x.body)
+	if x.req.Length == http1.Chunked {
+		x.first = http1.AppendChunks(make([]byte, 0, len(data)+len(x.body.Trailer)+64), data, &x.body)
 	} else {
 		x.first = data
 	}
-	if x.body.done() {
+	if x.body.Done() {
 		x.inDone = true
 		x.c.ahead(p[n:], own)
 	}
@@ -162,53 +163,4 @@ func (x *exchange) takeFirst(p []byte, own bool) bool {
 		return false
 	}
 	return true
-}
-
-// appendChunks appends data as a chunk, and the end of the body if that has
-// come.
-func appendChunks(dst, data []byte, b *body) []byte {
-	if len(data) > 0 {
-		dst = appendSize(dst, len(data))
-		dst = append(append(dst, data...), "\r\n"...)
-	}
-	if b.done() {
-		dst = appendLast(dst, b)
-	}
-	return dst
-}
-
-// appendSize appends the line that comes before the n bytes of a chunk.
-func appendSize(dst []byte, n int) []byte {
-	return append(appendHex(dst, n), "\r\n"...)
-}
-
-func appendHex(dst []byte, n int) []byte {
-	if n >= 16 {
-		dst = appendHex(dst, n>>4)
-	}
-	return append(dst, "0123456789abcdef"[n&15])
-}
-
-// appendLast appends the end of a chunked body.
-func appendLast(dst []byte, b *body) []byte {
-	dst = append(dst, "0\r\n"...)
-	return append(appendTrailer(dst, b.trailer, b.own), "\r\n"...)
-}
-
-// frame makes of data, a part of the loop's scratch with room around it, what
-// is sent on of a chunked body.
-func (sh *shard) frame(data []byte, b *body) []byte {
-	scratch := sh.l.Scratch()
-	from := cap(scratch) - cap(data)
-	out := scratch[from:from]
-	if len(data) > 0 {
-		var line [maxDigits + 2]byte
-		size := appendSize(line[:0], len(data))
-		copy(scratch[from-len(size):], size)
-		out = append(scratch[from-len(size):from+len(data)], "\r\n"...)
-	}
-	if b.done() {
-		out = appendLast(out, b)
-	}
-	return out
 }

@@ -212,7 +212,7 @@ func (s *Server) logAccess(x *exchange, status int, duration time.Duration) {
 	r := &x.sh.record
 	*r = accesslog.Record{
 		Message: "request", Listener: "l7", Time: x.sh.l.Wall(),
-		Client: x.c.client, Method: x.req.method, Host: x.req.host, Path: x.req.path, Status: status,
+		Client: x.c.client, Method: x.req.Method, Host: x.req.Host, Path: x.req.Path, Status: status,
 		RequestID: x.from.requestID, TraceID: x.from.trace.id,
 		In: x.in, Out: x.outN, Duration: duration, Connect: x.connect, Response: x.reply,
 		Retries: x.retries, Reason: x.reason.String(), Failed: x.reason.ours(), Err: x.err, Detail: x.explained(),
@@ -242,7 +242,7 @@ func (x *exchange) explained() string {
 
 func (s *Server) logFailure(x *exchange, status int, duration time.Duration, more uint64) {
 	attrs := []any{
-		"listener", "l7", "client", x.c.client.String(), "method", string(x.req.method), "host", string(x.req.host), "path", string(x.req.path),
+		"listener", "l7", "client", x.c.client.String(), "method", string(x.req.Method), "host", string(x.req.Host), "path", string(x.req.Path),
 		"status", status, "duration", duration, "service", x.svc.name, "retries", x.retries,
 		"request_id", string(x.from.requestID), "reason", x.reason.String(),
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"sluice/l7/http1"
 )
 
 // Redirect answers requests by sending the client elsewhere.
@@ -94,7 +96,7 @@ func (rt *route) appendLocation(dst, host, path, query []byte) ([]byte, error) {
 	r := rt.redirect
 	dst = append(dst, r.scheme...)
 	if r.host {
-		name, _ := splitHost(host)
+		name, _ := http1.SplitHost(host)
 		if len(name) == 0 {
 			return nil, errNoHost
 		}
@@ -107,7 +109,7 @@ func (rt *route) appendLocation(dst, host, path, query []byte) ([]byte, error) {
 	if string(path) == "*" {
 		path = []byte("/")
 	}
-	if rest := behind(path, len(rt.strip)); len(rest) > 0 && rest[0] == '/' {
+	if rest := http1.Behind(path, len(rt.strip)); len(rest) > 0 && rest[0] == '/' {
 		dst = append(dst, rest...)
 	} else {
 		dst = append(append(dst, '/'), rest...)
@@ -122,7 +124,7 @@ func (rt *route) appendLocation(dst, host, path, query []byte) ([]byte, error) {
 // appendSecureLocation appends where a request is sent that should have come by
 // HTTPS: to the same host, and port unless that is 443.
 func appendSecureLocation(dst, host, path, query []byte, port int) ([]byte, error) {
-	name, _ := splitHost(host)
+	name, _ := http1.SplitHost(host)
 	if len(name) == 0 {
 		return nil, errNoHost
 	}

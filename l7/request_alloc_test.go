@@ -7,25 +7,27 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+
+	"sluice/l7/http1"
 )
 
 // TestHeadAllocs holds the codecs to what they promise: no garbage.
 func TestHeadAllocs(t *testing.T) {
 	raw := []byte(benchRequest)
-	var h head
-	var r response
+	var h http1.Head
+	var r http1.Response
 	o := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
 	buf := make([]byte, 0, 4096)
-	resp := []byte(benchResponse[:headLength([]byte(benchResponse), 0)])
+	resp := []byte(benchResponse[:http1.ResponseHeadLength([]byte(benchResponse), 0)])
 	n := testing.AllocsPerRun(100, func() {
-		if reason, why := h.parse(raw); reason != 0 {
+		if reason, why := h.Parse(raw); reason != 0 {
 			t.Fatalf("unexpected refusal: %s", why)
 		}
-		buf = appendRequest(buf[:0], &h, &o, h.target, "")
-		if err := r.parse(resp); err != nil {
+		buf = appendRequest(buf[:0], &h, &o, h.Target, "")
+		if err := r.Parse(resp); err != nil {
 			t.Fatal(err)
 		}
-		buf = appendResponse(buf[:0], &r, r.length, "")
+		buf = http1.AppendResponse(buf[:0], &r, r.Length, "")
 	})
 	if n != 0 {
 		t.Errorf("unexpected number of allocations; got %v; want 0", n)

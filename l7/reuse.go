@@ -23,8 +23,6 @@ const (
 	// defaultKeep is how long an idle connection is kept if nothing else is said.
 	// It is below the 5 s after which Node, Apache and others close theirs.
 	defaultKeep = 4 * time.Second
-	// noHint stands for a response without Keep-Alive: timeout=.
-	noHint time.Duration = -1
 )
 
 // mayReuse reports whether a request may be sent on an idle connection. first
@@ -90,50 +88,4 @@ func (l *lifetime) limit(now int64) time.Duration {
 		return forever
 	}
 	return l.seen - l.seen/10
-}
-
-// keepAliveTimeout returns what the value of a Keep-Alive header says of the
-// time for which the backend keeps an idle connection, or noHint.
-func keepAliveTimeout(value []byte) time.Duration {
-	for rest := value; rest != nil; {
-		var param []byte
-		param, rest = nextToken(rest)
-		const name = len("timeout")
-		if len(param) <= name || !equalFold(param[:name], "timeout") {
-			continue
-		}
-		digits := trimSpace(param[name:])
-		if len(digits) == 0 || digits[0] != '=' {
-			continue
-		}
-		digits = trimSpace(digits[1:])
-		if n := len(digits); n > 1 && digits[0] == '"' && digits[n-1] == '"' {
-			digits = digits[1 : n-1]
-		}
-		if n, ok := parseLength(digits); ok {
-			return time.Duration(min(n, int64(forever/time.Second))) * time.Second
-		}
-	}
-	return noHint
-}
-
-// bindsConnection reports whether the value of Authorization, or a list of
-// challenges in WWW-Authenticate or Proxy-Authenticate, is of a scheme that
-// authenticates a connection and not a request: NTLM, or Negotiate (RFC 4559).
-func bindsConnection(value []byte) bool {
-	for rest := value; rest != nil; {
-		var item []byte
-		item, rest = nextToken(rest)
-		scheme := item
-		for i, c := range item {
-			if c == ' ' || c == '\t' {
-				scheme = item[:i]
-				break
-			}
-		}
-		if equalFold(scheme, "ntlm") || equalFold(scheme, "negotiate") {
-			return true
-		}
-	}
-	return false
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/listen"
 )
 
@@ -18,7 +19,7 @@ func TestKeepFor(t *testing.T) {
 	t.Parallel()
 	f := func(own time.Duration, header string, want time.Duration) {
 		t.Helper()
-		if got := keepFor(own, keepAliveTimeout([]byte(header))); got != want {
+		if got := keepFor(own, http1.KeepAliveTimeout([]byte(header))); got != want {
 			t.Errorf("unexpected time for %v and %q; got %v; want %v", own, header, got, want)
 		}
 	}
@@ -62,12 +63,12 @@ func TestLifetime(t *testing.T) {
 func TestBindsConnection(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"NTLM", "ntlm TlRMTVNTUAAB", "Negotiate", "Negotiate YIIB==", `Basic realm="a", NTLM`, "Basic realm=x,Negotiate", "Digest a=b, c=d,  negotiate"} {
-		if !bindsConnection([]byte(value)) {
+		if !http1.BindsConnection([]byte(value)) {
 			t.Errorf("%q does not bind", value)
 		}
 	}
 	for _, value := range []string{"", "Basic NTLM", "Bearer x", "NTLMX", "Basic realm=NTLM", `Digest realm="Negotiate"`} {
-		if bindsConnection([]byte(value)) {
+		if http1.BindsConnection([]byte(value)) {
 			t.Errorf("%q binds", value)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sluice/l7/http1"
 	"sluice/pkg/balance"
 	"sluice/pkg/headeredit"
 	"sluice/pkg/limit"
@@ -115,7 +116,7 @@ func (rt *Route) same(other Route) bool {
 // PlainPath returns the path in the one form in which it is matched. Routes
 // whose paths differ in their spelling alone are the same.
 func (rt *Route) PlainPath() string {
-	plain, _ := plainPath(rt.Path)
+	plain, _ := http1.PlainPath(rt.Path)
 	return plain
 }
 
@@ -134,8 +135,8 @@ func (rt *Route) Check() error {
 			return err
 		}
 	}
-	path, pathOK := plainPath(rt.Path)
-	strip, stripOK := plainPath(rt.Strip)
+	path, pathOK := http1.PlainPath(rt.Path)
+	strip, stripOK := http1.PlainPath(rt.Strip)
 	switch {
 	case !strings.HasPrefix(rt.Path, "/"):
 		return errors.New("its path does not begin with /")
@@ -145,7 +146,7 @@ func (rt *Route) Check() error {
 		return fmt.Errorf("its path does not begin with what is to be stripped, %q", rt.Strip)
 	case rt.Prepend != "" && (rt.Prepend[0] != '/' || strings.HasSuffix(rt.Prepend, "/") || !isPath(rt.Prepend)):
 		return fmt.Errorf("what is to be prepended, %q, is not a path that begins with / and does not end with one", rt.Prepend)
-	case rt.ForwardHost != "" && !validHost([]byte(rt.ForwardHost)):
+	case rt.ForwardHost != "" && !http1.ValidHost([]byte(rt.ForwardHost)):
 		return fmt.Errorf("the host to forward, %q, is not one", rt.ForwardHost)
 	case rt.Canary.Percent < 0 || rt.Canary.Percent > 100:
 		return fmt.Errorf("the canary's share, %v %%, is not from 0 to 100", rt.Canary.Percent)
@@ -155,12 +156,12 @@ func (rt *Route) Check() error {
 		return fmt.Errorf("a mirror's body of %d bytes is below 0", rt.Mirror.MaxBody)
 	}
 	for _, m := range rt.Methods {
-		if !isToken([]byte(m)) {
+		if !http1.IsToken([]byte(m)) {
 			return fmt.Errorf("%q is not a method", m)
 		}
 	}
 	for _, h := range rt.Headers {
-		if !isToken([]byte(h.Name)) || !isFieldValue([]byte(h.Value)) || string(trimSpace([]byte(h.Value))) != h.Value {
+		if !http1.IsToken([]byte(h.Name)) || !http1.IsFieldValue([]byte(h.Value)) || string(http1.TrimSpace([]byte(h.Value))) != h.Value {
 			return fmt.Errorf("no request can have the header %q: %q", h.Name, h.Value)
 		}
 	}
@@ -172,18 +173,18 @@ func (rt *Route) Check() error {
 
 // isRouteHost reports whether a request can match a route of that host.
 func isRouteHost(s string) bool {
-	name, port := splitHost([]byte(strings.TrimPrefix(s, "*.")))
+	name, port := http1.SplitHost([]byte(strings.TrimPrefix(s, "*.")))
 	if len(port) > 0 {
 		if n, err := strconv.Atoi(string(port)); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != string(port) {
 			return false
 		}
 	}
 	return len(name) > 0 && len(name) <= maxHostLen && name[len(name)-1] != '.' && !strings.HasSuffix(s, ":") &&
-		s == strings.ToLower(s) && bytes.IndexByte(name, '*') < 0 && validHost(name)
+		s == strings.ToLower(s) && bytes.IndexByte(name, '*') < 0 && http1.ValidHost(name)
 }
 
 // isPath reports whether s can be a part of a target's path.
 func isPath(s string) bool {
-	_, ok := plainPath(s)
+	_, ok := http1.PlainPath(s)
 	return ok && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x7f })
 }

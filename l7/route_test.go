@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/l7/http1"
 	"sluice/pkg/balance"
 )
 
@@ -25,7 +26,7 @@ func newTestRouter(t *testing.T, routes ...Route) *router {
 }
 
 // request makes a head of a line "METHOD host/path" and header lines.
-func request(t *testing.T, line string, header ...string) *head {
+func request(t *testing.T, line string, header ...string) *http1.Head {
 	t.Helper()
 	method, rest, ok := strings.Cut(line, " ")
 	slash := strings.IndexByte(rest, '/')
@@ -34,11 +35,11 @@ func request(t *testing.T, line string, header ...string) *head {
 	}
 	host, target := rest[:slash], rest[slash:]
 	path, _, _ := strings.Cut(target, "?")
-	return &head{method: []byte(method), host: []byte(host), target: []byte(target), path: []byte(path), fields: lines(t, header...)}
+	return &http1.Head{Method: []byte(method), Host: []byte(host), Target: []byte(target), Path: []byte(path), Fields: lines(t, header...)}
 }
 
 // routeOf returns the route of a request whose path is in its plain form.
-func routeOf(r *router, h *head) *route { return r.match(h, h.path, false) }
+func routeOf(r *router, h *http1.Head) *route { return r.match(h, h.Path, false) }
 
 func TestRouterHosts(t *testing.T) {
 	t.Parallel()
@@ -209,7 +210,7 @@ func TestAppendLocation(t *testing.T) {
 		}
 		rt := route{strip: strip, redirect: r.build()}
 		h := request(t, line)
-		got, err := rt.appendLocation([]byte("x"), h.host, h.path, h.query())
+		got, err := rt.appendLocation([]byte("x"), h.Host, h.Path, h.Query())
 		if err != nil || string(got) != "x"+want {
 			t.Errorf("unexpected location for %s to %q, strip %q; got %q, %v; want x%s", line, to, strip, got, err, want)
 		}
@@ -234,7 +235,7 @@ func TestAppendLocation(t *testing.T) {
 	secure := func(line string, port int, want string) {
 		t.Helper()
 		h := request(t, line)
-		got, err := appendSecureLocation(nil, h.host, h.path, h.query(), port)
+		got, err := appendSecureLocation(nil, h.Host, h.Path, h.Query(), port)
 		if err != nil || string(got) != want {
 			t.Errorf("unexpected secure location of %s; got %q, %v; want %s", line, got, err, want)
 		}
@@ -316,7 +317,7 @@ func BenchmarkRouterFind(b *testing.B) {
 				b.Fatal(err)
 			}
 			i := rand.IntN(n)
-			h := &head{method: []byte("GET"), host: []byte(fmt.Sprintf("h%d.example.com:8080", i%50)), path: []byte(fmt.Sprintf("/api/v%d/things/4711", i))}
+			h := &http1.Head{Method: []byte("GET"), Host: []byte(fmt.Sprintf("h%d.example.com:8080", i%50)), Path: []byte(fmt.Sprintf("/api/v%d/things/4711", i))}
 			b.ReportAllocs()
 			for b.Loop() {
 				if routeOf(r, h) == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/l7/http1"
 	"sluice/pkg/headeredit"
 )
 
@@ -113,7 +114,7 @@ func (r *router) pathsOf(host string) *paths {
 	if m[host] == nil {
 		m[host] = newPaths()
 	}
-	_, port := splitHost([]byte(host))
+	_, port := http1.SplitHost([]byte(host))
 	r.ported = r.ported || len(port) > 0
 	return m[host]
 }
@@ -135,8 +136,8 @@ func (ps *paths) sort() {
 func (rt *route) conditions() int { return len(rt.headers) + min(len(rt.methods), 1) }
 
 func (rt *Route) build(serviceOf func(*Route) *service) *route {
-	path, _ := plainPath(rt.Path)
-	strip, _ := plainPath(rt.Strip)
+	path, _ := http1.PlainPath(rt.Path)
+	strip, _ := http1.PlainPath(rt.Strip)
 	b := &route{
 		name: rt.Host + rt.Path, path: path, form: rt.Form, methods: slices.Clone(rt.Methods), headers: slices.Clone(rt.Headers), allow: rt.Allow, deny: rt.Deny,
 		strip: strip, prepend: rt.Prepend, host: rt.ForwardHost, waits: rt.Waits, hints: rt.EarlyHints,
@@ -170,13 +171,13 @@ const maxHostLen = 255
 // match returns the route of a request with the given path, in its plain form,
 // or nil if there is none; secure says that its client uses HTTPS. It looks up each suffix of the host and each
 // length that a path can have, however many routes there are.
-func (r *router) match(h *head, path []byte, secure bool) *route {
+func (r *router) match(h *http1.Head, path []byte, secure bool) *route {
 	var buf [maxHostLen + len(":65535")]byte
-	name := hostName(buf[:0], h.host)
+	name := hostName(buf[:0], h.Host)
 	if len(name) > 0 {
 		full := name
 		if r.ported {
-			full = appendPort(name, h.host, secure)
+			full = appendPort(name, h.Host, secure)
 		}
 		if rt := r.matchName(r.exact, name, full, h, path); rt != nil {
 			return rt
@@ -195,7 +196,7 @@ func (r *router) match(h *head, path []byte, secure bool) *route {
 
 // matchName returns the route of a request by its host, of which full is name
 // with its port, if that can make a difference.
-func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *head, path []byte) *route {
+func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *http1.Head, path []byte) *route {
 	if len(full) > len(name) {
 		if ps := hosts[string(full)]; ps != nil {
 			if rt := ps.match(h, path); rt != nil {
@@ -212,7 +213,7 @@ func (r *router) matchName(hosts map[string]*paths, name, full []byte, h *head, 
 // appendPort appends the port that a client has asked for with host, whose
 // name is given.
 func appendPort(name, host []byte, secure bool) []byte {
-	_, port := splitHost(host)
+	_, port := http1.SplitHost(host)
 	switch {
 	case len(port) > len("65535"): // of no route
 		return name
@@ -228,7 +229,7 @@ func appendPort(name, host []byte, secure bool) []byte {
 // hostName appends the name of a host in lower case, without port and without
 // the root's dot. Of one that is too long nothing is appended.
 func hostName(dst, host []byte) []byte {
-	name, _ := splitHost(host)
+	name, _ := http1.SplitHost(host)
 	if len(name) > maxHostLen {
 		return dst
 	}
@@ -241,7 +242,7 @@ func hostName(dst, host []byte) []byte {
 	return bytes.TrimSuffix(dst, []byte("."))
 }
 
-func (ps *paths) match(h *head, path []byte) *route {
+func (ps *paths) match(h *http1.Head, path []byte) *route {
 	if len(path) == 1 && path[0] == '*' {
 		path = []byte("/")
 	}
@@ -259,12 +260,12 @@ func (ps *paths) match(h *head, path []byte) *route {
 }
 
 // matches reports whether the request meets rt's conditions.
-func (rt *route) matches(h *head) bool {
-	if len(rt.methods) > 0 && !slices.ContainsFunc(rt.methods, func(m string) bool { return equalFold(h.method, m) }) {
+func (rt *route) matches(h *http1.Head) bool {
+	if len(rt.methods) > 0 && !slices.ContainsFunc(rt.methods, func(m string) bool { return http1.EqualFold(h.Method, m) }) {
 		return false
 	}
 	for i := range rt.headers {
-		if !h.has(&rt.headers[i]) {
+		if !has(h, &rt.headers[i]) {
 			return false
 		}
 	}
@@ -280,9 +281,9 @@ func (rt *route) guarded() bool {
 // has reports whether one of the header lines is as m, whose name is in lower
 // case, wants it. Servers that hand headers on as environment variables do not
 // tell "_" from "-" in a name, so neither does this.
-func (h *head) has(m *HeaderMatch) bool {
-	for i := range h.fields {
-		if f := &h.fields[i]; sameName(f.name, m.Name) && (m.Value == "" || string(f.value) == m.Value) {
+func has(h *http1.Head, m *HeaderMatch) bool {
+	for i := range h.Fields {
+		if f := &h.Fields[i]; sameName(f.Name, m.Name) && (m.Value == "" || string(f.Value) == m.Value) {
 			return true
 		}
 	}
@@ -326,7 +327,7 @@ func (rt *route) appendTarget(dst, path, query []byte) []byte {
 	if string(path) == "*" {
 		return append(dst, path...)
 	}
-	rest := behind(path, len(rt.strip))
+	rest := http1.Behind(path, len(rt.strip))
 	dst = append(dst, rt.prepend...)
 	switch {
 	case len(rest) > 0 && rest[0] == '/':

@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/l7/http1"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
@@ -186,10 +187,10 @@ func (c Config) withDefaults() Config {
 		c.MaxHeadBytes = 32 << 10
 	}
 	if c.MaxFields <= 0 {
-		c.MaxFields = maxFields
+		c.MaxFields = http1.MaxFields
 	}
 	if c.MaxTargetBytes <= 0 {
-		c.MaxTargetBytes = maxTarget
+		c.MaxTargetBytes = http1.MaxTarget
 	}
 	return c
 }

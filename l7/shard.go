@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"sluice/l7/http1"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 	"sluice/pkg/reactor"
@@ -95,8 +96,8 @@ func (sh *shard) newExchange(c *conn, raw []byte) *exchange {
 	x.c, x.start, x.real = c, sh.l.Now(), sh.l.Real()
 	cfg := &sh.s.cfg
 	x.waits = sh.s.waits
-	x.req.limits = limits{fields: cfg.MaxFields, target: cfg.MaxTargetBytes}
-	x.resp.limits = limits{fields: max(cfg.MaxFields, maxFields)}
+	x.req.Limits = http1.Limits{Fields: cfg.MaxFields, Target: cfg.MaxTargetBytes}
+	x.resp.Limits = http1.Limits{Fields: max(cfg.MaxFields, http1.MaxFields)}
 	x.raw = append(x.raw[:0], raw...)
 	return x
 }
@@ -108,15 +109,15 @@ func (sh *shard) release(x *exchange) {
 	if cap(raw) > worthKeeping {
 		raw = nil
 	}
-	x.req.reset()
-	x.resp.reset()
+	x.req.Reset()
+	x.resp.Reset()
 	req, resp, rewritten, noted := x.req, x.resp, x.rewritten, x.noted.reset()
 	if cap(rewritten) > worthKeeping {
 		rewritten = nil
 	}
-	forms := path{mem: x.path.mem[:0]}
-	if cap(forms.mem) > worthKeeping {
-		forms = path{}
+	forms := http1.Path{Mem: x.path.Mem[:0]}
+	if cap(forms.Mem) > worthKeeping {
+		forms = http1.Path{}
 	}
 	*x = exchange{sh: sh, raw: raw, req: req, resp: resp, rewritten: rewritten, path: forms, noted: noted, from: origin{hops: x.from.hops[:0]}}
 	if len(sh.free) < freeExchanges {

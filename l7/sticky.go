@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"sluice/l7/http1"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 )
@@ -47,9 +48,9 @@ type Sticky struct {
 
 func (s *Sticky) validate() error {
 	switch {
-	case s.By == StickyHeader && (!isToken([]byte(s.Name)) || strings.ToLower(s.Name) != s.Name):
+	case s.By == StickyHeader && (!http1.IsToken([]byte(s.Name)) || strings.ToLower(s.Name) != s.Name):
 		return fmt.Errorf("%q is not the name of a header in lower case", s.Name)
-	case s.By == StickyCookie && !isToken([]byte(s.Name)):
+	case s.By == StickyCookie && !http1.IsToken([]byte(s.Name)):
 		return fmt.Errorf("%q is not the name of a cookie", s.Name)
 	case s.By == StickyCookie && strings.ContainsFunc(s.Cookie.Path+s.Cookie.Domain, notInAttribute):
 		return errors.New("the cookie's path or domain has a character that it cannot have")
@@ -60,13 +61,13 @@ func (s *Sticky) validate() error {
 }
 
 // key returns what a strategy that hashes shall go by for a request of client.
-func (s *Sticky) key(fields []field, client netip.Addr) (key uint64, ok bool) {
+func (s *Sticky) key(fields []http1.Field, client netip.Addr) (key uint64, ok bool) {
 	if s.By != StickyHeader {
 		return balance.HashAddr(client), true
 	}
 	for i := range fields {
-		if f := &fields[i]; equalFold(f.name, s.Name) && len(f.value) > 0 {
-			return balance.HashString(unsafe.String(&f.value[0], len(f.value))), true // it keeps nothing
+		if f := &fields[i]; http1.EqualFold(f.Name, s.Name) && len(f.Value) > 0 {
+			return balance.HashString(unsafe.String(&f.Value[0], len(f.Value))), true // it keeps nothing
 		}
 	}
 	return 0, false
@@ -175,7 +176,7 @@ func (p *pins) appendSetCookie(dst []byte, name string, b *backend.Backend, secu
 // cookies walks over the cookies of a name in a request's fields: a client may
 // have several, for different paths and domains.
 type cookies struct {
-	fields []field
+	fields []http1.Field
 	name   string
 	rest   []byte // of the field before fields
 }
@@ -187,7 +188,7 @@ func (c *cookies) next() []byte {
 		for len(c.rest) > 0 {
 			var pair []byte
 			pair, c.rest, _ = bytes.Cut(c.rest, []byte(";"))
-			name, value, ok := bytes.Cut(trimSpace(pair), []byte("="))
+			name, value, ok := bytes.Cut(http1.TrimSpace(pair), []byte("="))
 			if !ok || string(name) != c.name || len(value) == 0 {
 				continue
 			}
@@ -199,8 +200,8 @@ func (c *cookies) next() []byte {
 		if len(c.fields) == 0 {
 			return nil
 		}
-		if f := &c.fields[0]; equalFold(f.name, "cookie") {
-			c.rest = f.value
+		if f := &c.fields[0]; http1.EqualFold(f.Name, "cookie") {
+			c.rest = f.Value
 		}
 		c.fields = c.fields[1:]
 	}
@@ -208,7 +209,7 @@ func (c *cookies) next() []byte {
 
 // cookieOf returns the first cookie of that name which means an eligible
 // backend, or nil.
-func (p *pins) cookieOf(fields []field, name string) []byte {
+func (p *pins) cookieOf(fields []http1.Field, name string) []byte {
 	n := p.current.Load()
 	walk := cookies{fields: fields, name: name}
 	for c := walk.next(); c != nil; c = walk.next() {

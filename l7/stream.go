@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
@@ -54,7 +55,7 @@ func (x *exchange) moveResponse() bool {
 			return true
 		}
 		scratch := x.sh.l.Scratch()
-		buf := scratch[headRoom : len(scratch)-tailRoom]
+		buf := scratch[http1.HeadRoom : len(scratch)-http1.TailRoom]
 		if !x.answered {
 			buf = scratch[halfScratch : halfScratch+maxFirstRead]
 		}
@@ -62,7 +63,7 @@ func (x *exchange) moveResponse() bool {
 		var spliced bool
 		var err error
 		if x.answered && !x.chunks {
-			n, spliced, err = x.pending.splice(x.sh.l, up.stream, x.c.stream, x.out.raw())
+			n, spliced, err = x.pending.splice(x.sh.l, up.stream, x.c.stream, x.out.Raw())
 		}
 		if !spliced {
 			n, err = up.stream.Read(buf)
@@ -79,8 +80,8 @@ func (x *exchange) moveResponse() bool {
 		switch {
 		case spliced:
 			x.outN += int64(n)
-			x.out.skip(n)
-			x.outDone = x.out.done()
+			x.out.Skip(n)
+			x.outDone = x.out.Done()
 		case x.answered:
 			if !x.moveDown(buf[:n]) {
 				return false
@@ -103,10 +104,10 @@ func (x *exchange) receiveResponse(p []byte) bool {
 		p = up.partial
 	}
 	for {
-		n := headLength(p, searched)
+		n := http1.ResponseHeadLength(p, searched)
 		searched = 0
 		if limit := max(x.sh.s.cfg.MaxHeadBytes, 2*maxFirstRead); n > limit || n == 0 && len(p) > limit {
-			x.attemptFailed(BadResponse, fmt.Errorf("the head is too large: %w", errOwnLimit))
+			x.attemptFailed(BadResponse, fmt.Errorf("the head is too large: %w", http1.ErrOwnLimit))
 			return false
 		}
 		if n == 0 {
@@ -115,25 +116,25 @@ func (x *exchange) receiveResponse(p []byte) bool {
 			}
 			return true
 		}
-		if err := x.resp.parse(p[:n]); err != nil {
+		if err := x.resp.Parse(p[:n]); err != nil {
 			x.attemptFailed(BadResponse, err)
 			return false
 		}
 		rest := p[n:]
-		switch status := x.resp.status; {
+		switch status := x.resp.Status; {
 		case status >= 200:
 			up.partial = nil
 			return x.respond(rest)
 		case status == 101:
 			up.partial = nil
-			if x.req.upgr == nil || !x.resp.answers(x.req.upgr) || !x.inDone || !x.held.empty() {
+			if x.req.Upgrade == nil || !x.resp.Answers(x.req.Upgrade) || !x.inDone || !x.held.empty() {
 				x.attemptFailed(BadResponse, errors.New("it switches to a protocol that nobody asked for"))
 				return false
 			}
 			return x.switchProtocols(rest)
 		}
 		if x.interims++; x.interims > maxInterim {
-			x.attemptFailed(BadResponse, fmt.Errorf("too many interim responses: %w", errOwnLimit))
+			x.attemptFailed(BadResponse, fmt.Errorf("too many interim responses: %w", http1.ErrOwnLimit))
 			return false
 		}
 		if !x.passInterim() {
@@ -151,10 +152,10 @@ func (x *exchange) receiveResponse(p []byte) bool {
 // affair. HTTP/1.0 knows none, and some clients of HTTP/1.1 take it for the
 // response.
 func (x *exchange) passInterim() bool {
-	if x.resp.status == 100 || x.req.http10 || !x.passesHints() {
+	if x.resp.Status == 100 || x.req.Version == http1.HTTP10 || !x.passesHints() {
 		return true
 	}
-	return x.interim(appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp))
+	return x.interim(http1.AppendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp))
 }
 
 // interim sends a 1xx response, after which the response can still be any.
@@ -172,33 +173,33 @@ func (x *exchange) interim(p []byte) bool {
 func (x *exchange) respond(rest []byte) bool {
 	x.answered = true
 	x.in += int64(x.data)
-	x.observe(!faulty(x.resp.status))
-	length, hasBody := x.resp.length, x.resp.hasBody(x.req.method)
+	x.observe(!faulty(x.resp.Status))
+	length, hasBody := x.resp.Length, x.resp.HasBody(x.req.Method)
 	switch {
-	case !hasBody && (length < 0 || x.resp.status == 204):
-		length = noLength // and no header of ours to say so
-	case hasBody && length < 0 && x.req.http10:
-		length, x.untilClose, x.closing = noLength, true, true
+	case !hasBody && (length < 0 || x.resp.Status == 204):
+		length = http1.NoLength // and no header of ours to say so
+	case hasBody && length < 0 && x.req.Version == http1.HTTP10:
+		length, x.untilClose, x.closing = http1.NoLength, true, true
 	case hasBody && length < 0:
-		length, x.chunks = chunked, true
+		length, x.chunks = http1.Chunked, true
 	}
-	x.out = newBody(0, true)
+	x.out = http1.NewResponseBody(0)
 	if hasBody {
-		x.out = newBody(x.resp.length, true)
-		x.out.own = (*responseSettler)(x)
+		x.out = http1.NewResponseBody(x.resp.Length)
+		x.out.Own = (*responseSettler)(x)
 	}
 	x.closing = x.closing || !x.inDone
-	x.status = x.resp.status
+	x.status = x.resp.Status
 	x.answering()
-	x.up.private = x.up.private || x.resp.binds
-	b := appendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
+	x.up.private = x.up.private || x.resp.Binds
+	b := http1.AppendResponse(x.sh.l.Scratch()[:0:halfScratch], &x.resp, length, x.connection())
 	b = x.appendOwn(x.editResponse(b))
 	x.noteResponse()
-	clear(x.resp.fields) // they alias what is overwritten next
-	x.resp.fields = x.resp.fields[:0]
-	data, n, err := x.out.decode(rest)
+	clear(x.resp.Fields) // they alias what is overwritten next
+	x.resp.Fields = x.resp.Fields[:0]
+	data, n, err := x.out.Decode(rest)
 	if x.chunks {
-		b = appendChunks(b, data, &x.out)
+		b = http1.AppendChunks(b, data, &x.out)
 	} else {
 		b = append(b, data...)
 	}
@@ -217,19 +218,19 @@ func (x *exchange) respond(rest []byte) bool {
 // checkEnd notes whether all of the response has come. Bytes beyond it are
 // nobody's: the connection they came on is not used again.
 func (x *exchange) checkEnd(surplus int) {
-	x.outDone = x.out.done()
+	x.outDone = x.out.Done()
 	if surplus > 0 {
-		x.resp.close = true
+		x.resp.Close = true
 	}
 }
 
 // moveDown sends p, a part of the loop's scratch, on to the client.
 func (x *exchange) moveDown(p []byte) bool {
-	data, n, err := x.out.decode(p)
+	data, n, err := x.out.Decode(p)
 	x.outN += int64(len(data))
 	x.checkEnd(len(p) - n)
 	if x.chunks {
-		data = x.sh.frame(data, &x.out)
+		data = http1.Frame(x.sh.l.Scratch(), data, &x.out)
 	}
 	if len(data) > 0 && !x.toClient(data) {
 		return false
@@ -253,11 +254,11 @@ func (x *exchange) backendEnded(err error) bool {
 		x.attemptFailed(BackendReset, err)
 		return false
 	}
-	if !errors.Is(err, io.EOF) || !x.out.end() {
+	if !errors.Is(err, io.EOF) || !x.out.End() {
 		x.truncated(err)
 		return false
 	}
-	x.outDone, x.resp.close = true, true
+	x.outDone, x.resp.Close = true, true
 	if x.chunks {
 		if !x.toClient([]byte("0\r\n\r\n")) {
 			return false

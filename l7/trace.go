@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+
+	"sluice/l7/http1"
 )
 
 // Trace context as of the W3C recommendation. A trace that a client brings is
@@ -30,16 +32,16 @@ type trace struct {
 }
 
 // traceOf judges the trace that the client may have brought.
-func traceOf(fields []field) (t trace) {
+func traceOf(fields []http1.Field) (t trace) {
 	var s traceState
 	parents, valid := 0, true
 	for i := range fields {
-		switch f := &fields[i]; f.kind {
-		case kindTraceparent:
+		switch f := &fields[i]; f.Kind {
+		case http1.KindTraceparent:
 			parents++
-			t.id = traceID(f.value)
-		case kindTracestate:
-			valid = s.add(f.value) && valid
+			t.id = traceID(f.Value)
+		case http1.KindTracestate:
+			valid = s.add(f.Value) && valid
 		}
 	}
 	if parents != 1 || t.id == nil {
@@ -118,7 +120,7 @@ func (s *traceState) add(line []byte) bool {
 		} else {
 			member, rest = rest, nil
 		}
-		member = trimSpace(member)
+		member = http1.TrimSpace(member)
 		if len(member) == 0 {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
@@ -37,7 +38,7 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 	x.in += int64(x.data)
 	x.observe(true)
 	x.upgraded()
-	b := appendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)
+	b := http1.AppendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.resp)
 	b = append(x.editResponse(b), rest...)
 	x.outN += int64(len(rest))
 	if !x.toClient(b) {

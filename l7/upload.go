@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
@@ -12,9 +13,9 @@ func (x *exchange) send() {
 	x.sent = x.sh.l.Now()
 	b := appendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], &x.req, &x.from, x.target(), x.backend.Addr())
 	b = x.editRequest(b)
-	if x.req.binds {
+	if x.req.Binds {
 		x.up.private = true
-	} else if x.req.upgr == nil && !x.up.private && !x.svc.reuse.mayKeep(x.backend.SlotLimit()) {
+	} else if x.req.Upgrade == nil && !x.up.private && !x.svc.reuse.mayKeep(x.backend.SlotLimit()) {
 		b = append(b[:len(b)-2], "Connection: close\r\n\r\n"...)
 	}
 	b = append(b, x.first...)
@@ -68,7 +69,7 @@ func (x *exchange) moveRequest() bool {
 			return true
 		}
 		scratch := x.sh.l.Scratch()
-		buf := scratch[headRoom : len(scratch)-tailRoom]
+		buf := scratch[http1.HeadRoom : len(scratch)-http1.TailRoom]
 		n, spliced, err := x.held.splice(x.sh.l, x.c.stream, x.up.stream, x.spliceable())
 		if !spliced {
 			n, err = x.c.stream.Read(buf)
@@ -84,8 +85,8 @@ func (x *exchange) moveRequest() bool {
 		moved += n
 		if spliced {
 			x.in += int64(n)
-			x.body.skip(n)
-			x.inDone = x.body.done()
+			x.body.Skip(n)
+			x.inDone = x.body.Done()
 			x.first, x.attempt.replayable = nil, false
 		} else if !x.moveUp(buf[:n]) {
 			return false
@@ -96,7 +97,7 @@ func (x *exchange) moveRequest() bool {
 // moveUp sends p, a part of the loop's scratch, on to the backend.
 func (x *exchange) moveUp(p []byte) bool {
 	x.first = nil
-	data, n, err := x.body.decode(p)
+	data, n, err := x.body.Decode(p)
 	if err != nil {
 		x.fail(BadRequest, err)
 		return false
@@ -105,14 +106,14 @@ func (x *exchange) moveUp(p []byte) bool {
 		x.fail(BodyTooLarge, nil)
 		return false
 	}
-	x.inDone = x.body.done()
+	x.inDone = x.body.Done()
 	x.copyBody(data, x.inDone)
 	if n < len(p) {
 		x.c.ahead(p[n:], false)
 	}
 	out := data
-	if x.req.length == chunked {
-		out = x.sh.frame(data, &x.body)
+	if x.req.Length == http1.Chunked {
+		out = http1.Frame(x.sh.l.Scratch(), data, &x.body)
 	}
 	if len(out) == 0 {
 		x.arm()

@@ -77,12 +77,3 @@ func limited(d time.Duration) time.Duration {
 	}
 	return d
 }
-
-// limits bound a head. What is 0 is as Config has it by default.
-type limits struct {
-	fields int // header lines
-	target int // bytes of a request target
-}
-
-func (l limits) maxFields() int { return cmp.Or(l.fields, maxFields) }
-func (l limits) maxTarget() int { return cmp.Or(l.target, maxTarget) }

@@ -48,6 +48,7 @@ var forbidden = []struct {
 	{edge{"sluice/pkg/zone", "sluice/", "it asks the surroundings and knows nothing of what is done with the answer"}, []string{"sluice/pkg/zone"}},
 	{edge{"sluice/pkg/relay", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/relay"}},
 	{edge{"sluice/pkg/accesslog", "sluice/", "a record is made of plain values"}, []string{"sluice/pkg/accesslog"}},
+	{edge{"sluice/l7/http1", "sluice/", "a codec takes bytes and gives values"}, []string{"sluice/l7/http1"}},
 	{edge{"sluice/pkg/logwriter", "sluice/", "lines are bytes to it"}, []string{"sluice/pkg/logwriter"}},
 	{edge{"sluice/pkg/limit", "sluice/", "a limit counts and knows nobody"}, []string{"sluice/pkg/limit"}},
 	{edge{"", "sluice/cmd", "commands are at the top"}, []string{"sluice/cmd"}},

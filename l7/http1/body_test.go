@@ -1,4 +1,4 @@
-package l7
+package http1
 
 import (
 	"errors"
@@ -10,22 +10,22 @@ import (
 // readBody pushes text through a parser, whole or byte by byte, and returns
 // the body with what follows it.
 func readBody(text string, length int64, bytewise bool) (data, rest string, err error) {
-	b := newBody(length, true)
+	b := NewResponseBody(length)
 	left := []byte(text)
 	var sb strings.Builder
-	for len(left) > 0 && !b.done() {
+	for len(left) > 0 && !b.Done() {
 		p := left
 		if bytewise {
 			p = left[:1]
 		}
-		data, n, err := b.decode(p)
+		data, n, err := b.Decode(p)
 		sb.Write(data)
 		if err != nil {
 			return sb.String(), "", err
 		}
 		left = left[n:]
 	}
-	if !b.done() && !b.end() {
+	if !b.Done() && !b.End() {
 		err = io.ErrUnexpectedEOF
 	}
 	return sb.String(), string(left), err
@@ -44,12 +44,12 @@ func TestBodySuccess(t *testing.T) {
 	}
 	f("hello", 5, "hello", "")
 	f("hello, next", 5, "hello", ", next")
-	f("hello", noLength, "hello", "")
-	f("", noLength, "", "")
-	f("0\r\n\r\n", chunked, "", "")
-	f("5\r\nhello\r\n0\r\n\r\nnext", chunked, "hello", "next")
-	f("00A;x=\"y\" \r\n0123456789\r\n1 \r\nx\r\n0;z\r\nTrailer: t\r\nB: c\r\n\r\n", chunked, "0123456789x", "")
-	f("2000\r\n"+strings.Repeat("x", 0x2000)+"\r\n0\r\n\r\n", chunked, strings.Repeat("x", 0x2000), "")
+	f("hello", NoLength, "hello", "")
+	f("", NoLength, "", "")
+	f("0\r\n\r\n", Chunked, "", "")
+	f("5\r\nhello\r\n0\r\n\r\nnext", Chunked, "hello", "next")
+	f("00A;x=\"y\" \r\n0123456789\r\n1 \r\nx\r\n0;z\r\nTrailer: t\r\nB: c\r\n\r\n", Chunked, "0123456789x", "")
+	f("2000\r\n"+strings.Repeat("x", 0x2000)+"\r\n0\r\n\r\n", Chunked, strings.Repeat("x", 0x2000), "")
 }
 
 func TestBodyFailure(t *testing.T) {
@@ -64,19 +64,19 @@ func TestBodyFailure(t *testing.T) {
 	}
 	f("hell", 5, io.ErrUnexpectedEOF)
 	for _, text := range []string{"", "5", "5\r", "5\r\n", "5\r\nhello", "5\r\nhello\r\n", "5\r\nhello\r\n0", "5\r\nhello\r\n0\r\n", "0\r\nA: b\r\n"} {
-		f(text, chunked, io.ErrUnexpectedEOF)
+		f(text, Chunked, io.ErrUnexpectedEOF)
 	}
 	for _, text := range []string{
 		"x\r\n", "\r\n", " 5\r\nhello\r\n", "+5\r\nhello\r\n", "-1\r\n", "0x5\r\nhello\r\n", "5_0\r\n", "5 x\r\n", "5\nhello\n", "5;a\x00\r\n", "5;a\rb\r\n",
-		"1000000000000000\r\n", "5;" + strings.Repeat("a", maxChunkLine) + "\r\n",
+		"1000000000000000\r\n", "5;" + strings.Repeat("a", MaxChunkLine) + "\r\n",
 	} {
-		f(text, chunked, errChunkLine)
+		f(text, Chunked, errChunkLine)
 	}
-	f("5\r\nhelloX", chunked, errChunkEnd)
-	f("5\r\nhelloXX", chunked, errChunkEnd)
-	f("5\r\nhello\n0\r\n\r\n", chunked, errChunkEnd)
-	f("0\r\nbad trailer\r\n\r\n", chunked, errTrailer)
-	f("0\r\n"+strings.Repeat("A: b\r\n", maxTrailer), chunked, errTrailer)
+	f("5\r\nhelloX", Chunked, errChunkEnd)
+	f("5\r\nhelloXX", Chunked, errChunkEnd)
+	f("5\r\nhello\n0\r\n\r\n", Chunked, errChunkEnd)
+	f("0\r\nbad trailer\r\n\r\n", Chunked, errTrailer)
+	f("0\r\n"+strings.Repeat("A: b\r\n", MaxTrailer), Chunked, errTrailer)
 }
 
 func FuzzBody(f *testing.F) {
@@ -84,8 +84,8 @@ func FuzzBody(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, rest, err := readBody(text, chunked, false)
-		got1, rest1, err1 := readBody(text, chunked, true)
+		got, rest, err := readBody(text, Chunked, false)
+		got1, rest1, err1 := readBody(text, Chunked, true)
 		if got != got1 && err == nil || (err == nil) != (err1 == nil) || err == nil && rest != rest1 {
 			t.Fatalf("the split matters: %q, %q, %v and %q, %q, %v", got, rest, err, got1, rest1, err1)
 		}

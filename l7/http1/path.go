@@ -1,4 +1,4 @@
-package l7
+package http1
 
 import (
 	"bytes"
@@ -37,56 +37,38 @@ type PathPolicy struct {
 	AllowNUL bool
 }
 
-// PathForm is a form in which a path is forwarded.
-type PathForm uint8
-
-// The forms. Dot segments are resolved in each of them, and a path that as it
-// came is another route's is always forwarded in its normal form.
-const (
-	PathAuto       PathForm = iota // PathNormalized where the route has conditions or bounds who may use it, else PathRaw
-	PathNormalized                 // the form by which it was routed
-	PathRaw                        // as it came
-)
-
-// ambiguity is a set of ways in which servers read a path differently.
-type ambiguity uint8
+// Ambiguity is a set of ways in which servers read a path differently.
+type Ambiguity uint8
 
 const (
-	slashes    ambiguity = 1 << iota // %2F is a slash
-	backslash                        // so are \ and %5C
-	semicolons                       // what follows ; in a segment is no part of its name
-	questions                        // the path ends at %3F or %23
-	twice                            // what was decoded is decoded again
-	nul                              // NUL; never read, only refused
+	Slashes     Ambiguity = 1 << iota // %2F is a slash
+	Backslashes                       // so are \ and %5C
+	Semicolons                        // what follows ; in a segment is no part of its name
+	Questions                         // the path ends at %3F or %23
+	Twice                             // what was decoded is decoded again
+	NUL                               // NUL; never read, only refused
 )
 
-// ambiguousPath is why a path is refused that has a reading which it must not
-// have.
-const ambiguousPath = "servers read the path differently: as another route's, or with a dot segment"
-
-// maxReading is how many bytes are read at most to try the readings of a path.
-const maxReading = 64 << 10
-
-// path is a request's path in the forms that are needed of it.
-type path struct {
-	raw     []byte // as it came
-	normal  []byte // what is forwarded, if not raw: RFC 3986's normal form
-	plain   []byte // what routes are found by: normal, decoded but for %2F and %25
-	forward []byte // raw or normal
-	joined  bool   // raw has other segments than normal: dots, or slashes that were none
-	odd     ambiguity
-	mem     []byte // of normal and plain, used again
+// Path is a request's path in the forms that are needed of it.
+type Path struct {
+	Raw     []byte // as it came
+	Normal  []byte // what is forwarded, if not raw: RFC 3986's normal form
+	Plain   []byte // what routes are found by: normal, decoded but for %2F and %25
+	Forward []byte // raw or normal
+	Joined  bool   // raw has other segments than normal: dots, or slashes that were none
+	Odd     Ambiguity
+	Mem     []byte // of normal and plain, used again
 }
 
-// set makes p that of raw, which begins with "/" and has no "?", or is "*". If
+// Set makes p that of raw, which begins with "/" and has no "?", or is "*". If
 // the request is to be refused, it says why.
-func (p *path) set(raw []byte, policy *PathPolicy) (why string) {
-	p.raw, p.normal, p.plain, p.forward, p.joined, p.odd = raw, raw, raw, raw, false, 0
+func (p *Path) Set(raw []byte, policy *PathPolicy) (why string) {
+	p.Raw, p.Normal, p.Plain, p.Forward, p.Joined, p.Odd = raw, raw, raw, raw, false, 0
 	if isNormal(raw) {
 		return ""
 	}
-	p.mem = slices.Grow(p.mem[:0], 2*len(raw)+2)
-	normal, joined, why := appendNormal(p.mem, raw, policy)
+	p.Mem = slices.Grow(p.Mem[:0], 2*len(raw)+2)
+	normal, joined, why := appendNormal(p.Mem, raw, policy)
 	if why != "" {
 		return why
 	}
@@ -94,23 +76,23 @@ func (p *path) set(raw []byte, policy *PathPolicy) (why string) {
 	if why != "" {
 		return why
 	}
-	p.normal, p.plain, p.forward, p.joined, p.odd = normal, plain, normal, joined, odd
+	p.Normal, p.Plain, p.Forward, p.Joined, p.Odd = normal, plain, normal, joined, odd
 	for _, a := range [...]struct {
-		odd  ambiguity
+		odd  Ambiguity
 		rule PathRule
 		why  string
 	}{
-		{slashes, policy.EncodedSlash, "the path has an encoded slash"},
-		{backslash, policy.Backslash, "the path has a backslash"},
-		{semicolons, policy.Semicolon, "the path has a semicolon"},
-		{nul, nulRule(policy), "the path has an encoded NUL"},
+		{Slashes, policy.EncodedSlash, "the path has an encoded slash"},
+		{Backslashes, policy.Backslash, "the path has a backslash"},
+		{Semicolons, policy.Semicolon, "the path has a semicolon"},
+		{NUL, nulRule(policy), "the path has an encoded NUL"},
 	} {
 		switch {
-		case p.odd&a.odd == 0 || a.rule == PathCheck:
+		case p.Odd&a.odd == 0 || a.rule == PathCheck:
 		case a.rule == PathReject:
 			return a.why
 		default:
-			p.odd &^= a.odd
+			p.Odd &^= a.odd
 		}
 	}
 	return ""
@@ -197,7 +179,7 @@ func isSeparator(c byte, n int, policy *PathPolicy) bool {
 // appendPlain appends normal, a path in its normal form, with everything
 // decoded but %2F and %25, so that different paths stay different. odd tells
 // what in it servers read differently.
-func appendPlain(dst, normal []byte) (_ []byte, odd ambiguity, why string) {
+func appendPlain(dst, normal []byte) (_ []byte, odd Ambiguity, why string) {
 	begin := len(dst)
 	for i := 0; i < len(normal); {
 		c, n := unescape(normal[i:])
@@ -205,12 +187,12 @@ func appendPlain(dst, normal []byte) (_ []byte, odd ambiguity, why string) {
 		case n == 1:
 			dst = append(dst, c)
 		case c == '/':
-			odd |= slashes
+			odd |= Slashes
 			dst = append(dst, "%2F"...)
 		case c == '%':
 			dst = append(dst, "%25"...)
 			if again, m := unescapeAll(normal[i:]); m > n {
-				odd |= twice | oddOf(again)
+				odd |= Twice | oddOf(again)
 			}
 		default:
 			dst = append(dst, c)
@@ -224,16 +206,16 @@ func appendPlain(dst, normal []byte) (_ []byte, odd ambiguity, why string) {
 	return dst, odd, ""
 }
 
-func oddOf(c byte) ambiguity {
+func oddOf(c byte) Ambiguity {
 	switch c {
 	case '\\':
-		return backslash
+		return Backslashes
 	case ';':
-		return semicolons
+		return Semicolons
 	case '?', '#':
-		return questions
+		return Questions
 	case 0:
-		return nul
+		return NUL
 	}
 	return 0
 }
@@ -263,9 +245,9 @@ func isOverlong(b []byte) bool {
 	return false
 }
 
-// appendReading appends plain as a server reads it that does what how says. ok
+// AppendReading appends plain as a server reads it that does what how says. ok
 // is false if there is a dot segment in that.
-func appendReading(dst, plain []byte, how ambiguity) (_ []byte, ok bool) {
+func AppendReading(dst, plain []byte, how Ambiguity) (_ []byte, ok bool) {
 	begin := len(dst)
 	skip := false // what comes is a parameter
 	start := begin
@@ -273,7 +255,7 @@ func appendReading(dst, plain []byte, how ambiguity) (_ []byte, ok bool) {
 		c, n := plain[i], 1
 		if c == '%' { // %2F or %25
 			switch again, m := unescapeAll(plain[i:]); {
-			case m == 3 && again == '/' && how&slashes != 0, m > 3 && how&twice != 0:
+			case m == 3 && again == '/' && how&Slashes != 0, m > 3 && how&Twice != 0:
 				c, n = again, m
 			default:
 				if !skip {
@@ -285,13 +267,13 @@ func appendReading(dst, plain []byte, how ambiguity) (_ []byte, ok bool) {
 		}
 		i += n
 		switch odd := oddOf(c); {
-		case odd&how&questions != 0:
+		case odd&how&Questions != 0:
 			i = len(plain)
 			continue
-		case odd&how&semicolons != 0:
+		case odd&how&Semicolons != 0:
 			skip = true
 			continue
-		case odd&how&backslash != 0:
+		case odd&how&Backslashes != 0:
 			c = '/'
 		}
 		if c == '/' {
@@ -313,74 +295,9 @@ func appendReading(dst, plain []byte, how ambiguity) (_ []byte, ok bool) {
 
 func isDots(segment []byte) bool { return string(segment) == "." || string(segment) == ".." }
 
-// lookup finds the route that a request has with a path, in its plain form.
-type lookup struct {
-	r      *router
-	h      *head
-	secure bool // the client uses HTTPS
-}
-
-func (l lookup) find(path []byte) *route { return l.r.match(l.h, path, l.secure) }
-
-// unambiguous reports whether every reading of p is rt's.
-func (p *path) unambiguous(l lookup, rt *route) bool {
-	readings := 0
-	for how := ambiguity(1); how <= p.odd; how++ {
-		if how&^p.odd == 0 {
-			readings++
-		}
-	}
-	if readings*len(p.plain) > maxReading {
-		return false
-	}
-	var buf [256]byte
-	mem := buf[:0]
-	for how := ambiguity(1); how <= p.odd; how++ {
-		if how&^p.odd != 0 {
-			continue
-		}
-		reading, ok := appendReading(mem[:0], p.plain, how)
-		if mem = reading; !ok || l.find(reading) != rt {
-			return false
-		}
-		// What begins so names a host to browsers; see hidden.
-		if how&backslash != 0 && bytes.HasPrefix(p.raw, []byte(`/\`)) && l.find(behindHost(reading)) != rt {
-			return false
-		}
-	}
-	return true
-}
-
-// hidden reports whether what parses URLs, as RFC 3986 4.2 and browsers have it,
-// finds another route's path behind the first segment: of "//x/admin" it takes x
-// for a host. PHP's parse_url and JavaScript's URL are such parsers.
-func (p *path) hidden(l lookup, rt *route) bool {
-	return len(p.raw) > 1 && p.raw[1] == '/' && (p.odd != 0 || l.find(behindHost(p.plain)) != rt)
-}
-
-// behindHost returns a path without its first segment.
-func behindHost(path []byte) []byte {
-	if i := bytes.IndexByte(path[1:], '/'); i >= 0 {
-		return path[1+i:]
-	}
-	return path[:1]
-}
-
-// choose decides in which form p, whose route is rt, is forwarded.
-func (p *path) choose(l lookup, rt *route, form PathForm) {
-	if rt.form != PathAuto {
-		form = rt.form
-	}
-	switch p.forward = p.normal; {
-	case form == PathNormalized, form == PathAuto && rt.guarded(), p.joined, bytes.Equal(p.raw, p.normal), l.find(p.raw) != rt, p.hidden(l, rt):
-	default:
-		p.forward = p.raw
-	}
-}
-
-// behind returns what follows in path the part that is n bytes long in its
+// Behind returns what follows in path the part that is n bytes long in its
 // plain form.
-func behind(path []byte, n int) []byte {
+func Behind(path []byte, n int) []byte {
 	for n > 0 && len(path) > 0 {
 		c, size := unescape(path)
 		if size > 1 && (c == '/' || c == '%') {
@@ -393,22 +310,23 @@ func behind(path []byte, n int) []byte {
 	return path
 }
 
-// plainPath returns the plain form of a path that a route is configured with,
+// PlainPath returns the plain form of a path that a route is configured with,
 // and whether it is one.
-func plainPath(s string) (plain string, ok bool) {
+func PlainPath(s string) (plain string, ok bool) {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f || s[i] == '?' || s[i] == '#' {
 			return s, false
 		}
 	}
-	var p path
-	why := p.set([]byte(s), &PathPolicy{EncodedSlash: PathKeep, Backslash: PathKeep, Semicolon: PathKeep})
-	return string(p.plain), why == "" && !p.joined && strings.HasPrefix(s, "/")
+	var p Path
+	why := p.Set([]byte(s), &PathPolicy{EncodedSlash: PathKeep, Backslash: PathKeep, Semicolon: PathKeep})
+	return string(p.Plain), why == "" && !p.Joined && strings.HasPrefix(s, "/")
 }
 
-// isUnreserved reports whether c is of RFC 3986's unreserved characters.
-func isUnreserved(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '.' || c == '_' || c == '~'
+// BehindHost returns a path without its first segment.
+func BehindHost(path []byte) []byte {
+	if i := bytes.IndexByte(path[1:], '/'); i >= 0 {
+		return path[1+i:]
+	}
+	return path[:1]
 }
-
-func upperHex(n byte) byte { return "0123456789ABCDEF"[n] }

@@ -1,31 +1,30 @@
-package l7
+package http1
 
 import (
-	"bytes"
 	"errors"
 	"math"
 )
 
 const (
-	maxChunkLine = 256      // bytes of a chunk's size line, extensions included
-	maxTrailer   = 8 << 10  // bytes of the trailer section
+	MaxChunkLine = 256      // bytes of a chunk's size line, extensions included
+	MaxTrailer   = 8 << 10  // bytes of the trailer section
 	maxOverhead  = 16 << 10 // bytes of framing beyond what chunks of a fair size need
 	maxDigits    = 15       // of a chunk's size: an int64 holds them
 )
 
 // Errors of a chunked body.
 var (
-	errChunkLine = errors.New("l7: malformed chunk size line")
-	errChunkEnd  = errors.New("l7: no line end after chunk data")
-	errTrailer   = errors.New("l7: malformed or too long trailer section")
-	errOverhead  = errors.New("l7: chunks are mostly framing")
+	errChunkLine = errors.New("malformed chunk size line")
+	errChunkEnd  = errors.New("no line end after chunk data")
+	errTrailer   = errors.New("malformed or too long trailer section")
+	errOverhead  = errors.New("chunks are mostly framing")
 )
 
 // bodyState is where in a body a parser is.
 type bodyState uint8
 
 const (
-	inData      bodyState = iota // left bytes are to come; of noLength any number
+	inData      bodyState = iota // left bytes are to come; of NoLength any number
 	inSize                       // of a chunk
 	inPadding                    // spaces after a size
 	inExtension                  // of a chunk
@@ -37,7 +36,7 @@ const (
 	bodyDone
 )
 
-// body undoes the framing of a message's body. It is a push parser: bytes go
+// Body undoes the framing of a message's body. It is a push parser: bytes go
 // in as they come, in pieces of any size, and the same events come out
 // however they were cut.
 //
@@ -45,29 +44,29 @@ const (
 // other than CRLF, sizes that are anything but hexadecimal digits, control
 // bytes in extensions, trailer lines that are no fields. Extensions are
 // dropped and bounded, by line and altogether (CVE-2023-39326).
-type body struct {
-	length   int64 // as head.length: what frames the body
+type Body struct {
+	Length   int64 // as Head.Length: what frames the body
 	left     int64 // bytes to come, of the body or of the chunk
 	excess   int   // bytes of framing beyond what is fair
 	line     int   // bytes of the current line
 	digits   int   // of the current size
 	state    bodyState
 	padded   bool    // spaces may follow a size, as old servers send them
-	own      settler // of whom some fields must not trail; nil: none
-	trailer  []byte  // the lines of the trailer section that have come
+	Own      Settler // of whom some fields must not trail; nil: none
+	Trailer  []byte  // the lines of the trailer section that have come
 	lineFrom int     // where in trailer the current one begins
 }
 
-// settler knows fields of which sluice alone decides what there is of them.
-type settler interface {
-	settles(name []byte) bool
+// Settler knows fields of which sluice alone decides what there is of them.
+type Settler interface {
+	Settles(name []byte) bool
 }
 
-// newBody returns the parser of a body framed by length.
-func newBody(length int64, padded bool) body {
-	b := body{length: length, padded: padded}
+// NewRequestBody returns the parser of a request's body framed by length.
+func NewRequestBody(length int64) Body {
+	b := Body{Length: length}
 	switch {
-	case length == chunked:
+	case length == Chunked:
 		b.state = inSize
 	case length == 0:
 		b.state = bodyDone
@@ -77,25 +76,33 @@ func newBody(length int64, padded bool) body {
 	return b
 }
 
-// done reports whether the whole body has come.
-func (b *body) done() bool { return b.state == bodyDone }
-
-// end is told that the connection has ended and reports whether the body has
-// ended with it, as it should.
-func (b *body) end() bool {
-	if b.length == noLength {
-		b.state = bodyDone
-	}
-	return b.done()
+// NewResponseBody returns the parser of a response's body framed by length. Old
+// servers put spaces behind a chunk's size.
+func NewResponseBody(length int64) Body {
+	b := NewRequestBody(length)
+	b.padded = true
+	return b
 }
 
-// next takes bytes off the front of p: n of them, up to and with the next
+// Done reports whether the whole body has come.
+func (b *Body) Done() bool { return b.state == bodyDone }
+
+// End is told that the connection has ended and reports whether the body has
+// ended with it, as it should.
+func (b *Body) End() bool {
+	if b.Length == NoLength {
+		b.state = bodyDone
+	}
+	return b.Done()
+}
+
+// Next takes bytes off the front of p: n of them, up to and with the next
 // piece of data, which is a part of p, or all if there is none. After an error
 // the body is lost.
-func (b *body) next(p []byte) (data []byte, n int, err error) {
+func (b *Body) Next(p []byte) (data []byte, n int, err error) {
 	for n < len(p) && b.state != bodyDone {
 		if b.state == inData {
-			if b.length == noLength {
+			if b.Length == NoLength {
 				return p[n:], len(p), nil
 			}
 			data = p[n:]
@@ -105,7 +112,7 @@ func (b *body) next(p []byte) (data []byte, n int, err error) {
 			n += len(data)
 			if b.left -= int64(len(data)); b.left == 0 {
 				b.state = bodyDone
-				if b.length == chunked {
+				if b.Length == Chunked {
 					b.state = inDataCR
 				}
 			}
@@ -119,31 +126,32 @@ func (b *body) next(p []byte) (data []byte, n int, err error) {
 	return nil, n, nil
 }
 
-// skipAll is next for all of p whose data nobody wants: it returns how many bytes
+// SkipAll is Next for all of p whose data nobody wants: it returns how many bytes
 // of p were taken.
-func (b *body) skipAll(p []byte) (n int, err error) {
+func (b *Body) SkipAll(p []byte) (n int, err error) {
 	for n < len(p) && b.state != bodyDone && err == nil {
 		var k int
-		_, k, err = b.next(p[n:])
+		_, k, err = b.Next(p[n:])
 		n += k
 	}
 	return n, err
 }
 
-// raw returns how many bytes are to come that are data and nothing else, so
-// that they may be passed on unseen, and skip is then told how many were.
-func (b *body) raw() int64 {
+// Raw returns how many bytes are to come that are data and nothing else, so
+// that they may be passed on unseen, and Skip is then told how many were.
+func (b *Body) Raw() int64 {
 	switch {
-	case b.state != inData || b.length == chunked:
+	case b.state != inData || b.Length == Chunked:
 		return 0
-	case b.length == noLength:
+	case b.Length == NoLength:
 		return math.MaxInt64
 	}
 	return b.left
 }
 
-func (b *body) skip(n int) {
-	if b.length == noLength {
+// Skip is told that n bytes of Raw were passed on.
+func (b *Body) Skip(n int) {
+	if b.Length == NoLength {
 		return
 	}
 	if b.left -= int64(n); b.left == 0 {
@@ -152,7 +160,7 @@ func (b *body) skip(n int) {
 }
 
 // frame takes one byte of a chunked body that is not data.
-func (b *body) frame(c byte) error {
+func (b *Body) frame(c byte) error {
 	switch b.state {
 	case inSize, inPadding, inExtension:
 		return b.frameSize(c)
@@ -175,10 +183,10 @@ func (b *body) frame(c byte) error {
 		switch {
 		case c == '\r':
 			b.state = inTrailerLF
-		case len(b.trailer) == maxTrailer || (c < ' ' && c != '\t') || c == 0x7f:
+		case len(b.Trailer) == MaxTrailer || (c < ' ' && c != '\t') || c == 0x7f:
 			return errTrailer
 		default:
-			b.trailer = append(b.trailer, c) // parseField judges the line
+			b.Trailer = append(b.Trailer, c) // ParseField judges the line
 		}
 	case inTrailerLF:
 		if c != '\n' {
@@ -190,8 +198,8 @@ func (b *body) frame(c byte) error {
 }
 
 // frameSize takes a byte of a line with a chunk's size.
-func (b *body) frameSize(c byte) error {
-	if b.line++; b.line > maxChunkLine {
+func (b *Body) frameSize(c byte) error {
+	if b.line++; b.line > MaxChunkLine {
 		return errChunkLine
 	}
 	switch {
@@ -222,7 +230,7 @@ func (b *body) frameSize(c byte) error {
 }
 
 // sizeEnded begins a chunk, or the trailer section after the last one.
-func (b *body) sizeEnded() error {
+func (b *Body) sizeEnded() error {
 	const fair = 16 // as Go's net/http, which also allows for two bytes of framing a byte
 	b.excess = int(max(int64(b.excess+b.line)-fair-2*min(b.left, maxOverhead), 0))
 	if b.excess > maxOverhead {
@@ -237,28 +245,28 @@ func (b *body) sizeEnded() error {
 
 // trailerLineEnded judges the line of the trailer section that has ended. An
 // empty one ends the body.
-func (b *body) trailerLineEnded() error {
-	line := b.trailer[b.lineFrom:]
+func (b *Body) trailerLineEnded() error {
+	line := b.Trailer[b.lineFrom:]
 	if len(line) == 0 {
 		b.state = bodyDone
 		return nil
 	}
-	if _, ok := parseField(line); !ok {
+	if _, ok := ParseField(line); !ok {
 		return errTrailer
 	}
-	b.trailer = append(b.trailer, "\r\n"...)
-	b.lineFrom = len(b.trailer)
+	b.Trailer = append(b.Trailer, "\r\n"...)
+	b.lineFrom = len(b.Trailer)
 	b.state = inTrailer
 	return nil
 }
 
-// decode is next for all of p: it moves the data to the front of where the
+// Decode is Next for all of p: it moves the data to the front of where the
 // first piece is and returns it, with how many bytes of p were taken. p is
 // garbage afterwards. On an error, data is what came before it.
-func (b *body) decode(p []byte) (data []byte, n int, err error) {
+func (b *Body) Decode(p []byte) (data []byte, n int, err error) {
 	from, to := 0, 0
 	for n < len(p) && b.state != bodyDone {
-		piece, k, err := b.next(p[n:])
+		piece, k, err := b.Next(p[n:])
 		n += k
 		if len(piece) > 0 {
 			switch start := n - len(piece); {
@@ -275,18 +283,4 @@ func (b *body) decode(p []byte) (data []byte, n int, err error) {
 		}
 	}
 	return p[from:to], n, nil
-}
-
-// appendTrailer appends the fields of a trailer section that may be passed on,
-// without the empty line that ends it.
-func appendTrailer(dst, trailer []byte, own settler) []byte {
-	for len(trailer) > 0 {
-		n := bytes.IndexByte(trailer, '\n')
-		line := trailer[:n-1]
-		trailer = trailer[n+1:]
-		if f, ok := parseField(line); ok && f.mayTrail() && (own == nil || !own.settles(f.name)) {
-			dst = appendField(dst, &f)
-		}
-	}
-	return dst
 }
