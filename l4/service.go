@@ -105,7 +105,7 @@ func (s *service) pick(rec *record) *backend.Backend {
 	}
 	b := s.Balancer.Pick(req)
 	if b == nil {
-		t.full = s.Balancer.Full(t.tried)
+		t.full = s.Balancer.HasUntried(t.tried)
 		return nil
 	}
 	if retry {

@@ -63,7 +63,7 @@ func (x *exchange) try() {
 		x.arm()
 		x.watchIfWhole()
 		return
-	case why == NoBackend && x.stale == nil && x.svc.balancer.Full(x.tried):
+	case why == NoBackend && x.stale == nil && x.svc.balancer.HasUntried(x.tried):
 		why, x.retryAfter = NoSlot, overloadRetry
 	}
 	if b == nil && x.stale != nil {

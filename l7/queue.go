@@ -23,7 +23,7 @@ type queueing struct {
 // there is none to wait for, too many wait, or this one has waited long enough.
 func (x *exchange) enqueue() (waits bool) {
 	b, now := x.svc.balancer, x.sh.l.Now()
-	if !b.Full(x.tried) {
+	if !b.HasUntried(x.tried) {
 		return false
 	}
 	q := x.queue

@@ -101,7 +101,7 @@ func (x *exchange) rescue() {
 		return
 	}
 	v := retry(f)
-	if v == giveUp || !x.svc.balancer.Full(x.triedToo()) || !x.free() && !x.svc.budget.Retry(time.Now()) {
+	if v == giveUp || !x.svc.balancer.HasUntried(x.triedToo()) || !x.free() && !x.svc.budget.Retry(time.Now()) {
 		return
 	}
 	x.attempt.connects = f.connects

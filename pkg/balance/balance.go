@@ -220,9 +220,10 @@ func (b *Balancer) HasHope(tried Tried) bool {
 	return slices.ContainsFunc(s.Eligible, hopeful) || slices.ContainsFunc(s.Reserve, hopeful)
 }
 
-// Full reports whether there is a backend that Pick could return if it had a
-// slot free: who finds none may wait for one, see backend.Pool.Await.
-func (b *Balancer) Full(tried Tried) bool {
+// HasUntried reports whether there is an eligible backend that is not in tried,
+// be it with a slot free or not: whom Pick finds none for may wait for a slot
+// then, see backend.Pool.Await.
+func (b *Balancer) HasUntried(tried Tried) bool {
 	s := b.pool.Snapshot()
 	for _, x := range s.Eligible {
 		if !tried.Has(x) {

@@ -282,7 +282,7 @@ func TestSlotLimit(t *testing.T) {
 				t.Fatalf("unexpected slots taken with %s: %d of %s", strategy, x.Active(), x.ID())
 			}
 		}
-		if x := b.Pick(req); x != nil || !b.Full(req.Tried) {
+		if x := b.Pick(req); x != nil || !b.HasUntried(req.Tried) {
 			t.Fatalf("unexpected pick by %s from a full pool", strategy)
 		}
 		taken[5].Release()
@@ -290,7 +290,7 @@ func TestSlotLimit(t *testing.T) {
 			t.Fatalf("unexpected pick by %s; want the one with room", strategy)
 		}
 		b.Pool().Set(nil)
-		if b.Full(req.Tried) {
+		if b.HasUntried(req.Tried) {
 			t.Fatal("a pool without members is called full")
 		}
 	}
