@@ -141,7 +141,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 	health.LogPanic(s.pool, ss.logger)
 	health.LogLastResort(s.pool, ss.logger)
 	logTiers(s.pool, ss.logger)
-	s.budget = limit.NewBudget(float64(c.RetryBudget)/100, retryFloor, time.Now())
+	s.budget = limit.NewBudget(float64(*settings.RetryBudget)/100, retryFloor, time.Now())
 	if s.checks, err = ss.checksOf(s, settings, via); err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (ss *services) add(settings config.Service, sourceOf func(*service, config.
 		Timeout:      c.HealthTimeout,
 		Rise:         c.HealthRise,
 		Fall:         c.HealthFall,
-		EjectionTime: c.EjectionTime,
+		EjectionTime: *settings.EjectionTime,
 		SlowStart:    *settings.SlowStart,
 		Paused:       ss.pauses.Since,
 		Logger:       ss.logger,

@@ -109,7 +109,7 @@ func memberKeys() []key {
 		{"check-host=NAME, check-header=NAME:VALUE, check-method=M", "of the request of an http check; headers are repeatable"},
 		{"check-status=LIST, check-body=TEXT", "what it expects: 200-399 (the default), 2xx, 200|404; and what the body must contain"},
 		{"check-send=TEXT, check-expect=TEXT", "what a tcp check says and expects, in this order; both repeatable"},
-		{"max-ejection=PERCENT, panic-threshold=PERCENT, slow-start=TIME", "as the flags"},
+		{"max-ejection=PERCENT, panic-threshold=PERCENT, slow-start=TIME, ejection-time=TIME, retry-budget=PERCENT", "as the flags"},
 	}
 }
 

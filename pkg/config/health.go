@@ -13,10 +13,12 @@ type ServiceHealth struct {
 	MaxEjection    *int           // nil: Config.MaxEjection
 	PanicThreshold *int           // nil: Config.PanicThreshold
 	SlowStart      *time.Duration // nil: Config.SlowStart
+	EjectionTime   *time.Duration // nil: Config.EjectionTime
+	RetryBudget    *int           // nil: Config.RetryBudget
 }
 
 func (s *ServiceHealth) keys() []string {
-	return []string{"max-ejection", "panic-threshold", "slow-start"}
+	return []string{"max-ejection", "panic-threshold", "slow-start", "ejection-time", "retry-budget"}
 }
 
 func (s *ServiceHealth) set(key, value string) (err error) {
@@ -27,6 +29,10 @@ func (s *ServiceHealth) set(key, value string) (err error) {
 		s.PanicThreshold, err = percent(key, value)
 	case "slow-start":
 		s.SlowStart, err = slowStart(key, value)
+	case "ejection-time":
+		s.EjectionTime, err = ejectionTime(key, value)
+	case "retry-budget":
+		s.RetryBudget, err = percent(key, value)
 	}
 	return err
 }
@@ -34,7 +40,8 @@ func (s *ServiceHealth) set(key, value string) (err error) {
 func (s *ServiceHealth) pairs() []pair {
 	return []pair{
 		{"max-ejection", optional(s.MaxEjection)}, {"panic-threshold", optional(s.PanicThreshold)},
-		{"slow-start", optional(s.SlowStart)},
+		{"slow-start", optional(s.SlowStart)}, {"ejection-time", optional(s.EjectionTime)},
+		{"retry-budget", optional(s.RetryBudget)},
 	}
 }
 
@@ -48,6 +55,12 @@ func (s ServiceHealth) withDefaults(c *Config) ServiceHealth {
 	}
 	if s.SlowStart == nil {
 		s.SlowStart = &c.SlowStart
+	}
+	if s.EjectionTime == nil {
+		s.EjectionTime = &c.EjectionTime
+	}
+	if s.RetryBudget == nil {
+		s.RetryBudget = &c.RetryBudget
 	}
 	return s
 }
@@ -69,6 +82,15 @@ func slowStart(key, value string) (*time.Duration, error) {
 	d, err := time.ParseDuration(value)
 	if err != nil || d < 0 || d > MaxSlowStart {
 		return nil, fmt.Errorf("%s=%q is not a duration from 0 to %v, such as 30s", key, value, MaxSlowStart)
+	}
+	return &d, nil
+}
+
+// ejectionTime reads a duration above 0.
+func ejectionTime(key, value string) (*time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d <= 0 {
+		return nil, fmt.Errorf("%s=%q is not a duration above 0, such as 30s", key, value)
 	}
 	return &d, nil
 }
