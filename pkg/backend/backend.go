@@ -151,6 +151,7 @@ type Backend struct {
 
 	target     atomic.Pointer[Target]
 	condition  atomic.Pointer[Condition]
+	order      atomic.Pointer[Order] // an operator's; nil: none
 	history    history
 	said       said
 	unanswered unanswered
@@ -189,8 +190,15 @@ func (b *Backend) Service() string { return b.pool.service }
 // Target returns the member as its source last reported it.
 func (b *Backend) Target() Target { return *b.target.Load() }
 
-// Weight returns the current weight, 0 to MaxWeight.
-func (b *Backend) Weight() int { return b.target.Load().Weight }
+// Weight returns the current weight, 0 to MaxWeight, as an operator has it or
+// else the source.
+func (b *Backend) Weight() int {
+	w := b.order.Load().weigh(b.target.Load().Weight)
+	if w > 0 {
+		return min(max(1, int(w)), MaxWeight)
+	}
+	return 0
+}
 
 // Condition returns what health knows of the backend.
 func (b *Backend) Condition() Condition { return *b.condition.Load() }
@@ -221,7 +229,7 @@ func (b *Backend) SetCondition(c Condition) {
 	}
 	// The target is looked at after the condition was stored: if it changes
 	// later, whoever changes it sees the condition.
-	if t := b.target.Load(); standingOf(t, old) != standingOf(t, &c) || t.spares() {
+	if t, o := b.target.Load(), b.order.Load(); standingOf(t, old, o) != standingOf(t, &c, o) || t.spares() {
 		b.pool.refresh()
 	}
 }
@@ -235,6 +243,8 @@ func (b *Backend) Eligible() (ok bool, why string) {
 	switch {
 	case standing == available:
 		return true, ""
+	case b.order.Load().out():
+		return false, b.Order().words()
 	case verdict == Drain:
 		return false, "the registry says " + t.Status.String()
 	case c.State == Down:
@@ -249,6 +259,9 @@ func (b *Backend) Eligible() (ok bool, why string) {
 	}
 	if t.spares() {
 		return false, fmt.Sprintf("the registry says warning, and its weight then is 0, which nobody need have chosen; it serves by its weight of %d if nobody else is left", t.Spare)
+	}
+	if o := b.Order(); o.Reweigh != (Reweigh{}) {
+		return false, o.words()
 	}
 	return false, "its weight is 0"
 }

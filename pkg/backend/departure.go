@@ -60,6 +60,7 @@ type departing struct {
 
 type leaver struct {
 	drain     *time.Timer // set while the backend is on its way out
+	ordered   time.Time   // until when an operator lets them live, zero for no such order
 	unhealthy bool
 	gone      bool // is no member any more
 	ended     bool // the time to leave it is over
@@ -68,16 +69,20 @@ type leaver struct {
 func (f *departing) follow(now *Snapshot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	type seen struct{ staying, failed bool }
+	type seen struct {
+		staying, failed bool
+		closeBy         time.Time
+	}
 	members := make(map[string]seen, len(now.All)) // by address
 	for _, b := range now.All {
 		if f.all[b.Addr()] == nil {
 			f.all[b.Addr()] = &leaver{}
 		}
-		status := b.Target().Status
+		status, order := b.Target().Status, b.Order()
 		members[b.Addr()] = seen{
 			staying: members[b.Addr()].staying || status != Maintenance,
-			failed:  b.Condition().State == Down || status == Critical,
+			failed:  b.Condition().State == Down && order.Force != ForceUp || status == Critical || order.Force == ForceDown,
+			closeBy: order.CloseBy,
 		}
 	}
 	for addr, l := range f.all {
@@ -89,6 +94,13 @@ func (f *departing) follow(now *Snapshot) {
 			f.End(addr, Failed, 0)
 		}
 		l.unhealthy = m.failed
+		if member && !m.closeBy.Equal(l.ordered) {
+			l.order(m.closeBy, func(over time.Duration) { f.ordered(addr, l, m.closeBy, over) })
+		}
+		if !l.ordered.IsZero() {
+			l.gone = !member
+			continue
+		}
 		switch {
 		case m.staying && l.drain != nil:
 			l.drain.Stop()
@@ -99,6 +111,33 @@ func (f *departing) follow(now *Snapshot) {
 			delete(f.all, addr)
 		}
 		l.gone = !member
+	}
+}
+
+// order has end called at closeBy, with over how much time, in place of what was
+// to end before; zero for no order.
+func (l *leaver) order(closeBy time.Time, end func(over time.Duration)) {
+	if l.drain != nil {
+		l.drain.Stop()
+	}
+	l.drain, l.ended, l.ordered = nil, false, closeBy
+	if !closeBy.IsZero() {
+		left := max(0, time.Until(closeBy))
+		l.drain = time.AfterFunc(left, func() { end(left / 10) })
+	}
+}
+
+// ordered ends the connections of a backend that an operator let live until
+// closeBy.
+func (f *departing) ordered(addr string, l *leaver, closeBy time.Time, over time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all[addr] != l || !l.ordered.Equal(closeBy) {
+		return // there is another order
+	}
+	f.End(addr, Drained, over)
+	if l.ended = true; l.gone {
+		delete(f.all, addr)
 	}
 }
 

@@ -52,7 +52,9 @@ type Standing struct {
 // registry's word unless that is passing, an ejection, or else our own check.
 func (b *Backend) Standing() Standing {
 	t, c := b.target.Load(), b.condition.Load()
-	switch {
+	switch o := b.Order(); {
+	case o.out(), o.Force == ForceUp:
+		return Standing{Since: b.ordered(), Signal: Operator, Detail: o.words()}
 	case t.Status == Critical, t.Status == Maintenance, t.Status == Warning && c.State != Down:
 		return Standing{Since: time.Unix(0, b.said.since.Load()), Signal: Registry}
 	case c.State != Down && c.Ejection.Active():

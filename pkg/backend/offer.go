@@ -39,12 +39,20 @@ const (
 	drained            // someone said explicitly not to use it, or nobody vouches for it
 )
 
-func (b *Backend) standing() standing { return standingOf(b.target.Load(), b.condition.Load()) }
+func (b *Backend) standing() standing {
+	return standingOf(b.target.Load(), b.condition.Load(), b.order.Load())
+}
 
-func standingOf(t *Target, c *Condition) standing {
+// standingOf combines the word of the source, health's and the operator's, whose
+// order may be nil.
+func standingOf(t *Target, c *Condition, o *Order) standing {
 	verdict := Decide(t.Status, c.State)
 	switch {
-	case verdict == Drain, verdict == Remove, c.Word.Drain, t.Weight <= 0:
+	case o.out(), o.weigh(t.Weight) <= 0:
+		return drained
+	case o != nil && o.Force == ForceUp && t.Status != Maintenance:
+		return available
+	case verdict == Drain, verdict == Remove, c.Word.Drain:
 		return drained
 	case verdict == Avoid:
 		return avoided

@@ -85,6 +85,7 @@ type Pool struct {
 	left      Past[*Backend]      // members that were
 	withdrawn []string
 	listeners []*listener
+	orders    map[string]Order       // an operator's, by address; never changed in place
 	onMember  func(*Backend, Change) // nil: nobody
 }
 
@@ -164,6 +165,7 @@ func (p *Pool) Set(targets []Target) (added, removed []*Backend) {
 		b := p.members[t.ID]
 		if b == nil || b.addr != t.Address {
 			b = newBackend(p, t)
+			b.obey(p.orders)
 			if old := p.known(t.Address, now); old != nil {
 				b.inherit(old)
 			}

@@ -11,7 +11,7 @@ func lastResort(all, offered []*Backend) (spares []*Backend) {
 		return nil
 	}
 	for _, b := range all {
-		if t, c := b.target.Load(), b.condition.Load(); t.spares() && c.State != Down && !c.Word.Drain {
+		if t, c := b.target.Load(), b.condition.Load(); t.spares() && c.State != Down && !c.Word.Drain && !b.order.Load().out() {
 			spares = append(spares, b)
 		}
 	}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -28,6 +29,9 @@ func (w Word) String() string {
 // wordScale is what weights are multiplied by while some member wants a part
 // of its own. It is a power of two, to which tables of hashes are indifferent.
 const wordScale = 128
+
+// roundUp makes up for what a binary fraction lacks of a decimal one.
+const roundUp = 1e-6
 
 // Say takes the backend's own word and makes the pool act on it before it
 // returns. It is for pkg/health alone, like SetCondition.
@@ -57,19 +61,19 @@ func (b *Backend) Say(w Word, now time.Time) {
 // of them wants a part of its own.
 func weights(members []*Backend) []int {
 	out := make([]int, len(members))
-	parts := make([]int, len(members))
-	scale := 1
+	shares := make([]float64, len(members))
+	scale := 1.0
 	for i, b := range members {
-		out[i], parts[i] = b.target.Load().share(), b.condition.Load().Word.Weight
-		if parts[i] != 0 && parts[i] != 100 {
+		shares[i] = b.order.Load().weigh(b.target.Load().share())
+		if part := b.condition.Load().Word.Weight; part != 0 && part != 100 {
+			shares[i] *= float64(part) / 100
+		}
+		if shares[i] != math.Trunc(shares[i]) {
 			scale = wordScale
 		}
 	}
-	for i, part := range parts {
-		if part == 0 {
-			part = 100
-		}
-		out[i] = max(1, out[i]*scale*part/100)
+	for i, share := range shares {
+		out[i] = max(1, int(share*scale+roundUp))
 	}
 	return out
 }

@@ -147,7 +147,23 @@ func (s *Service) check() error {
 func (s *Service) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, s, ParseService) }
 
 // String returns the line that ParseService reads.
-func (s Service) String() string {
+func (s Service) String() string { return line(s.Name, s.pairs()...) }
+
+// Setting is a key of an item and its value.
+type Setting struct{ Key, Value string }
+
+// Settings returns what is set of the service, in the order of its line; a key
+// that lists may come several times.
+func (s Service) Settings() (all []Setting) {
+	for _, p := range s.pairs() {
+		if p.value != "" {
+			all = append(all, Setting{p.key, p.value})
+		}
+	}
+	return all
+}
+
+func (s Service) pairs() []pair {
 	options := []pair{
 		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"backend-drain-timeout", optional(s.BackendDrainTimeout)}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
@@ -162,7 +178,7 @@ func (s Service) String() string {
 	if s.CloseOnUnhealthy {
 		options = append(options, pair{"close-on-unhealthy", "true"})
 	}
-	return line(s.Name, slices.Concat(options, s.Failover.pairs(), s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs(), s.Connections.pairs())...)
+	return slices.Concat(options, s.Failover.pairs(), s.ServiceHealth.pairs(), s.Requests.pairs(), s.HeaderEdits.pairs(), s.Waits.pairs(), s.HTTPWaits.pairs(), s.TCPWaits.pairs(), s.Connections.pairs())
 }
 
 // MarshalText is String.
