@@ -42,6 +42,8 @@ var forbidden = []struct {
 	{edge{"sluice/l7", "sluice/discovery", "the data path does not care where members come from"}, nil},
 	{edge{"sluice/l4", "sluice/pkg/config", "a server is configured by its own Config"}, nil},
 	{edge{"sluice/l7", "sluice/pkg/config", "a server is configured by its own Config"}, nil},
+	{edge{"sluice/l4", "sluice/pkg/control", "the data path is told what to do, and not by whom"}, nil},
+	{edge{"sluice/l7", "sluice/pkg/control", "the data path is told what to do, and not by whom"}, nil},
 	{edge{"sluice/pkg/balance", "sluice/pkg/health", "strategies choose among those that the pool offers"}, nil},
 	{edge{"sluice/pkg/health", "sluice/pkg/balance", "health does not know who is chosen"}, nil},
 	{edge{"sluice/pkg/backend", "sluice/", "a backend is at the bottom"}, []string{"sluice/pkg/backend"}},
