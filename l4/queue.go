@@ -39,7 +39,11 @@ func (x *session) enqueue() (waits bool) {
 		return false
 	}
 	// By the time that the loop hears of a wake, this has returned.
-	if !x.svc.pool().Await(&q.waiter, q.used) {
+	await := x.svc.pool().Await
+	if q.used {
+		await = x.svc.pool().AwaitAgain
+	}
+	if !await(&q.waiter) {
 		return false
 	}
 	q.used, q.waiting = true, true
@@ -112,7 +116,11 @@ func (svc *service) await(rec *record, client *listen.Conn, closing <-chan struc
 		woken := t.woken
 		w = &backend.Waiter{Wake: func() { woken <- struct{}{} }}
 	}
-	if !svc.pool().Await(w, t.waiter != nil) {
+	await := svc.pool().Await
+	if t.waiter != nil {
+		await = svc.pool().AwaitAgain
+	}
+	if !await(w) {
 		return false
 	}
 	t.waiter = w

@@ -108,7 +108,7 @@ func (x *exchange) arm() {
 	case x.tunnel != nil:
 		d = x.tunnel.idle(&x.waits)
 	case x.queued():
-		d = time.Duration(x.queue.until - x.sh.l.Now())
+		d = x.queue.Left(x.sh.l.Now())
 	case x.up != nil && x.up.connecting:
 		d = time.Duration(x.connectBy - x.sh.l.Now())
 	case x.up != nil && x.inDone && x.held.empty() && !x.answered:

@@ -9,7 +9,7 @@ import (
 // those who wait for one, first come, first served.
 //
 // Who is woken answers, by taking a slot and calling Leave, by Leave alone if
-// it is gone, or by Await if what is free is nothing for it. So a slot that is
+// it is gone, or by AwaitAgain if what is free is nothing for it. So a slot that is
 // free is offered to one after the other until somebody takes it, and never to
 // more than there are slots. Nobody who comes later takes a slot while others
 // wait; see Contended.
@@ -49,9 +49,9 @@ func (p *Pool) Limit(perBackend, room int) {
 	p.offerSlots()
 }
 
-// Await queues w, at the end or, if it was woken in vain, where it was; false
-// means that there is no room. It may wake w before it returns.
-func (p *Pool) Await(w *Waiter, inVain bool) bool {
+// Await queues w at the end; false means that there is no room. It may wake w
+// before it returns.
+func (p *Pool) Await(w *Waiter) bool {
 	s := &p.slots
 	s.mu.Lock()
 	if w.queued {
@@ -59,25 +59,42 @@ func (p *Pool) Await(w *Waiter, inVain bool) bool {
 		return true
 	}
 	s.answered(w)
-	if !inVain || w.place == 0 {
-		if int(s.waiting.Load()) >= s.room {
-			s.mu.Unlock()
-			p.offerSlots()
-			return false
-		}
-		s.places++
-		w.place = s.places
+	if int(s.waiting.Load()) >= s.room {
+		s.mu.Unlock()
+		p.offerSlots()
+		return false
 	}
+	s.places++
+	w.place = s.places
 	s.insert(w)
 	s.mu.Unlock()
 	// A slot may have become free before w was in the queue, and is offered to
-	// whoever is first; one that was nothing for w to who comes after it.
+	// whoever is first.
 	if p.hasSpare() {
-		if inVain {
-			s.wakeAfter(w.place)
-		} else {
-			s.wake()
-		}
+		s.wake()
+	}
+	return true
+}
+
+// AwaitAgain queues w, which was woken in vain, where it was, be there room or
+// not. One that Await has never queued comes as with that.
+func (p *Pool) AwaitAgain(w *Waiter) bool {
+	s := &p.slots
+	s.mu.Lock()
+	if w.queued {
+		s.mu.Unlock()
+		return true
+	}
+	if w.place == 0 {
+		s.mu.Unlock()
+		return p.Await(w)
+	}
+	s.answered(w)
+	s.insert(w)
+	s.mu.Unlock()
+	// A slot that was nothing for w is offered to who comes after it.
+	if p.hasSpare() {
+		s.wakeAfter(w.place)
 	}
 	return true
 }

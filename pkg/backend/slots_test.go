@@ -47,15 +47,15 @@ func TestQueue(t *testing.T) {
 	var woken []string
 	waiter := func(name string) *Waiter { return &Waiter{Wake: func() { woken = append(woken, name) }} }
 	w1, w2, w3 := waiter("1"), waiter("2"), waiter("3")
-	if !p.Await(w1, false) || !p.Await(w2, false) || p.Await(w3, false) || p.Waiting() != 2 {
+	if !p.Await(w1) || !p.Await(w2) || p.Await(w3) || p.Waiting() != 2 {
 		t.Fatalf("unexpected queue of %d; want room for two", p.Waiting())
 	}
 	b.Release()
 	if len(woken) != 1 || woken[0] != "1" {
 		t.Fatalf("unexpected wake-ups %v; want the first", woken)
 	}
-	b.Acquire()                                    // by somebody else
-	if !p.Await(w3, false) || !p.Await(w1, true) { // w1 goes back to where it was, w3 has its room
+	b.Acquire()                            // by somebody else
+	if !p.Await(w3) || !p.AwaitAgain(w1) { // w1 goes back to where it was, w3 has its room
 		t.Fatal("no room")
 	}
 	for range 3 {
@@ -64,7 +64,7 @@ func TestQueue(t *testing.T) {
 	if len(woken) != 4 || woken[1] != "1" || woken[2] != "2" || woken[3] != "3" {
 		t.Fatalf("unexpected wake-ups %v", woken)
 	}
-	if p.Await(w1, false); !p.Leave(w1) || p.Leave(w1) || p.Waiting() != 0 {
+	if p.Await(w1); !p.Leave(w1) || p.Leave(w1) || p.Waiting() != 0 {
 		t.Fatal("unexpected answers of Leave")
 	}
 }
@@ -79,7 +79,7 @@ func TestQueueHearsOfMembers(t *testing.T) {
 	for range 3 {
 		w := &Waiter{Wake: func() { woken.Add(1) }}
 		waiters = append(waiters, w)
-		p.Await(w, false)
+		p.Await(w)
 	}
 	p.Set([]Target{{ID: "1", Address: "192.0.2.1:1", Weight: 1}, {ID: "2", Address: "192.0.2.1:2", Weight: 1}})
 	if woken.Load() != 1 {
@@ -107,13 +107,13 @@ func TestQueueKeepsItsOrder(t *testing.T) {
 	waiters := make([]*Waiter, 20)
 	for i := range waiters {
 		waiters[i] = &Waiter{Wake: func() { woken = append(woken, i) }}
-		p.Await(waiters[i], false)
+		p.Await(waiters[i])
 	}
 	for range waiters {
 		p.WakeNext()
 	}
 	for _, i := range rand.Perm(len(waiters)) {
-		p.Await(waiters[i], true)
+		p.AwaitAgain(waiters[i])
 	}
 	woken = nil
 	for i := range waiters {
@@ -141,7 +141,7 @@ func TestWakeIsPassedOn(t *testing.T) {
 	waiters := make([]*Waiter, 4)
 	for i := range waiters {
 		waiters[i] = &Waiter{Wake: func() { woken = append(woken, i) }}
-		p.Await(waiters[i], false)
+		p.Await(waiters[i])
 	}
 	f := func(want ...int) {
 		t.Helper()
@@ -151,17 +151,17 @@ func TestWakeIsPassedOn(t *testing.T) {
 	}
 	a.Release()
 	f(0)
-	p.Await(waiters[0], true) // a is nothing for it
+	p.AwaitAgain(waiters[0]) // a is nothing for it
 	f(0, 1)
 	p.Leave(waiters[1]) // gone
 	f(0, 1, 0)          // perhaps it is another one that is free
-	p.Await(waiters[0], true)
+	p.AwaitAgain(waiters[0])
 	f(0, 1, 0, 2)
 	if !p.Contended() {
 		t.Fatal("whoever comes now would be first")
 	}
 	newcomer := &Waiter{Wake: func() { woken = append(woken, 4) }}
-	p.Await(newcomer, false)
+	p.Await(newcomer)
 	f(0, 1, 0, 2) // there is no slot but that of the third
 	a.Acquire()
 	p.Leave(waiters[2])
@@ -191,8 +191,8 @@ func TestSlotsAtOnce(t *testing.T) {
 			wake := make(chan struct{}, 1)
 			w := &Waiter{Wake: func() { wake <- struct{}{} }}
 			for range turns {
-				for inVain := false; !b.TryAcquire(); inVain = true {
-					if !p.Await(w, inVain) {
+				for await := p.Await; !b.TryAcquire(); await = p.AwaitAgain {
+					if !await(w) {
 						t.Error("no room in the queue")
 						return
 					}
