@@ -2,6 +2,7 @@ package l4
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/listen"
 	"sluice/pkg/proxyproto"
+	"sluice/pkg/proxyproto/proxyprototest"
 )
 
 // TestClientCertificate lets clients with a certificate in alone, and tells
@@ -22,12 +24,11 @@ func TestClientCertificate(t *testing.T) { t.Parallel(); t.Run("epoll", testClie
 func testClientCertificate(t *testing.T) {
 	ca := certificatetest.NewAuthority(t)
 	backend := serveTCP(t, func(c *net.TCPConn) {
-		h, _, err := proxyproto.Read(c, proxyproto.V2)
+		_, header, _, err := proxyprototest.Read(c, proxyproto.V2)
 		if err != nil {
 			return
 		}
-		ssl, _ := h.TLV(0x20)
-		fmt.Fprintf(c, "%q\n", ssl[min(5, len(ssl)):])
+		fmt.Fprintf(c, "%q\n", header[max(0, bytes.IndexByte(header, '!')):])
 	})
 	cfg := storeOf(t, ca, "a.example").Server()
 	authorities, err := certificate.OpenAuthorities(slog.New(slog.DiscardHandler), ca.WriteCA(t))

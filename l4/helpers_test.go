@@ -15,6 +15,7 @@ import (
 	"sluice/pkg/balance"
 	"sluice/pkg/listen"
 	"sluice/pkg/proxyproto"
+	"sluice/pkg/proxyproto/proxyprototest"
 )
 
 // balancerOf returns a balancer over backends of a service.
@@ -68,7 +69,7 @@ func serveGreeting(t *testing.T, name string, versions proxyproto.Versions) (add
 		greeting := name + "\n"
 		var in io.Reader = c
 		if versions != 0 {
-			h, rest, err := proxyproto.Read(c, versions)
+			h, _, rest, err := proxyprototest.Read(c, versions)
 			if err != nil {
 				return
 			}

@@ -50,6 +50,7 @@ var forbidden = []struct {
 	{edge{"sluice/pkg/zone", "sluice/", "it asks the surroundings and knows nothing of what is done with the answer"}, []string{"sluice/pkg/zone"}},
 	{edge{"sluice/pkg/relay", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/relay"}},
 	{edge{"sluice/pkg/chain", "sluice/", "a list knows nobody"}, []string{"sluice/pkg/chain"}},
+	{edge{"sluice/pkg/preface", "sluice/", "what it awaits is its parser's affair"}, []string{"sluice/pkg/preface", "sluice/pkg/reactor"}},
 	{edge{"sluice/pkg/attempt", "sluice/", "a plan moves nothing"}, []string{"sluice/pkg/attempt", "sluice/pkg/backend", "sluice/pkg/balance", "sluice/pkg/limit"}},
 	{edge{"sluice/pkg/pump", "sluice/", "what moves bytes knows no policy"}, []string{"sluice/pkg/pump", "sluice/pkg/reactor"}},
 	{edge{"sluice/pkg/accesslog", "sluice/", "a record is made of plain values"}, []string{"sluice/pkg/accesslog"}},

@@ -10,6 +10,7 @@ import (
 
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/proxyproto"
+	"sluice/pkg/proxyproto/proxyprototest"
 )
 
 // TestCheckVia checks a backend by HTTP behind TLS behind a PROXY header, in
@@ -39,7 +40,7 @@ func TestCheckVia(t *testing.T) {
 						defer c.Close()
 						nc, peer := net.Conn(c), c.RemoteAddr().String()
 						if version > 0 {
-							h, rest, err := proxyproto.Read(c, proxyproto.Versions(version))
+							h, _, rest, err := proxyprototest.Read(c, proxyproto.Versions(version))
 							if err != nil {
 								return
 							}

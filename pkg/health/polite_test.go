@@ -14,6 +14,7 @@ import (
 
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/proxyproto"
+	"sluice/pkg/proxyproto/proxyprototest"
 )
 
 // serve calls handle for each connection that is accepted.
@@ -107,7 +108,7 @@ func TestChecksEndPolitely(t *testing.T) {
 			defer c.Close()
 			nc := net.Conn(c)
 			if version > 0 {
-				_, rest, err := proxyproto.Read(c, proxyproto.Versions(version))
+				_, _, rest, err := proxyprototest.Read(c, proxyproto.Versions(version))
 				if err != nil {
 					ended <- err
 					return

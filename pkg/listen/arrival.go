@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
 
-	"sluice/pkg/proxyproto"
+	"sluice/pkg/preface"
 	"sluice/pkg/reactor"
 )
 
@@ -94,64 +91,36 @@ func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, f
 		hand(l, a, f)
 		return
 	}
-	e := &entrance{l: l, arrival: a, f: f}
+	e := &entrance{l: l, arrival: a, f: f, header: header{versions: l.cfg.Proxy.Versions}}
 	l.mu.Lock()
 	l.entrances[e] = struct{}{}
 	l.mu.Unlock()
-	s.Handle(e)
-	s.Loop().After(&e.timer, l.cfg.HandshakeTimeout, e)
-	s.Loop().Guard(s, func() { e.Ready(s) })
+	s.Loop().Guard(s, func() { e.awaiting = preface.Await(s, nil, l.headerLimits(), e.header.parse, e) })
 }
 
-// entrance is where a connection waits for its PROXY header: the handler of
-// its stream until then.
+// entrance is where a connection waits for its PROXY header.
 type entrance struct {
-	l       *Listener
-	arrival Arrival
-	f       func(Arrival)
-	timer   reactor.Timer
-	read    []byte // the beginning of a header
-	left    bool
+	l        *Listener
+	arrival  Arrival
+	f        func(Arrival)
+	awaiting *preface.Awaiting
+	header   header
+	left     bool
 }
 
-// Ready reads what there is of the header.
-func (e *entrance) Ready(s reactor.Stream) {
-	for !e.left && s.Readable() {
-		buf := s.Loop().Scratch()
-		n, err := s.Read(buf)
-		switch {
-		case err == nil:
-			e.understand(buf[:n])
-		case errors.Is(err, reactor.ErrAgain):
-			return
-		case len(e.read) == 0:
-			e.close() // as balancers do that look whether somebody listens
-		default:
-			e.reject(err)
-		}
-	}
-}
-
-// understand takes bytes of the header, and lets the connection in if it is
-// whole.
-func (e *entrance) understand(b []byte) {
-	if e.read != nil {
-		e.read = append(e.read, b...)
-		b = e.read
-	}
-	h, n, err := proxyproto.Parse(b, e.l.cfg.Proxy.Versions)
+// Understood lets the connection in if its header has come.
+func (e *entrance) Understood(b []byte, err error) {
+	a := &e.arrival
 	switch {
-	case errors.Is(err, proxyproto.ErrShort):
-		if e.read == nil {
-			e.read = slices.Clone(b)
-		}
+	case errors.Is(err, preface.ErrLeft):
+		e.close()
 		return
 	case err != nil:
-		e.reject(err)
+		e.l.Reject(ProxyHeader, a.Client.Addr(), err)
+		e.close()
 		return
 	}
-	a := &e.arrival
-	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
+	if h := &e.header; h.namesClient() {
 		a.Client, a.Local = h.Source, h.Destination
 		a.ProxyTLS = h.ClientTLS()
 	}
@@ -160,28 +129,16 @@ func (e *entrance) understand(b []byte) {
 		return
 	}
 	e.leave()
-	a.Read = b[n:]
+	a.Read = b[e.header.size:]
 	hand(e.l, *a, e.f)
 }
-
-// Expired is told that the header has not come in time.
-func (e *entrance) Expired(*reactor.Timer) { e.reject(os.ErrDeadlineExceeded) }
 
 // Panicked gives back what a panic would have kept.
 func (e *entrance) Panicked() { e.close() }
 
-func (e *entrance) reject(err error) {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	e.l.Reject(ProxyHeader, e.arrival.Client.Addr(), err)
-	e.close()
-}
-
 // leave ends the wait.
 func (e *entrance) leave() {
 	e.left = true
-	e.arrival.Stream.Loop().Stop(&e.timer)
 	e.l.mu.Lock()
 	delete(e.l.entrances, e)
 	e.l.mu.Unlock()
@@ -189,9 +146,13 @@ func (e *entrance) leave() {
 
 // close turns the connection away.
 func (e *entrance) close() {
-	if !e.left {
-		e.leave()
-		e.arrival.Stream.Close()
-		e.l.Leave(e.arrival.Place)
+	if e.left {
+		return
 	}
+	e.leave()
+	if e.awaiting != nil {
+		e.awaiting.Stop()
+	}
+	e.arrival.Stream.Close()
+	e.l.Leave(e.arrival.Place)
 }

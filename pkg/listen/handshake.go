@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"sluice/pkg/proxyproto"
+	"sluice/pkg/preface"
 )
 
 // Guest is a connection that is ready to be served.
@@ -87,21 +87,16 @@ func (c *Conn) handshake(ctx context.Context) (*Guest, error) {
 
 // readHeader reads a PROXY header into g and enters its client.
 func (c *Conn) readHeader(ctx context.Context, g *Guest) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-	begun := &readConn{Conn: c}
-	h, rest, err := proxyproto.Read(begun, c.l.cfg.Proxy.Versions)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
+	h := header{versions: c.l.cfg.Proxy.Versions}
+	b, err := preface.Read(ctx, c, nil, c.l.headerLimits(), h.parse)
 	if err != nil {
-		// Balancers that look whether somebody listens leave without a word.
-		if begun.heard || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+		if !errors.Is(err, preface.ErrLeft) {
 			c.l.Reject(ProxyHeader, c.client.Addr(), err)
 		}
 		return err
 	}
-	g.Read = rest
-	if h.Command == proxyproto.Proxy && h.Source.IsValid() {
+	g.Read = b[h.size:]
+	if h.namesClient() {
 		g.Client, g.Local = h.Source, h.Destination
 		g.ProxyTLS = h.ClientTLS()
 	}

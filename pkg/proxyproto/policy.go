@@ -1,11 +1,6 @@
 package proxyproto
 
-import (
-	"errors"
-	"io"
-	"net"
-	"net/netip"
-)
+import "net/netip"
 
 // Policy says which connections begin with a header. Its zero value: none.
 type Policy struct {
@@ -29,32 +24,4 @@ func (p *Policy) Expects(peer netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// Read reads a header of one of the accepted versions from c, whose deadline
-// is the caller's business, and returns it with the bytes behind it that were
-// read as well. io.EOF means that the peer closed without a word.
-func Read(c net.Conn, accepted Versions) (h Header, rest []byte, err error) {
-	b := make([]byte, 0, 512)
-	for {
-		n, err := c.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if n > 0 {
-			switch h, size, parseErr := Parse(b, accepted); {
-			case parseErr == nil:
-				return h, b[size:], nil
-			case !errors.Is(parseErr, ErrShort):
-				return h, nil, parseErr
-			}
-		}
-		if err != nil {
-			if len(b) > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return h, nil, err
-		}
-		if len(b) == cap(b) {
-			b = append(make([]byte, 0, 2*cap(b)), b...)
-		}
-	}
 }

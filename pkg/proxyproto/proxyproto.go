@@ -110,10 +110,10 @@ type Header struct {
 	// IPv4-mapped and without a zone. Either both are valid or neither is;
 	// without them the connection's own addresses count.
 	Source, Destination netip.AddrPort
-	// TLVs are those of version 2 as they came: one byte of type, two of
+	// tlvs are those of version 2 as they came: one byte of type, two of
 	// length, the highest first, and the value, again and again, to the end
 	// (section 2.2). They are part of the bytes given to Parse.
-	TLVs []byte
+	tlvs []byte
 }
 
 // Parse reads the header of one of the accepted versions at the beginning of

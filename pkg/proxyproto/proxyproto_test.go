@@ -35,7 +35,7 @@ func ap(s string) netip.AddrPort {
 // same reports whether two headers are equal, TLVs by content.
 func same(a, b Header) bool {
 	return a.Version == b.Version && a.Command == b.Command && a.Source == b.Source &&
-		a.Destination == b.Destination && bytes.Equal(a.TLVs, b.TLVs)
+		a.Destination == b.Destination && bytes.Equal(a.tlvs, b.tlvs)
 }
 
 // accepts parses header, whole, with bytes behind it and byte by byte.
@@ -212,7 +212,7 @@ func TestParseV2Success(t *testing.T) {
 		t.Helper()
 		want := Header{Version: 2, Command: command, Source: ap(src), Destination: ap(dst)}
 		if tlvs != "" {
-			want.TLVs = []byte(unhex(t, tlvs))
+			want.tlvs = []byte(unhex(t, tlvs))
 		}
 		accepts(t, unhex(t, sig+dump), V2, want)
 		accepts(t, unhex(t, sig+dump), both, want)
@@ -420,7 +420,7 @@ func TestTLVsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = append(h.TLVs, "overwritten"...)
+	_ = append(h.tlvs, "overwritten"...)
 	if string(b[n:]) != "client" {
 		t.Fatalf("unexpected rest: %q", b[n:])
 	}
@@ -470,7 +470,7 @@ func FuzzParse(f *testing.F) {
 		}
 		// What it says can be said again.
 		again := Append(nil, h.Version, h.Command, h.Source, h.Destination)
-		h.TLVs = nil
+		h.tlvs = nil
 		if h2, n2, err := Parse(again, both); err != nil || n2 != len(again) || n2 > MaxAppend || !same(h, h2) {
 			t.Fatalf("unexpected result for %q; got %+v, %d, %v; want %+v", again, h2, n2, err, h)
 		}
@@ -535,8 +535,8 @@ func FuzzTLVs(f *testing.F) {
 		i := sizeV2 + sizeIPv4 + len(before) + sizeTLV
 		binary.BigEndian.PutUint32(b[i:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 		h, n, err := Parse(b, both)
-		if err == nil && (n != len(b) || !bytes.Equal(h.TLVs, b[sizeV2+sizeIPv4:])) {
-			t.Fatalf("unexpected result: %d of %d, %x", n, len(b), h.TLVs)
+		if err == nil && (n != len(b) || !bytes.Equal(h.tlvs, b[sizeV2+sizeIPv4:])) {
+			t.Fatalf("unexpected result: %d of %d, %x", n, len(b), h.tlvs)
 		}
 		if errors.Is(err, ErrShort) {
 			t.Fatal("a complete header is said to be short")

@@ -21,13 +21,13 @@ func TestAppendSSL(t *testing.T) {
 		if err != nil || n != len(b) || h.Source != src || h.Destination != dst || !h.ClientTLS() {
 			t.Fatalf("unexpected header: %+v, %d of %d bytes, %v", h, n, len(b), err)
 		}
-		ssl, ok := h.TLV(tlvSSL)
+		ssl, ok := h.tlv(tlvSSL)
 		if !ok || string(ssl[:sizeSSL]) != "\x07\x00\x00\x00\x00" {
 			t.Fatalf("unexpected TLV: %x", ssl)
 		}
-		inner := Header{TLVs: ssl[sizeSSL:]}
-		version, _ := inner.TLV(tlvSSLVersion)
-		name, has := inner.TLV(tlvSSLCN)
+		inner := Header{tlvs: ssl[sizeSSL:]}
+		version, _ := inner.tlv(tlvSSLVersion)
+		name, has := inner.tlv(tlvSSLCN)
 		if string(version) != "TLSv1.3" || string(name) != cn[:min(len(cn), maxSSLText)] || has != (cn != "") {
 			t.Errorf("unexpected texts: %q, %q", version, name)
 		}

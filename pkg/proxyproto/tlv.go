@@ -9,9 +9,9 @@ const (
 	sizeSSL   = 5    // of its value, without the TLVs in it
 )
 
-// TLV returns the value of the first TLV of a type, which is a part of h.TLVs.
-func (h *Header) TLV(typ byte) (value []byte, ok bool) {
-	for b := h.TLVs; len(b) >= sizeTLV; {
+// tlv returns the value of the first TLV of a type, which is a part of h.tlvs.
+func (h *Header) tlv(typ byte) (value []byte, ok bool) {
+	for b := h.tlvs; len(b) >= sizeTLV; {
 		n := sizeTLV + int(binary.BigEndian.Uint16(b[1:]))
 		if n > len(b) {
 			return nil, false
@@ -27,6 +27,6 @@ func (h *Header) TLV(typ byte) (value []byte, ok bool) {
 // ClientTLS reports whether the header says that the client uses TLS with the
 // proxy.
 func (h *Header) ClientTLS() bool {
-	ssl, ok := h.TLV(tlvSSL)
+	ssl, ok := h.tlv(tlvSSL)
 	return ok && len(ssl) >= sizeSSL && ssl[0]&sslClient != 0
 }

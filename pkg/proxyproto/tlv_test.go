@@ -6,7 +6,7 @@ func TestClientTLS(t *testing.T) {
 	t.Parallel()
 	f := func(dump string, want bool) {
 		t.Helper()
-		h := Header{TLVs: []byte(unhex(t, dump))}
+		h := Header{tlvs: []byte(unhex(t, dump))}
 		if got := h.ClientTLS(); got != want {
 			t.Errorf("unexpected reading of %s; got %v; want %v", dump, got, want)
 		}
@@ -25,11 +25,11 @@ func TestClientTLS(t *testing.T) {
 	f("2000", false)
 	f("20ffff 01 00000000", false)
 
-	h := Header{TLVs: []byte(unhex(t, "010002 6832 02000161"))}
-	if v, ok := h.TLV(2); !ok || string(v) != "a" {
+	h := Header{tlvs: []byte(unhex(t, "010002 6832 02000161"))}
+	if v, ok := h.tlv(2); !ok || string(v) != "a" {
 		t.Errorf("unexpected value: %q, %v", v, ok)
 	}
-	if v, ok := h.TLV(3); ok {
+	if v, ok := h.tlv(3); ok {
 		t.Errorf("unexpected value of what is not there: %q", v)
 	}
 }

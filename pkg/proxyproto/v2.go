@@ -96,7 +96,7 @@ func parseV2(b []byte) (Header, int, error) {
 		h.Destination = addrPort(a[16:32], a[34:])
 	}
 	if tlvs < end {
-		h.TLVs = b[tlvs:end:end]
+		h.tlvs = b[tlvs:end:end]
 	}
 	return h, end, nil
 }
