@@ -28,7 +28,7 @@ func testClientCertificate(t *testing.T) {
 		if err != nil {
 			return
 		}
-		fmt.Fprintf(c, "%q\n", header[max(0, bytes.IndexByte(header, '!')):])
+		fmt.Fprintf(c, "%q\n", header[max(0, bytes.Index(header, []byte("!\x00"))):])
 	})
 	cfg := storeOf(t, ca, "a.example").Server()
 	authorities, err := certificate.OpenAuthorities(slog.New(slog.DiscardHandler), ca.WriteCA(t))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 
 	"sluice/pkg/reactor"
 )
@@ -32,22 +33,17 @@ const (
 	Destination
 )
 
-// Ahead puts p, which is not the source's and counts for nothing, before all
-// else. It must be called before the first Move.
-func (p *Pump) Ahead(l *reactor.Loop, header []byte) {
-	if len(header) == 0 {
-		return
-	}
-	rest := p.backlog
-	p.backlog = Backlog{}
-	p.backlog.Add(l, header)
-	p.backlog.Add(l, rest.bytes)
-	rest.Drop(l)
+// Ahead puts a header, which is not the source's and counts for nothing, before
+// all else. It must be called before the first Move.
+func (p *Pump) Ahead(header []byte) {
+	p.backlog.bytes = append(slices.Clip(header), p.backlog.bytes...)
 	p.ours += len(header)
 }
 
-// Hold takes b, which was read of the source already, to be sent next.
-func (p *Pump) Hold(l *reactor.Loop, b []byte) { p.backlog.Add(l, b) }
+// Hold keeps a copy of b, which was read of the source already, to be sent next.
+// It must be called before the first Move. Unlike what waits for a destination
+// later, it takes no more memory than it needs: many may be held for long.
+func (p *Pump) Hold(b []byte) { p.backlog.bytes = append(p.backlog.bytes, b...) }
 
 // Held returns how many bytes wait in memory for the destination.
 func (p *Pump) Held() int { return p.backlog.Len() }

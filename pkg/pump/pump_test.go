@@ -239,8 +239,8 @@ func TestBreaks(t *testing.T) {
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	client, server, end := join(t, 0, func(j *joined) {
-		j.pair.Up.Hold(j.l, []byte("held "))
-		j.pair.Up.Ahead(j.l, []byte("header "))
+		j.pair.Up.Hold([]byte("held "))
+		j.pair.Up.Ahead([]byte("header "))
 	})
 	_, _ = client.Write([]byte("sent"))
 	_ = client.CloseWrite()
