@@ -121,13 +121,44 @@ func (p *Pump) move(src, dst reactor.Stream) (Part, error) {
 		if spliced {
 			continue
 		}
-		w, err := dst.Write(buf[:n])
+		more, broke := p.readEnd(src, buf[n:])
+		n += more
+		w, err := p.write(dst, buf[:n])
 		if err != nil && !errors.Is(err, reactor.ErrAgain) {
 			return Destination, err
 		}
 		p.took(w)
 		p.backlog.Add(l, buf[w:n])
+		if broke != nil {
+			return Source, broke
+		}
 	}
+}
+
+// write writes what was just read. Behind the last of it comes the end, at once.
+func (p *Pump) write(dst reactor.Stream, b []byte) (int, error) {
+	if to, ok := dst.(*reactor.Socket); ok && p.eof {
+		return to.WriteLast(b)
+	}
+	return dst.Write(b)
+}
+
+// readEnd reads on at once where the end of src is known to have come, so that
+// it is passed on in one packet with what src sent last. It returns how many more
+// bytes came, and how src has broken if it has.
+func (p *Pump) readEnd(src reactor.Stream, buf []byte) (n int, broke error) {
+	s, ok := src.(*reactor.Socket)
+	if !ok || !s.Ending() || !s.Readable() || len(buf) == 0 {
+		return 0, nil
+	}
+	n, err := s.Read(buf)
+	switch {
+	case errors.Is(err, io.EOF):
+		p.eof = true
+	case err != nil && !errors.Is(err, reactor.ErrAgain):
+		return 0, err
+	}
+	return n, nil
 }
 
 // took notes that dst has taken n bytes.

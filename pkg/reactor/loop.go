@@ -41,6 +41,7 @@ type Loop struct {
 	again   []member // whose handlers to call once more, in the next turn
 	spare   []member // the memory of again's previous turn
 	current member   // whom what runs is about, or nil
+	youth   youth
 
 	turns   atomic.Uint64
 	phase   atomic.Uint64 // counts the beginnings and ends of waits: odd while the loop waits

@@ -16,7 +16,7 @@ func (s *Socket) Move(to *Loop, then func(*Socket, error)) bool {
 	s.closed, s.handler = true, nil
 	l.poller.sockets[fd] = nil
 	l.streams.Add(-1)
-	if !to.Post(func() { then(to.Adopt(fd)) }) {
+	if !to.Post(func() { then(to.adoptYoung(fd)) }) {
 		_ = unix.Close(fd)
 	}
 	return true

@@ -60,7 +60,7 @@ func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	setOptions(fd)
+	noDelay(fd)
 	var sa unix.Sockaddr
 	if ip.Is4() {
 		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
@@ -71,7 +71,7 @@ func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	return l.Adopt(fd)
+	return l.adoptYoung(fd)
 }
 
 func zoneID(zone string) uint32 {
@@ -82,15 +82,6 @@ func zoneID(zone string) uint32 {
 		return uint32(i.Index)
 	}
 	return 0
-}
-
-// setOptions turns Nagle's algorithm off, and keep-alives on at the times that
-// net.Dialer uses. Errors mean that the socket broke, which shows later.
-func setOptions(fd int) {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
 }
 
 // event notes what epoll says.
@@ -183,8 +174,18 @@ func (s *Socket) Read(p []byte) (int, error) {
 	}
 }
 
+// Ending reports whether the peer is known to have ended its direction, or to
+// have broken off; what it sent before may not be read yet.
+func (s *Socket) Ending() bool { return s.ending }
+
 // Write writes what the socket takes; see Stream.
-func (s *Socket) Write(p []byte) (int, error) {
+func (s *Socket) Write(p []byte) (int, error) { return s.write(p, unix.MSG_NOSIGNAL) }
+
+// WriteLast is Write of the last bytes: CloseWrite or Close must follow in the
+// same turn, whose FIN goes out with them, in one packet.
+func (s *Socket) WriteLast(p []byte) (int, error) { return s.write(p, unix.MSG_NOSIGNAL|unix.MSG_MORE) }
+
+func (s *Socket) write(p []byte, flags uintptr) (int, error) {
 	if s.closed {
 		return 0, net.ErrClosed
 	}
@@ -192,7 +193,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
 		switch errno {
 		case 0:
 			if int(n) < len(p) {

@@ -104,3 +104,9 @@ func (s *Socket) Fill(*Pipe, int) (int, error) { return 0, syscall.ENOSYS }
 
 // Empty is never called.
 func (s *Socket) Empty(*Pipe) (int, error) { return 0, syscall.ENOSYS }
+
+// Ending returns false: it is not known before it is read.
+func (s *Socket) Ending() bool { return false }
+
+// WriteLast is Write of the last bytes.
+func (s *Socket) WriteLast(p []byte) (int, error) { return s.Write(p) }
