@@ -266,6 +266,9 @@ func (x *session) clientTLS() *tls.Conn {
 // proxyHeader returns the header for the backend, if it wants one, with the
 // client's certificate if that has shown one and there is a place for it.
 func (x *session) proxyHeader() []byte {
+	if x.svc.proxyOut.Load() == 0 {
+		return nil // and nobody asks the system for the client's local address
+	}
 	header := x.svc.proxyHeader(nil, x.rec.client, x.localAddr())
 	tc := x.clientTLS()
 	if len(header) == 0 || tc == nil {
