@@ -61,7 +61,7 @@ var forbidden = []struct {
 	{edge{"", "sluice/bench", "the bench is an end in itself"}, []string{"sluice/bench"}},
 	{edge{"", "github.com/spf13/pflag", "flags are known in cmd alone"}, []string{"sluice/cmd"}},
 	{edge{"", "github.com/valyala/fasthttp", "fasthttp is l7's affair"}, []string{"sluice/l7"}},
-	{edge{"", "github.com/hashicorp/consul/api", "one package speaks to Consul"}, []string{"sluice/discovery/consul"}},
+	{edge{"", "github.com/hashicorp/consul/api", "the catalogue is discovery's affair, the KV store that of control"}, []string{"sluice/discovery/consul", "sluice/pkg/control/fleet"}},
 	{edge{"sluice/discovery/fabio", "sluice/discovery/consul", "tags and members in, a table out: it knows no registry"}, nil},
 	{edge{"", "github.com/miekg/dns", "one package speaks DNS"}, []string{"sluice/discovery/dns"}},
 	{edge{"", "expvar", "its import publishes on the default mux"}, nil},

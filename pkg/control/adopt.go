@@ -26,19 +26,20 @@ func (b *Book) Run(ctx context.Context) {
 			b.setTrouble(err)
 			return
 		}
+		b.orders.Lock()
+		defer b.orders.Unlock()
 		b.take(ctx, o)
 	})
 	<-done
 }
 
-// take judges what the store is said to have.
+// take judges what the store is said to have; b.orders is held.
 func (b *Book) take(ctx context.Context, o Overlay) {
-	b.orders.Lock()
-	defer b.orders.Unlock()
 	b.mu.Lock()
-	kept := b.kept
+	kept, trouble := b.kept, b.trouble
 	b.mu.Unlock()
 	switch {
+	case trouble == nil && o.Equal(kept):
 	case o.Lineage == kept.Lineage && o.Version >= kept.Version, kept.Lineage == "":
 		b.adopt(o)
 	case o.Lineage == "" || o.Lineage == kept.Lineage:
@@ -334,6 +335,8 @@ func (b *Book) endExpired(ctx context.Context) bool {
 	if errors.Is(err, ErrStale) {
 		return b.refresh(ctx) == nil
 	}
-	b.setTrouble(err)
+	if !errors.Is(err, ErrNotKept) {
+		b.setTrouble(err)
+	}
 	return false
 }

@@ -18,6 +18,10 @@ import (
 // somebody else was faster.
 const swapAttempts = 64
 
+// troubleTimeout is how long an order waits for a store that could not be
+// reached.
+const troubleTimeout = 2 * time.Second
+
 // Order is what an operator asks for: several changes at once, of which all
 // come into force or none.
 type Order struct {
@@ -189,6 +193,16 @@ func (b *Book) try(ctx context.Context, order Order, now time.Time) (Outcome, er
 	b.mu.Lock()
 	kept, local, trouble := b.kept, b.local, b.trouble
 	b.mu.Unlock()
+	if trouble != nil { // it may be over
+		ctx, cancel := context.WithTimeout(ctx, troubleTimeout)
+		defer cancel()
+		if o, err := b.cfg.Store.Load(ctx); err == nil {
+			b.take(ctx, o)
+			b.mu.Lock()
+			kept, local, trouble = b.kept, b.local, b.trouble
+			b.mu.Unlock()
+		}
+	}
 	alone := trouble != nil && order.Local != ""
 	if trouble != nil && !alone {
 		return Outcome{}, trouble

@@ -107,7 +107,7 @@ func Encode(o Overlay) ([]byte, error) {
 	for _, r := range o.recent {
 		d.Recent = append(d.Recent, record(r))
 	}
-	b, err := json.MarshalIndent(d, "", " ")
+	b, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode the changes: %w", err)
 	}

@@ -43,6 +43,8 @@ var (
 	ErrStale = errors.New("it was changed meanwhile")
 	// ErrNoContact means that the store cannot be reached.
 	ErrNoContact = errors.New("the store of changes cannot be reached")
+	// ErrNotKept means that the store could not write, and nothing has changed.
+	ErrNotKept = errors.New("the change could not be written")
 	// ErrNewer means that what the store has was written by a newer sluice.
 	ErrNewer = errors.New("the store has what a newer sluice has written")
 	// ErrFull means that there are too many changes in force.
