@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"sluice/pkg/certificate"
@@ -21,17 +22,27 @@ const (
 	soonAtMost  = 14 * 24 * time.Hour
 )
 
-// keeper opens certificates and has them followed. It opens at the start alone;
-// what else it does is safe for concurrent use afterwards.
+// keeper opens certificates and has them followed, for as long as a listener
+// shows them. All methods are safe for concurrent use.
 type keeper struct {
-	logger  *slog.Logger
-	stores  []*certificate.Store
-	clients []*certificate.Authorities
+	logger *slog.Logger
+
+	// mu protects the field below.
+	mu  sync.Mutex
+	all map[*shown]bool
 }
 
-// server returns what a listener shows its TLS clients, or nil if it speaks no
+// shown is what one listener shows its TLS clients, and asks of them.
+type shown struct {
+	tls    *tls.Config
+	store  *certificate.Store
+	cancel context.CancelFunc // ends what follows the files
+}
+
+// open returns what a listener shows its TLS clients, or nil if it speaks no
 // TLS: the certificates of all its parts, of which one may be named by several.
-func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
+// It is kept up to date until drop is called.
+func (k *keeper) open(parts []config.Certificate) (*shown, error) {
 	var sources []certificate.Source
 	seen := make(map[certificate.Source]bool)
 	for _, c := range parts {
@@ -47,26 +58,69 @@ func (k *keeper) server(parts []config.Certificate) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.stores = append(k.stores, store)
-	cfg := store.Server()
-	return cfg, k.demand(cfg, parts)
+	x := &shown{tls: store.Server(), store: store}
+	clients, err := k.demand(x.tls, parts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	x.cancel = cancel
+	go store.Follow(ctx)
+	if clients != nil {
+		go clients.Follow(ctx)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.all == nil {
+		k.all = make(map[*shown]bool)
+	}
+	k.all[x] = true
+	return x, nil
 }
 
-// follow keeps the certificates up to date until ctx ends.
-func (k *keeper) follow(ctx context.Context) {
-	for _, s := range k.stores {
-		go s.Follow(ctx)
+// demand makes cfg ask for the certificates of clients, if a part of the listener
+// says so, and then for all of them.
+func (k *keeper) demand(cfg *tls.Config, parts []config.Certificate) (*certificate.Authorities, error) {
+	for _, c := range parts {
+		if c.ClientCA == "" {
+			continue
+		}
+		a, err := certificate.OpenAuthorities(k.logger, c.ClientCA)
+		if err != nil {
+			return nil, err
+		}
+		a.Demand(cfg, c.ClientCert == "optional")
+		return a, nil
 	}
-	for _, a := range k.clients {
-		go a.Follow(ctx)
+	return nil, nil
+}
+
+// drop says that nobody shows x any more, which may be nil.
+func (k *keeper) drop(x *shown) {
+	if x == nil {
+		return
 	}
+	x.cancel()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.all, x)
+}
+
+// stores returns the certificates that are shown.
+func (k *keeper) stores() (all []*certificate.Store) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for x := range k.all {
+		all = append(all, x.store)
+	}
+	return all
 }
 
 // expiries returns until when each certificate is good that some listener
 // shows, by its file.
 func (k *keeper) expiries() map[string]certificate.Expiry {
 	all := make(map[string]certificate.Expiry)
-	for _, s := range k.stores {
+	for _, s := range k.stores() {
 		for _, e := range s.Expiries() {
 			all[e.File] = e
 		}
@@ -77,7 +131,7 @@ func (k *keeper) expiries() map[string]certificate.Expiry {
 // broken returns what is wrong with each file that cannot be used.
 func (k *keeper) broken() map[string]error {
 	all := make(map[string]error)
-	for _, s := range k.stores {
+	for _, s := range k.stores() {
 		for _, t := range s.Troubles() {
 			all[t.File] = t.Err
 		}
@@ -107,7 +161,7 @@ func (k *keeper) troubles(now time.Time) (all []string) {
 
 // write writes the metrics of the certificates.
 func (k *keeper) write(w io.Writer) {
-	if len(k.stores) == 0 {
+	if len(k.stores()) == 0 {
 		return
 	}
 	expiries := k.expiries()
@@ -115,7 +169,7 @@ func (k *keeper) write(w io.Writer) {
 		fmt.Fprintf(w, "sluice_certificate_expiry_timestamp_seconds{file=%q} %d\n", file, expiries[file].End.Unix())
 	}
 	var changed, failed uint64
-	for _, s := range k.stores {
+	for _, s := range k.stores() {
 		c, f := s.Loads()
 		changed, failed = changed+c, failed+f
 	}

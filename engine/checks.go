@@ -2,59 +2,119 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 
 	"sluice/discovery"
+	"sluice/engine/desired"
+	"sluice/pkg/config"
 	"sluice/pkg/health"
 )
 
-// memberChecks is the check of a service whose members may name their own. An
-// operator's word, check= of --service, wins over theirs.
+// checkRules say how the members of a service are checked. An operator's word,
+// check= of --service, wins over theirs.
+type checkRules struct {
+	fixed   bool                  // members have no say
+	service health.Check          // nil: none
+	others  map[string]checkRules // of services that this one fails over to
+	via     health.Via
+}
+
+// checkRules returns how the members of a service are to be checked.
+func (ss *services) checkRules(want desired.Service) (checkRules, error) {
+	tlsConfig, err := backendTLS(want.Settings)
+	if err != nil {
+		return checkRules{}, fmt.Errorf("--service: %w", err)
+	}
+	via := health.Via{ProxyOut: want.Settings.ProxyOut, TLS: tlsConfig}
+	rules, err := rulesOf(want.Settings, want.FixedCheck(), want.TCP, via)
+	if err != nil {
+		return rules, err
+	}
+	for _, o := range want.Origins {
+		if o.From == "" || !o.Service {
+			continue
+		}
+		if rules.others == nil {
+			rules.others = make(map[string]checkRules)
+		}
+		if rules.others[o.From], err = rulesOf(o.Settings, o.FixedCheck, want.TCP, via); err != nil {
+			return rules, err
+		}
+	}
+	return rules, nil
+}
+
+func rulesOf(settings config.Service, fixed, tcp bool, via health.Via) (checkRules, error) {
+	check, err := health.ParseCheck(settings.Check, via)
+	if err != nil {
+		return checkRules{}, fmt.Errorf("--service: %w", err)
+	}
+	if !fixed && !tcp {
+		check = health.NewAutoCheck(via)
+	}
+	return checkRules{fixed: fixed, service: check, via: via}, nil
+}
+
+// silent reports whether nobody is ever checked.
+func (r checkRules) silent() bool { return r.fixed && r.service == nil && len(r.others) == 0 }
+
+// memberChecks is the check of a service whose members may name their own.
 type memberChecks struct {
-	fixed  bool                     // members have no say
-	others map[string]*memberChecks // of services that this one fails over to
 	logger *slog.Logger
 
-	// mu protects the fields below. via is written by the goroutine alone that
-	// calls set.
+	// mu protects the fields below.
 	mu        sync.Mutex
-	service   health.Check // nil: none
-	via       health.Via
+	rules     checkRules
 	byAddress map[string]health.Check // of members that name one
 	told      map[string]bool         // what of the members there are could not be used and was logged
 }
 
-func newMemberChecks(service health.Check, fixed bool, via health.Via, logger *slog.Logger) *memberChecks {
-	return &memberChecks{service: service, fixed: fixed, via: via, logger: logger, told: make(map[string]bool), others: make(map[string]*memberChecks)}
+func newMemberChecks(logger *slog.Logger) *memberChecks {
+	return &memberChecks{logger: logger, told: make(map[string]bool)}
 }
 
 // asCheck returns c as a check for the monitor, nil if nobody is ever checked.
 func (c *memberChecks) asCheck() health.Check {
-	if c.fixed && c.service == nil && len(c.others) == 0 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rules.silent() {
 		return nil
 	}
 	return c
 }
 
-// set takes note of what members want.
+// become takes other rules. The checks that members name follow with the next
+// set.
+func (c *memberChecks) become(rules checkRules) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules = rules
+}
+
+// set takes note of what members want. It is called from one goroutine at a
+// time.
 func (c *memberChecks) set(members []discovery.Member) {
-	if c.fixed && len(c.others) == 0 {
-		return
-	}
+	c.mu.Lock()
+	rules, before := c.rules, c.told
+	c.mu.Unlock()
 	byAddress, told := make(map[string]health.Check), make(map[string]bool)
 	for _, m := range members {
-		fixed := c.fixed
-		if other := c.others[m.From]; other != nil {
+		if rules.fixed && len(rules.others) == 0 {
+			break
+		}
+		fixed := rules.fixed
+		if other, ok := rules.others[m.From]; ok && m.From != "" {
 			fixed, byAddress[m.Address] = other.fixed, other.service
 		}
 		if fixed || m.Check == "" {
 			continue
 		}
-		check, err := health.ParseCheck(m.Check, c.via)
+		check, err := health.ParseCheck(m.Check, rules.via)
 		if err != nil {
 			key := m.ID + " " + m.Check
-			if told[key] = true; !c.told[key] {
+			if told[key] = true; !before[key] {
 				c.logger.Warn("ignored the check that a member asks for", "id", m.ID, "reason", err)
 			}
 			continue
@@ -66,14 +126,6 @@ func (c *memberChecks) set(members []discovery.Member) {
 	c.byAddress, c.told = byAddress, told
 }
 
-// replace puts another check of the service, and another way to its members, in
-// place of the old ones. The checks that members name follow with the next set.
-func (c *memberChecks) replace(service health.Check, via health.Via) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.service, c.via = service, via
-}
-
 // of returns the check of address, nil for none.
 func (c *memberChecks) of(address string) health.Check {
 	c.mu.Lock()
@@ -81,7 +133,7 @@ func (c *memberChecks) of(address string) health.Check {
 	if check, named := c.byAddress[address]; named {
 		return check
 	}
-	return c.service
+	return c.rules.service
 }
 
 // made reports whether address is checked at all.
@@ -98,8 +150,8 @@ func (c *memberChecks) Probe(ctx context.Context, address string) (health.Result
 func (c *memberChecks) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.service == nil {
+	if c.rules.service == nil {
 		return "check"
 	}
-	return c.service.String()
+	return c.rules.service.String()
 }

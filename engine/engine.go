@@ -5,47 +5,74 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"sluice/discovery/fabio"
+	"sluice/engine/desired"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
+	"sluice/pkg/control"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
 )
 
-// firstListWait is how long a start waits for the first list of every
-// service's members before it accepts connections that it could not serve.
-const firstListWait = 2 * time.Second
+const (
+	// firstListWait is how long a start waits for the first list of every
+	// service's members before it accepts connections that it could not serve.
+	firstListWait = 2 * time.Second
+	// tidyEvery is how often services without connections are looked for that
+	// nobody wants any more.
+	tidyEvery = time.Second
+)
 
 // Options is what an engine runs and what it runs in.
 type Options struct {
 	// Config has been validated, by [config.Config.Validate] and [Check], and is
 	// not changed any more.
-	Config  *config.Config
+	Config *config.Config
+	// Overlay is what operators changed before, and is in force from the start.
+	Overlay control.Overlay
 	Version string
 	// ECS is where ECS says what it knows of this task; empty elsewhere.
-	ECS     string
-	Access  *accesslog.Log // nil: none
+	ECS string
+	// Read reads the configuration again, for Reload, and validates it. Nil means
+	// that it cannot be read again.
+	Read func() (*config.Config, error)
+	// Access is the access log, which the configuration turns on and off, and
+	// Level the level of the log; nil for none, and one that does not change.
+	Access  *accesslog.Log
+	Level   *slog.LevelVar
 	Metrics *metricset.Sets
 	Logger  *slog.Logger
 }
 
 // Engine is a configuration that runs. New binds, Start serves, and then Drain,
-// for those that may finish, and Close are called, in this order.
+// for those that may finish, and Close are called, in this order. All other
+// methods are safe for concurrent use from New on.
 type Engine struct {
-	config     *config.Config
+	config     *config.Config // of the start
 	ecs        string
+	read       func() (*config.Config, error)
 	pauses     *pause.Watch
 	services   *services
 	fronts     *fronts
 	tags       *tags // nil without --consul-tags
+	logs       logs
 	registrars *registrars
 	life       *lifecycle
 	plane      *plane
 	logger     *slog.Logger
 	unfollow   context.CancelFunc // nil before Start
 	failed     chan error
+	state      atomic.Pointer[desired.State]
+
+	// turn is held by whoever changes what runs. It protects the fields below.
+	turn    sync.Mutex
+	sources desired.Sources // merged into the state
+	led     ledRoutes
+	stopped bool // nothing changes any more
 }
 
 // Check returns what is wrong with a configuration that can be known without
@@ -59,50 +86,133 @@ func Check(c *config.Config) error {
 // every listener, or none. All that cannot be bound is in the error.
 func New(o Options) (e *Engine, err error) {
 	c := o.Config
-	e = &Engine{config: c, ecs: o.ECS, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger}, logger: o.Logger}
+	e = &Engine{
+		config: c, ecs: o.ECS, read: o.Read, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
+		logs: logs{o.Level, o.Access}, logger: o.Logger, failed: make(chan error, 1),
+		sources: desired.Sources{Config: c, Overlay: o.Overlay},
+	}
+	e.state.Store(&desired.State{})
 	defer func() {
 		if err != nil {
-			e.pauses.Close()
+			e.Close()
 		}
 	}()
 	if e.services, err = newServices(c, o.Metrics, e.pauses, o.Logger); err != nil {
 		return nil, err
 	}
-	if e.fronts, err = bindFronts(c, e.services, o.Access, o.Metrics, o.Logger); err != nil {
+	if e.fronts, err = newFronts(c, e.services, o.Access, o.Metrics, o.Logger); err != nil {
 		return nil, err
 	}
 	exposePauses(o.Metrics.Main, e.pauses, e.fronts.loops)
 	if c.ConsulTags != "" {
-		e.tags = newTags(c, e.services, e.fronts, o.Metrics, o.Logger)
+		e.tags = newTags(c, e.services, o.Metrics, e.follow, o.Logger)
 	}
-	if e.plane, err = bindPlane(e, o.Version, o.Metrics); err != nil {
-		e.fronts.close()
+	if err = e.change(func(*desired.Sources) {}); err != nil {
 		return nil, err
 	}
-	e.failed = make(chan error, len(e.fronts.all)+len(e.plane.servers))
+	if e.plane, err = bindPlane(e, o.Version, o.Metrics); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
-// Start begins to follow the members of services, waits a moment for the first
-// lists of them, and accepts.
+// Start waits a moment for the first lists of the members of services, and
+// accepts.
 func (e *Engine) Start() {
-	e.plane.serve(e.failed)
+	e.plane.serve(e.fail)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.unfollow = cancel
-	go newMemory(os.DirFS("/"), e.fronts.memory, e.logger).follow(ctx)
 	e.services.start(ctx, e.ecs)
-	e.fronts.certs.follow(ctx)
-	if e.fronts.processors != nil {
-		go e.fronts.processors.follow(ctx)
-	}
 	e.tags.start()
 	limit := time.Now().Add(firstListWait)
-	if missing := append(e.services.awaitFirstLists(limit), e.tags.awaitFirst(limit)...); len(missing) > 0 {
+	if missing := append(awaitFirstLists(e.services.wanted(), limit), e.tags.awaitFirst(limit)...); len(missing) > 0 {
 		e.logger.Warn("starting without the members of some services", "services", missing)
 	}
-	e.fronts.serve(e.failed)
+	e.turn.Lock()
+	for _, f := range e.fronts.list() {
+		e.fronts.start(f, e.fail)
+	}
 	e.life.set(running)
-	e.registrars.start(e.config, e.services, e.fronts, e.plane)
+	e.turn.Unlock()
+	go e.tidy(ctx)
+	e.registrars.start(e)
+}
+
+// tidy forgets services that nobody wants any more once their connections have
+// ended, until ctx ends.
+func (e *Engine) tidy(ctx context.Context) {
+	ticker := time.NewTicker(tidyEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			e.services.bury()
+		}
+	}
+}
+
+// change makes other sources count, by the function that changes them, and then
+// what runs be as they say. If that cannot be, nothing has changed.
+func (e *Engine) change(of func(*desired.Sources)) error {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	if e.stopped {
+		return errors.New("stopping")
+	}
+	next := e.sources
+	of(&next)
+	_, _, err := e.merge(next)
+	return err
+}
+
+// merge makes what runs be as sources say; e.turn is held.
+func (e *Engine) merge(next desired.Sources) ([]fabio.Problem, *turn, error) {
+	next.Called = e.services.called()
+	effective := next.Overlay.Over(next.Config)
+	before := e.services.config.Swap(effective)
+	state, problems := desired.Merge(next)
+	t, err := e.become(state)
+	if err != nil {
+		e.services.config.Store(before)
+		return nil, t, err
+	}
+	e.sources = next
+	return problems, t, nil
+}
+
+// follow makes a table of tags count. It returns what of it cannot be had, by
+// rule and by what went wrong.
+func (e *Engine) follow(table *fabio.Table) ([]fabio.Problem, map[string]error) {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	if e.stopped {
+		return nil, nil
+	}
+	next := e.sources
+	next.Tags = table
+	problems, t, err := e.merge(next)
+	refused := t.refused
+	for id, err := range t.skipped {
+		refused[id] = err
+	}
+	if err != nil {
+		refused["tags"] = err
+	}
+	return problems, refused
+}
+
+// State returns how everything is to run, as it was applied last. It must not be
+// changed.
+func (e *Engine) State() desired.State { return *e.state.Load() }
+
+// fail notes that a listener ended that nobody closed.
+func (e *Engine) fail(err error) {
+	select {
+	case e.failed <- err:
+	default: // it is the end already
+	}
 }
 
 // Failed returns why a listener ended that nobody closed. From Start on nothing
@@ -116,10 +226,10 @@ type Listener struct {
 	Addr net.Addr
 }
 
-// Listeners returns the listeners there are now.
-func (e *Engine) Listeners() (all []Listener) {
+// Listening returns the listeners there are now.
+func (e *Engine) Listening() (all []Listener) {
 	for _, f := range e.fronts.list() {
-		all = append(all, Listener{f.kind, f.listener.Name(), f.listener.Addr()})
+		all = append(all, Listener{f.kind, f.listener.Name(), f.addr()})
 	}
 	for _, s := range e.plane.servers {
 		all = append(all, Listener{s.name, s.name, s.server.Addr()})
@@ -127,23 +237,32 @@ func (e *Engine) Listeners() (all []Listener) {
 	return all
 }
 
+// halt ends changes of what runs.
+func (e *Engine) halt() {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.stopped = true
+}
+
 // Drain ends service without losing a connection that could still finish: for a
 // time not ready but accepting, then accepting nothing while connections end.
 // It returns how many were cut in the end, or when ctx ended, which cuts all.
 func (e *Engine) Drain(ctx context.Context) (cut int) {
 	begin := time.Now()
+	c := e.services.config.Load()
 	e.registrars.leave() // first of all: nobody should be led here any more
 	e.life.set(draining)
 	e.fronts.drain()
-	e.logger.Info("draining: not ready, still accepting", "stage", "delay", "limit", e.config.DrainDelay)
+	e.logger.Info("draining: not ready, still accepting", "stage", "delay", "limit", c.DrainDelay)
 	select {
-	case <-time.After(e.config.DrainDelay):
+	case <-time.After(c.DrainDelay):
 	case <-ctx.Done():
 	}
+	e.halt()
 	delayed := time.Now()
-	e.logger.Info("draining: closing listeners, connections may finish", "stage", "finish", "limit", e.config.DrainTimeout,
+	e.logger.Info("draining: closing listeners, connections may finish", "stage", "finish", "limit", c.DrainTimeout,
 		"open", e.fronts.open(), "after", delayed.Sub(begin))
-	finish, done := context.WithTimeout(ctx, e.config.DrainTimeout)
+	finish, done := context.WithTimeout(ctx, c.DrainTimeout)
 	defer done()
 	cut = e.fronts.shutdown(finish)
 	if ctx.Err() != nil {
@@ -160,13 +279,22 @@ func (e *Engine) Drain(ctx context.Context) (cut int) {
 // Close ends everything that still runs, in reverse order, and returns when
 // nothing does.
 func (e *Engine) Close() {
+	e.halt()
 	e.registrars.close()
 	if e.unfollow != nil {
 		e.unfollow()
 	}
-	e.tags.close()
-	e.services.stop()
-	e.fronts.close()
-	e.plane.shutdown()
+	if e.tags != nil && e.unfollow != nil {
+		e.tags.close()
+	}
+	if e.services != nil {
+		e.services.stop()
+	}
+	if e.fronts != nil {
+		e.fronts.close()
+	}
+	if e.plane != nil {
+		e.plane.shutdown()
+	}
 	e.pauses.Close()
 }

@@ -133,39 +133,8 @@ func localAddrs() (local []netip.Addr) {
 	return local
 }
 
-// leadsTo reports whether a listener leads to a service.
-func (fs *fronts) leadsTo(f *front, service string) bool {
-	fs.mu.Lock()
-	leads := f.leads
-	fs.mu.Unlock()
-	return leads == nil || leads(service)
-}
-
 // byTagsOf is how a sluice calls in Balances whatever tags with a prefix ask for.
 func byTagsOf(prefix string) string { return "tags:" + prefix }
-
-// balances returns what a sluice says of itself where it registers r: whether
-// connections to it are led to that same service in Consul, and whether to
-// whatever asks for it by tags. Two that find each other there and did not know
-// would hand connections to and fro until something breaks.
-func (fs *fronts) balances(r config.Register) string {
-	c, fronts := fs.config, fs.list()
-	at := func(f *front) bool { return r.Port == 0 || portOf(f.listener.Addr()) == r.Port }
-	if !slices.ContainsFunc(fronts, at) {
-		at = func(*front) bool { return true } // something in between has that port
-	}
-	var names []string
-	for _, name := range c.ServiceNames() {
-		if leadsToConsul(c, name, r.Service) && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && fs.leadsTo(f, name) }) {
-			names = append(names, r.Service)
-			break
-		}
-	}
-	if c.ConsulTags != "" && !strings.Contains(c.ConsulTags, " ") && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && f.kind == "l7" }) {
-		names = append(names, byTagsOf(c.ConsulTags))
-	}
-	return strings.Join(names, " ")
-}
 
 // leadsToConsul reports whether the named service has, or fails over to, members
 // that Consul has by another name.
@@ -183,7 +152,7 @@ func (s *service) back(balances string) bool {
 	if balances == "" {
 		return false
 	}
-	return discovery.Leads(balances, s.settings.Consul) || s.byTags() && discovery.Leads(balances, byTagsOf(s.self.tags))
+	return discovery.Leads(balances, s.wants.Load().Settings.Consul) || s.byTags() && discovery.Leads(balances, byTagsOf(s.self.tags))
 }
 
 // others returns those of members that are not this process, nor another one
@@ -193,7 +162,7 @@ func (s *service) others(members []discovery.Member) []discovery.Member {
 	return slices.DeleteFunc(members, func(m discovery.Member) bool {
 		why := "left out a member that is this process itself"
 		switch {
-		case slices.Contains(s.static, m.Address):
+		case slices.Contains(*s.static.Load(), m.Address):
 			return false
 		case isOwn(m.ID, m.Address, listeners, local, registrations):
 		case s.back(m.Balances):
@@ -218,111 +187,12 @@ func (s *service) lookup(ctx context.Context, hostport string) ([]netip.AddrPort
 	}
 	listeners, local, _ := s.self.known()
 	to := ""
-	if slices.Contains(s.static, hostport) {
-		to = s.name
+	if slices.Contains(*s.static.Load(), hostport) {
+		to = s.id
 	}
 	others := slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return ownAt(a, to, listeners, local) })
 	if len(others) == 0 {
 		return nil, fmt.Errorf("%q is a listener of this process itself (%v)", hostport, addrs)
 	}
 	return others, nil
-}
-
-// loops returns the static backends of c that lead back to their own service by
-// listeners of c, as "SERVICE=ADDRESS". Names other than localhost are not
-// looked up, and ports that are not known yet lead nowhere.
-func loops(c *config.Config, local []netip.Addr) map[string]bool {
-	listeners := configuredListeners(c)
-	// leadsTo is which services a backend leads to at once.
-	leadsTo := func(b config.Backend) (services []string) {
-		addr, err := netip.ParseAddrPort(strings.Replace(b.Addr, "localhost:", "127.0.0.1:", 1))
-		if err != nil {
-			return nil
-		}
-		for _, name := range c.ServiceNames() {
-			if ownAt(addr, name, listeners, local) {
-				services = append(services, name)
-			}
-		}
-		return services
-	}
-	edges := make(map[string][]string)
-	for _, b := range c.Backends {
-		edges[b.Service] = append(edges[b.Service], leadsTo(b)...)
-	}
-	back := make(map[string]bool)
-	for _, b := range c.Backends {
-		seen := make(map[string]bool)
-		for next := leadsTo(b); len(next) > 0; {
-			name := next[0]
-			if next = next[1:]; !seen[name] {
-				seen[name] = true
-				next = append(next, edges[name]...)
-			}
-		}
-		if seen[b.Service] {
-			back[b.Service+"="+b.Addr] = true
-		}
-	}
-	return back
-}
-
-// configuredListeners returns the listeners of c whose address is known before
-// they are bound.
-func configuredListeners(c *config.Config) (all []ownListener) {
-	add := func(address string, leads func(string) bool) {
-		host, port, _ := net.SplitHostPort(address)
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
-			return
-		}
-		ip, err := netip.ParseAddr(host)
-		switch {
-		case host == "":
-			ip = netip.IPv6Unspecified()
-		case host == "localhost":
-			ip = netip.MustParseAddr("127.0.0.1")
-		case err != nil:
-			return
-		}
-		all = append(all, ownListener{netip.AddrPortFrom(ip, uint16(n)), leads})
-	}
-	for _, parts := range c.Listeners() {
-		add(parts[0].Addr, func(service string) bool { return leadTo(parts, service) })
-	}
-	for _, l := range c.L7 {
-		add(l.Addr, func(service string) bool { return routed(c, service) })
-	}
-	return all
-}
-
-// leadTo reports whether the parts of a TCP listener lead to a service.
-func leadTo(parts []config.L4, service string) bool {
-	return slices.ContainsFunc(parts, func(l config.L4) bool { return l.Service == service })
-}
-
-// routed reports whether a route of c leads to a service.
-func routed(c *config.Config, service string) bool {
-	return slices.ContainsFunc(c.Routes, func(r config.Route) bool {
-		return r.Service == service || r.Canary.Service == service || r.Mirror.To == service
-	})
-}
-
-// checkLoops returns what can only loop: services of which every member leads
-// back to them.
-func checkLoops(c *config.Config) (problems []error) {
-	back := loops(c, localAddrs())
-	for _, name := range c.ServiceNames() {
-		static := c.StaticBackends(name)
-		if s := c.Service(name); len(static) == 0 || c.InConsul(name) || s.DNS != "" || s.File != "" {
-			continue
-		}
-		if !slices.ContainsFunc(static, func(b config.Backend) bool { return !back[name+"="+b.Addr] }) {
-			problems = append(problems, config.Problem{
-				Setting: "backend",
-				Reason:  fmt.Sprintf("%q leads back to service %q by a listener of this process, and the service has no other member", static[0].Addr, name),
-			})
-		}
-	}
-	return problems
 }

@@ -89,13 +89,13 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 	return p, nil
 }
 
-// serve starts to answer. A server that breaks sends why to failed.
-func (p *plane) serve(failed chan<- error) {
+// serve starts to answer. A server that breaks calls failed.
+func (p *plane) serve(failed func(error)) {
 	for _, s := range p.servers {
 		p.logger.Info("listening", "listener", s.name, "name", s.name, "addr", s.server.Addr().String())
 		p.wg.Go(func() {
 			if err := s.server.Serve(); err != nil {
-				failed <- fmt.Errorf("%s listener ended: %w", s.name, err)
+				failed(fmt.Errorf("%s listener ended: %w", s.name, err))
 			}
 		})
 	}

@@ -62,13 +62,13 @@ func (ss *services) unknown() (waiting, late []string) {
 	all := ss.list()
 	for _, s := range all {
 		if s.isKnown() {
-			answered[s.kind] = true
+			answered[s.sources()] = true
 		}
 	}
 	for _, s := range all {
 		switch {
 		case s.isKnown():
-		case answered[s.kind] && time.Since(s.began) >= straggleAfter:
+		case answered[s.sources()] && time.Since(s.began) >= straggleAfter:
 			late = append(late, s.name)
 		default:
 			waiting = append(waiting, s.name)
@@ -76,6 +76,3 @@ func (ss *services) unknown() (waiting, late []string) {
 	}
 	return waiting, late
 }
-
-// isKnown reports whether a first list of members has come.
-func (s *service) isKnown() bool { return s.pool.Snapshot().Version > 0 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,13 +33,13 @@ type registrars struct {
 }
 
 // start registers what is configured.
-func (rs *registrars) start(c *config.Config, services *services, fronts *fronts, plane *plane) {
+func (rs *registrars) start(e *Engine) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for _, r := range c.Registers {
-		g := registrationOf(r, services.registry, fronts, plane)
-		services.self.register(registered{g.ID, g.Address, g.Port}) // before anybody can see it
-		rs.all = append(rs.all, services.registry.Register(g))
+	for _, r := range e.services.config.Load().Registers {
+		g := e.registration(r)
+		e.services.self.register(registered{g.ID, g.Address, g.Port}) // before anybody can see it
+		rs.all = append(rs.all, e.services.registry.Register(g))
 	}
 }
 
@@ -59,9 +60,10 @@ func (rs *registrars) troubles() (all []string) {
 	return all
 }
 
-func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, plane *plane) consul.Registration {
-	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags, Balances: fronts.balances(r)}
-	if all := fronts.list(); len(all) > 0 { // else tags alone ask for listeners
+// registration returns what Consul is told of this process as r says.
+func (e *Engine) registration(r config.Register) consul.Registration {
+	g := consul.Registration{ID: r.ID, Service: r.Service, Address: r.Addr, Port: r.Port, Tags: r.Tags, Balances: e.balances(r)}
+	if all := e.fronts.list(); len(all) > 0 { // else tags alone ask for listeners
 		listener := all[0].listener.Addr()
 		if g.Port == 0 {
 			g.Port = portOf(listener)
@@ -71,7 +73,7 @@ func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, 
 		}
 	}
 	if g.Address == "" {
-		g.Address = registry.LocalAddress()
+		g.Address = e.services.registry.LocalAddress()
 	}
 	if g.ID == "" {
 		host, err := os.Hostname()
@@ -81,13 +83,13 @@ func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, 
 		g.ID = fmt.Sprintf("%s-%s-%d", r.Service, host, g.Port)
 	}
 	g.Ready = func() (bool, string) {
-		if now := plane.ready(); !now.Ready {
+		if now := e.plane.ready(); !now.Ready {
 			return false, strings.Join(now.Reasons, "; ")
 		}
 		return true, "ready"
 	}
 	if r.Check == "http" {
-		for _, s := range plane.servers {
+		for _, s := range e.plane.servers {
 			if s.name != "health" {
 				continue
 			}
@@ -102,6 +104,29 @@ func registrationOf(r config.Register, registry *consul.Client, fronts *fronts, 
 		}
 	}
 	return g
+}
+
+// balances returns what a sluice says of itself where it registers r: whether
+// connections to it are led to that same service in Consul, and whether to
+// whatever asks for it by tags. Two that find each other there and did not know
+// would hand connections to and fro until something breaks.
+func (e *Engine) balances(r config.Register) string {
+	c, fronts := e.services.config.Load(), e.fronts.list()
+	at := func(f *front) bool { return r.Port == 0 || portOf(f.listener.Addr()) == r.Port }
+	if !slices.ContainsFunc(fronts, at) {
+		at = func(*front) bool { return true } // something in between has that port
+	}
+	var names []string
+	for _, name := range c.ServiceNames() {
+		if leadsToConsul(c, name, r.Service) && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && e.fronts.leads(f, name) }) {
+			names = append(names, r.Service)
+			break
+		}
+	}
+	if c.ConsulTags != "" && !strings.Contains(c.ConsulTags, " ") && slices.ContainsFunc(fronts, func(f *front) bool { return at(f) && f.kind == "l7" }) {
+		names = append(names, byTagsOf(c.ConsulTags))
+	}
+	return strings.Join(names, " ")
 }
 
 // addressOf returns the address that a listener is bound to, empty if it is

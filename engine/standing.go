@@ -10,7 +10,7 @@ import (
 )
 
 // merged returns members with each address once, and says once of each address
-// that several entries have it. It is called from one goroutine at a time.
+// that several entries have it; s.mu is held.
 func (s *service) merged(members []discovery.Member) []discovery.Member {
 	merged, twins := discovery.Merge(members, s.standIn)
 	told := make(map[string]bool)
@@ -58,16 +58,24 @@ func (s *service) tellEmpty(n int) {
 	}
 	switch empty := n == 0; {
 	case empty && !s.empty:
-		s.logger.Warn("the service has no members: "+s.emptyHint(), "sources", s.kind)
+		s.logger.Warn("the service has no members: "+s.emptyHint(), "sources", s.feedKind())
 	case !empty && s.empty:
 		s.logger.Info("the service has members", "members", n)
 	}
 	s.empty = n == 0
 }
 
+// feedKind names the kinds of what lists the members; s.mu is held.
+func (s *service) feedKind() string {
+	if s.feed == nil {
+		return ""
+	}
+	return s.feed.kind
+}
+
 // emptyHint says what to look at if the service has no members.
 func (s *service) emptyHint() string {
-	c := s.settings
+	c := s.wants.Load().Settings
 	switch {
 	case c.Tag != "":
 		return fmt.Sprintf("is one registered in Consul as %q with the tag %q?", c.Consul, c.Tag)

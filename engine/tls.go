@@ -51,17 +51,20 @@ func backendTLS(s config.Service) (*tls.Config, error) {
 // checkFiles returns what is wrong with the files that c names.
 func checkFiles(c *config.Config) (problems []error) {
 	k := &keeper{logger: slog.New(slog.DiscardHandler)}
-	for _, l := range c.L4 {
-		if _, err := k.server([]config.Certificate{l.Certificate}); err != nil {
-			problems = append(problems, config.Problem{Setting: "l4", Reason: err.Error()})
+	look := func(setting string, c config.Certificate) {
+		x, err := k.open([]config.Certificate{c})
+		if err != nil {
+			problems = append(problems, config.Problem{Setting: setting, Reason: err.Error()})
 		}
+		k.drop(x)
+	}
+	for _, l := range c.L4 {
+		look("l4", l.Certificate)
 	}
 	for _, l := range c.L7 {
-		if _, err := k.server([]config.Certificate{l.Certificate}); err != nil {
-			problems = append(problems, config.Problem{Setting: "l7", Reason: err.Error()})
-		}
+		look("l7", l.Certificate)
 	}
-	if _, err := openAuths(c, k.logger); err != nil {
+	if err := checkAuths(c); err != nil {
 		problems = append(problems, err)
 	}
 	for _, s := range c.Services {

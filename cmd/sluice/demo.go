@@ -57,7 +57,7 @@ func (d *demo) close() {
 // banner says where the demo can be reached.
 func banner(w io.Writer, e *engine.Engine) {
 	fmt.Fprintf(w, "\nsluice demo: %d echo backends, each in turn\n\n", demoBackends)
-	for _, l := range e.Listeners() {
+	for _, l := range e.Listening() {
 		switch l.Kind {
 		case "l7":
 			fmt.Fprintf(w, "  HTTP     curl http://%s/\n", l.Addr)

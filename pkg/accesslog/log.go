@@ -46,6 +46,8 @@ type Config struct {
 // Log takes records and writes them. All methods are safe for concurrent use.
 type Log struct {
 	cfg     Config
+	on      atomic.Bool
+	sample  atomic.Uint64
 	seen    atomic.Uint64 // records that may be left out
 	written *metrics.Counter
 	dropped *metrics.Counter
@@ -73,14 +75,29 @@ func New(cfg Config) *Log {
 		full:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
+	l.Set(true, cfg.Sample)
 	go l.write()
 	return l
 }
 
+// Set turns the log on or off, from the next record on, and lets one in so many
+// records pass; see Config.Sample.
+func (l *Log) Set(on bool, sample int) {
+	l.on.Store(on)
+	l.sample.Store(uint64(max(1, sample)))
+}
+
+// On reports whether records are wanted: nobody need make one otherwise. It may be
+// asked of a nil Log.
+func (l *Log) On() bool { return l != nil && l.on.Load() }
+
 // Add queues a copy of r, or drops it if the queue is full. It does not block,
 // and does not allocate once the queue's memory has grown to what it needs.
 func (l *Log) Add(r *Record) {
-	if l.cfg.Sample > 1 && !r.failed() && l.seen.Add(1)%uint64(l.cfg.Sample) != 1 {
+	if !l.on.Load() {
+		return
+	}
+	if n := l.sample.Load(); n > 1 && !r.failed() && l.seen.Add(1)%n != 1 {
 		return
 	}
 	l.mu.Lock()

@@ -71,6 +71,7 @@ type Pool struct {
 	fault    atomic.Uint32 // the Moment of the latest fault, 0 if that is long ago
 	crowd    crowd
 	resolver atomic.Pointer[Lookup] // nil: LookupSystem
+	closed   atomic.Pointer[Closed] // nil: the service is open
 
 	membership Membership
 

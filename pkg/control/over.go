@@ -10,8 +10,8 @@ import (
 
 // Over returns the configuration that is to run: c with the overlay's
 // services' settings, routes, listeners, members and the process's settings. c
-// stays as it is. What no configuration can say is left to Word, Canary,
-// Maintenance and Setting. The result may be invalid, which its Validate says.
+// stays as it is. What no configuration can say is left to Word, Canary
+// and Maintenance. The result may be invalid, which its Validate says.
 func (o Overlay) Over(c *config.Config) *config.Config {
 	next := *c
 	next.Services = slices.Clone(c.Services)
@@ -47,7 +47,7 @@ func (o Overlay) OverService(s config.Service) config.Service {
 // configKey returns the key of --service that a change sets, or nothing.
 func configKey(w What) string {
 	switch w {
-	case Strategy, PanicThreshold, MaxEjection, SlowStart, Breaker, MaxRequests, Concurrency, MaxConns, Queue, QueueTimeout:
+	case Strategy, PanicThreshold, MaxEjection, EjectionTime, SlowStart, RetryBudget, Breaker, MaxRequests, Concurrency, MaxConns, Queue, QueueTimeout:
 		return strings.ReplaceAll(string(w), "_", "-")
 	}
 	return ""

@@ -109,13 +109,6 @@ func (o Overlay) Maintenance(service string) (text string, on bool) {
 	return c.Value, on
 }
 
-// Setting returns the value of one setting of a service that no key of
-// --service has: EjectionTime or RetryBudget.
-func (o Overlay) Setting(service string, w What) (value string, ok bool) {
-	c, ok := o.Get(Key{Service(service), w})
-	return c.Value, ok
-}
-
 // Process returns the value of one setting of the process: LogLevel, AccessLog
 // or AccessLogSample.
 func (o Overlay) Process(w What) (value string, ok bool) {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/pkg/backend"
@@ -75,7 +76,7 @@ func (c Config) withDefaults() Config {
 // Monitor checks the backends of one service and is the one writer of their
 // condition.
 type Monitor struct {
-	cfg Config
+	cfg atomic.Pointer[Config]
 
 	// mu protects the fields below.
 	mu     sync.Mutex
@@ -94,7 +95,10 @@ type loop struct {
 
 // NewMonitor returns a Monitor that follows no backend yet.
 func NewMonitor(cfg Config) *Monitor {
-	return &Monitor{cfg: cfg.withDefaults(), loops: make(map[*backend.Backend]*loop)}
+	m := &Monitor{loops: make(map[*backend.Backend]*loop)}
+	cfg = cfg.withDefaults()
+	m.cfg.Store(&cfg)
+	return m
 }
 
 // Follow starts to check the backends in added and stops to check those in
@@ -102,9 +106,44 @@ func NewMonitor(cfg Config) *Monitor {
 // removed ones runs any more. It may be called after Close, and then does
 // nothing.
 func (m *Monitor) Follow(added, removed []*backend.Backend) {
+	stopped := m.end(removed)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cfg := m.cfg.Load()
+	for b, l := range stopped {
+		m.left.Keep(b.Addr(), l.last, time.Now())
+	}
+	if !m.closed {
+		join := cfg.SlowStart > 0 && len(m.loops) > 0 && time.Since(m.since) >= cfg.SlowStart
+		if len(m.loops) == 0 {
+			m.since = time.Now()
+		}
+		if m.stalls == nil && len(added) > 0 {
+			m.stalls = make(chan struct{})
+			go m.watchStalls(m.stalls)
+		}
+		for _, b := range added {
+			if cfg.Check == nil {
+				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
+			}
+			if join {
+				b.Warm(cfg.SlowStart)
+			}
+			k, back := m.left.Take(b.Addr(), time.Now())
+			if !back || cfg.Check != nil && k.h.State() != b.State() {
+				k = newKeeper(cfg)
+			}
+			m.begin(b, k)
+		}
+	}
+}
+
+// end stops to check backends and returns what was known of them; m.mu is not
+// held.
+func (m *Monitor) end(all []*backend.Backend) map[*backend.Backend]*loop {
 	m.mu.Lock()
 	stopped := make(map[*backend.Backend]*loop)
-	for _, b := range removed {
+	for _, b := range all {
 		if l := m.loops[b]; l != nil {
 			l.cancel()
 			stopped[b] = l
@@ -115,40 +154,20 @@ func (m *Monitor) Follow(added, removed []*backend.Backend) {
 	for _, l := range stopped {
 		<-l.done
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for b, l := range stopped {
-		m.left.Keep(b.Addr(), l.last, time.Now())
-	}
-	if !m.closed {
-		join := m.cfg.SlowStart > 0 && len(m.loops) > 0 && time.Since(m.since) >= m.cfg.SlowStart
-		if len(m.loops) == 0 {
-			m.since = time.Now()
-		}
-		if m.stalls == nil && len(added) > 0 {
-			m.stalls = make(chan struct{})
-			go m.watchStalls(m.stalls)
-		}
-		for _, b := range added {
-			if m.cfg.Check == nil {
-				b.SetCondition(backend.Condition{State: backend.Unchecked, Since: time.Now()})
-			}
-			if join {
-				b.Warm(m.cfg.SlowStart)
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			l := &loop{cancel: cancel, done: make(chan struct{})}
-			m.loops[b] = l
-			k, back := m.left.Take(b.Addr(), time.Now())
-			if !back || m.cfg.Check != nil && k.h.State() != b.State() {
-				k = newKeeper(&m.cfg)
-			}
-			go func() {
-				defer close(l.done)
-				l.last = m.watch(ctx, b, k)
-			}()
-		}
-	}
+	return stopped
+}
+
+// begin starts to check b from what k knows of it; m.mu is held.
+func (m *Monitor) begin(b *backend.Backend, k keeper) {
+	k.cfg = m.cfg.Load()
+	k.h.Rise, k.h.Fall = k.cfg.Rise, k.cfg.Fall
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &loop{cancel: cancel, done: make(chan struct{})}
+	m.loops[b] = l
+	go func() {
+		defer close(l.done)
+		l.last = watchBackend(ctx, b, k)
+	}()
 }
 
 // Close stops all checks and returns when none runs any more.
@@ -180,7 +199,7 @@ func (m *Monitor) watchStalls(done <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		if m.cfg.Paused(last) > 0 {
+		if m.cfg.Load().Paused(last) > 0 {
 			clear(stalls) // we have not looked at what backends said
 		}
 		m.mu.Lock()
@@ -232,14 +251,14 @@ func (m *Monitor) findSilent(stalls map[*backend.Backend]*stall) {
 	}
 }
 
-// watch judges b until ctx ends, from what k knows of it, and returns what is
+// watchBackend judges b until ctx ends, from what k knows of it, and returns what is
 // known then. It checks first at a random moment within the interval, so that
 // many backends are not checked all at once, but at once if b was down.
-func (m *Monitor) watch(ctx context.Context, b *backend.Backend, k keeper) keeper {
+func watchBackend(ctx context.Context, b *backend.Backend, k keeper) keeper {
 	w := watch{b: b, keeper: k, word: b.Condition().Word}
 	defer w.wg.Wait()
 	defer w.endRound()
-	check := time.NewTimer(rand.N(m.cfg.Interval))
+	check := time.NewTimer(rand.N(k.cfg.Interval))
 	defer check.Stop()
 	readmit := time.NewTimer(longestEjection)
 	readmit.Stop()
@@ -248,10 +267,10 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend, k keeper) keepe
 		readmit.Reset(time.Until(until))
 	}
 	if w.h.State() == backend.Down {
-		check.Reset(rand.N(m.cfg.FastInterval))
+		check.Reset(rand.N(k.cfg.FastInterval))
 	}
 	suspected := b.Suspected()
-	if m.cfg.Check == nil {
+	if k.cfg.Check == nil {
 		check.Stop()
 		suspected = nil
 	}
@@ -290,10 +309,10 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend, k keeper) keepe
 			}
 			switch {
 			case w.running == 1: // to look whether it is slow, if nothing else
-				check.Reset(m.cfg.Timeout / slowPart)
+				check.Reset(k.cfg.Timeout / slowPart)
 			case w.running >= w.rivals():
 			default:
-				check.Reset(m.cfg.FastInterval)
+				check.Reset(k.cfg.FastInterval)
 			}
 		case r := <-w.results:
 			w.end(r)
@@ -307,13 +326,13 @@ func (m *Monitor) watch(ctx context.Context, b *backend.Backend, k keeper) keepe
 				}
 				check.Reset(wait)
 			} else if w.running < w.rivals() {
-				check.Reset(m.cfg.FastInterval)
+				check.Reset(k.cfg.FastInterval)
 			}
 		}
 	}
 }
 
-// watch is one run of Monitor.watch; one goroutine owns it.
+// watch is one run of watchBackend; one goroutine owns it.
 type watch struct {
 	keeper
 	b       *backend.Backend

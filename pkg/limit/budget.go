@@ -14,9 +14,9 @@ import (
 //
 // All methods are safe for concurrent use and do not block.
 type Budget struct {
-	deposit int64 // thousandths of a retry for each first attempt
-	floor   int64 // thousandths of a retry for each second
-	limit   int64 // most that the account holds
+	deposit atomic.Int64 // thousandths of a retry for each first attempt
+	floor   int64        // thousandths of a retry for each second
+	limit   int64        // most that the account holds
 
 	epoch   time.Time
 	account atomic.Int64 // thousandths of a retry
@@ -36,25 +36,33 @@ const (
 // a fifth, and at least perSecond retries a second. A negative ratio means
 // that every retry may be made.
 func NewBudget(ratio, perSecond float64, now time.Time) *Budget {
-	b := &Budget{deposit: int64(ratio * oneRetry), floor: int64(perSecond * oneRetry), limit: maxRetries * oneRetry, epoch: now}
-	if ratio < 0 {
-		b.deposit = -1
-	}
+	b := &Budget{floor: int64(perSecond * oneRetry), limit: maxRetries * oneRetry, epoch: now}
+	b.SetRatio(ratio)
 	b.account.Store(initialRetries * oneRetry)
 	return b
+}
+
+// SetRatio changes how many retries there may be for each first attempt from now
+// on; see NewBudget.
+func (b *Budget) SetRatio(ratio float64) {
+	deposit := int64(ratio * oneRetry)
+	if ratio < 0 {
+		deposit = -1
+	}
+	b.deposit.Store(deposit)
 }
 
 // Attempt notes a first attempt.
 func (b *Budget) Attempt() {
 	if b.account.Load() < b.limit {
-		b.account.Add(b.deposit)
+		b.account.Add(max(0, b.deposit.Load()))
 	}
 }
 
 // Retry reports whether a retry may be made now, and takes it from the
 // account.
 func (b *Budget) Retry(now time.Time) bool {
-	if b.deposit < 0 {
+	if b.deposit.Load() < 0 {
 		return true
 	}
 	b.payFloor(int64(now.Sub(b.epoch)))

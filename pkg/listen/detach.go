@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -92,4 +93,46 @@ func (l *Listener) isDetached() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.detached != nil
+}
+
+// Socket returns another handle of the listening socket, for a listener that is
+// to take its place: until both are closed, no connection that the kernel has
+// queued is lost. The caller owns it.
+func (l *Listener) Socket() (*net.TCPListener, error) {
+	l.mu.Lock()
+	d := l.detached
+	l.mu.Unlock()
+	var f *os.File
+	var err error
+	if d != nil {
+		f, err = d.file()
+	} else {
+		f, err = l.ln.File()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot hand a listening socket over: %w", err)
+	}
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("cannot hand a listening socket over: %w", err)
+	}
+	return ln.(*net.TCPListener), nil
+}
+
+// file returns a copy of the descriptor.
+func (d *detached) file() (*os.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd < 0 {
+		return nil, net.ErrClosed
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Dup(d.fd)
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "listener"), nil
 }

@@ -42,6 +42,9 @@ type Config struct {
 	Name string
 	// Address is host:port; port 0 lets the kernel choose.
 	Address string
+	// Inherited, if not nil, is a socket that listens there already, as Socket
+	// returns it. The listener owns it.
+	Inherited *net.TCPListener
 	// MaxConns is how many connections may be open at once. Those beyond are
 	// closed as they come. 0 means no limit.
 	MaxConns int
@@ -112,15 +115,19 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = 10 * time.Second
 	}
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // Go's default; an MPTCP socket takes no filter, see holdOff, and costs more
-	ln, err := lc.Listen(context.Background(), "tcp", cfg.Address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", cfg.Address, unwrapOp(err))
+	ln := cfg.Inherited
+	if ln == nil {
+		var lc net.ListenConfig
+		lc.SetMultipathTCP(false) // Go's default; an MPTCP socket takes no filter, see holdOff, and costs more
+		bound, err := lc.Listen(context.Background(), "tcp", cfg.Address)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %q: %w", cfg.Address, unwrapOp(err))
+		}
+		ln = bound.(*net.TCPListener)
 	}
 	l := &Listener{
 		cfg:       cfg,
-		ln:        ln.(*net.TCPListener),
+		ln:        ln,
 		addr:      ln.Addr(),
 		closed:    make(chan struct{}),
 		conns:     make(map[*Conn]struct{}),
@@ -397,6 +404,11 @@ func (l *Listener) Close() error {
 // SYNs are dropped while the queue empties, so that no connection is
 // established only to be reset; elsewhere one may be.
 func (l *Listener) Drain() {
+	select {
+	case <-l.closed:
+		return
+	default:
+	}
 	if err := l.holdOff(); err != nil {
 		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
 	}
