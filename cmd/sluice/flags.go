@@ -330,9 +330,13 @@ type collector struct {
 }
 
 func (c *collector) Set(s string) error {
-	old := c.Value.String()
+	old := ""
+	_, list := c.Value.(repeatable)
+	if !list { // which may be long, and takes nothing that it cannot read
+		old = c.Value.String()
+	}
 	if err := c.Value.Set(s); err != nil {
-		if _, list := c.Value.(repeatable); !list {
+		if !list {
 			_ = c.Value.Set(old) // a number that cannot be read has become 0
 		}
 		var ne *strconv.NumError

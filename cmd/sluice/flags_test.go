@@ -142,6 +142,27 @@ func TestPrecedence(t *testing.T) {
 
 // TestSettingsAreShown checks that what a file sets counts as set, and that a
 // long list of backends fills neither a line of the log nor a label.
+// TestManyBackends gives 20,000 backends one by one: each takes as long as the
+// first. When it took as long as there were before, 1,000 took most of a minute.
+func TestManyBackends(t *testing.T) {
+	t.Parallel()
+	const n = 20_000
+	args := []string{"--l4", "127.0.0.1:0=web"}
+	var environ strings.Builder
+	environ.WriteString("SLUICE_BACKEND=")
+	for i := range n {
+		b := fmt.Sprintf("web=127.%d.%d.%d:80", i>>16, i>>8&255, i&255)
+		args = append(args, "--backend", b)
+		environ.WriteString(b + ";")
+	}
+	if code, _, stderr := try(t, nil, append(args, "--dry-run")...); code != 0 {
+		t.Errorf("unexpected exit code with arguments; got %d: %.300s", code, stderr)
+	}
+	if code, _, stderr := try(t, []string{environ.String()}, "--l4", "127.0.0.1:0=web", "--dry-run"); code != 0 {
+		t.Errorf("unexpected exit code with the environment; got %d: %.300s", code, stderr)
+	}
+}
+
 func TestSettingsAreShown(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
