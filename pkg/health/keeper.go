@@ -1,6 +1,7 @@
 package health
 
 import (
+	"math/bits"
 	"time"
 
 	"sluice/pkg/backend"
@@ -154,7 +155,25 @@ func (k *keeper) wait(passed bool, now time.Time) time.Duration {
 	case k.h.Contrary() > 0, k.ejected && k.refutes() && passed:
 		return k.pause(now)
 	case !passed:
-		return jitter(k.cfg.DownInterval)
+		return together(jitter(k.cfg.DownInterval), now)
 	}
-	return jitter(k.cfg.Interval)
+	return together(jitter(k.cfg.Interval), now)
+}
+
+// gridPart is of which part of the time between checks those that are due then
+// are made at once. Each wakes the process otherwise, in the middle of whatever
+// it does, which costs more than the check itself.
+const gridPart = 40
+
+// together returns wait, from now on, or up to a gridPart of it more, so that
+// others end at the same moment. The moments are those of the system's clock:
+// that it is put back or forward does no more harm than that.
+func together(wait time.Duration, now time.Time) time.Duration {
+	grid := wait / gridPart
+	if grid == 0 {
+		return wait
+	}
+	grid = 1 << (bits.Len64(uint64(grid)) - 1) // the same for waits that are about as long
+	end := now.Add(wait).UnixNano()
+	return wait + grid - time.Duration(end%int64(grid))
 }

@@ -154,3 +154,33 @@ func TestOneOutageIsOneFlap(t *testing.T) {
 		t.Fatal("unexpected: two passes end neither")
 	}
 }
+
+// TestTogether checks that the waits of many checks end at few moments, are
+// hardly longer for it and never shorter, and that the moments are spread as
+// before.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	ends := make(map[int64]int)
+	start := time.Unix(1_700_000_000, 123_456_789)
+	for i := range 10_000 {
+		now := start.Add(time.Duration(i) * 197 * time.Microsecond)
+		wait := jitter(2 * time.Second)
+		got := together(wait, now)
+		if got < wait || got > wait+wait/gridPart {
+			t.Fatalf("unexpected wait; got %v; want %v or a little more", got, wait)
+		}
+		ends[now.Add(got).UnixNano()]++
+	}
+	most := 0
+	for _, n := range ends {
+		most = max(most, n)
+	}
+	if len(ends) > 100 || most > 300 {
+		t.Errorf("unexpected moments: %d of them, at the busiest %d of 10,000 checks", len(ends), most)
+	}
+	for _, wait := range []time.Duration{0, 1, 39, 40, time.Millisecond} {
+		if got := together(wait, start); got < wait || got > wait+wait/gridPart+1 {
+			t.Errorf("unexpected wait of %v; got %v", wait, got)
+		}
+	}
+}
