@@ -20,6 +20,6 @@
 //   - services.go, change.go, service.go, sources.go, checks.go, standing.go,
 //     own.go, tier.go, zone.go: services, and who their members are
 //   - policy.go, auth.go, certificates.go, tls.go: what both need of settings
-//   - process.go, loopgroup.go, loops.go, descriptors.go, processors.go: what
+//   - process.go, loopgroup.go, loops.go, descriptors.go, memory.go, processors.go: what
 //     concerns the process
 package engine
