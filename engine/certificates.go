@@ -106,6 +106,13 @@ func (k *keeper) drop(x *shown) {
 	delete(k.all, x)
 }
 
+// reload reads the files again at once.
+func (k *keeper) reload() {
+	for _, s := range k.stores() {
+		s.Reload()
+	}
+}
+
 // stores returns the certificates that are shown.
 func (k *keeper) stores() (all []*certificate.Store) {
 	k.mu.Lock()

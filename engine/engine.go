@@ -40,6 +40,8 @@ type Options struct {
 	// Read reads the configuration again, for Reload, and validates it. Nil means
 	// that it cannot be read again.
 	Read func() (*config.Config, error)
+	// Watch is a file whose changes cause a Reload; empty for none.
+	Watch string
 	// Access is the access log, which the configuration turns on and off, and
 	// Level the level of the log; nil for none, and one that does not change.
 	Access  *accesslog.Log
@@ -55,6 +57,9 @@ type Engine struct {
 	config     *config.Config // of the start
 	ecs        string
 	read       func() (*config.Config, error)
+	watched    string  // file, empty for none
+	begun      content // of it, when the configuration was read
+	reloads    reloads
 	pauses     *pause.Watch
 	services   *services
 	fronts     *fronts
@@ -72,7 +77,8 @@ type Engine struct {
 	turn    sync.Mutex
 	sources desired.Sources // merged into the state
 	led     ledRoutes
-	stopped bool // nothing changes any more
+	acted   map[control.Key]uint64 // versions of the actions of overlays that were done
+	stopped bool                   // nothing changes any more
 }
 
 // Check returns what is wrong with a configuration that can be known without
@@ -87,10 +93,17 @@ func Check(c *config.Config) error {
 func New(o Options) (e *Engine, err error) {
 	c := o.Config
 	e = &Engine{
-		config: c, ecs: o.ECS, read: o.Read, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
+		config: c, ecs: o.ECS, read: o.Read, watched: o.Watch, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
 		logs: logs{o.Level, o.Access}, logger: o.Logger, failed: make(chan error, 1),
-		sources: desired.Sources{Config: c, Overlay: o.Overlay},
+		sources: desired.Sources{Config: c, Overlay: o.Overlay}, acted: make(map[control.Key]uint64),
 	}
+	if o.Watch != "" {
+		e.begun = contentOf(o.Watch)
+	}
+	for _, c := range o.Overlay.Actions() { // of another run
+		e.acted[c.Key()] = c.Version
+	}
+	e.reloads.expose(o.Metrics)
 	e.state.Store(&desired.State{})
 	defer func() {
 		if err != nil {
@@ -135,6 +148,9 @@ func (e *Engine) Start() {
 	e.life.set(running)
 	e.turn.Unlock()
 	go e.tidy(ctx)
+	if e.watched != "" {
+		go watch(ctx, e.watched, e.begun, watchEvery, func() { _, _ = e.Reload() }) // which says itself how it went
+	}
 	e.registrars.start(e)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -182,6 +183,20 @@ func (fs *fronts) get(id string) *front {
 		}
 	}
 	return nil
+}
+
+// boundAt reports whether a listener that stays, or that leaves, is at an address.
+func (fs *fronts) boundAt(addr string) bool {
+	return slices.ContainsFunc(fs.everything(), func(f *front) bool { return f.wants.Addr == addr })
+}
+
+// probe reports why an address could not be listened on now.
+func probe(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %q: %w", addr, err)
+	}
+	return ln.Close()
 }
 
 // leads reports whether f leads to the service of that ID.

@@ -47,9 +47,7 @@ type plane struct {
 // bindPlane binds what of the control plane is configured, or nothing.
 func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) {
 	c, logger := e.config, e.logger
-	ready := func() admin.Readiness {
-		return readiness(e.life, e.services, e.tags, e.registrars, &e.fronts.certs)
-	}
+	ready := e.readiness
 	maxConns := e.fronts.files.control
 	sets.Main.NewGauge("sluice_ready", func() float64 {
 		if ready().Ready {

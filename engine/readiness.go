@@ -18,22 +18,23 @@ const (
 )
 
 // readiness says whether this process is ready, and what else is wrong.
-func readiness(life *lifecycle, services *services, tags *tags, registrars *registrars, certs *keeper) admin.Readiness {
-	waiting, late := services.unknown()
-	waitingTags, lateTags := tags.unknown()
+func (e *Engine) readiness() admin.Readiness {
+	waiting, late := e.services.unknown()
+	waitingTags, lateTags := e.tags.unknown()
 	waiting, late = append(waiting, waitingTags...), append(late, lateTags...)
 	var r admin.Readiness
 	if len(late) > 0 {
 		r.Details = append(r.Details, "the members of "+named(late)+" are not known yet")
 	}
-	r.Details = append(r.Details, services.troubles()...)
-	r.Details = append(r.Details, tags.troubles()...)
-	r.Details = append(r.Details, registrars.troubles()...)
-	r.Details = append(r.Details, certs.troubles(time.Now())...)
+	r.Details = append(r.Details, e.reloads.troubles()...)
+	r.Details = append(r.Details, e.services.troubles()...)
+	r.Details = append(r.Details, e.tags.troubles()...)
+	r.Details = append(r.Details, e.registrars.troubles()...)
+	r.Details = append(r.Details, e.fronts.certs.troubles(time.Now())...)
 	switch {
-	case life.get() == starting:
+	case e.life.get() == starting:
 		r.Reasons = []string{"starting"}
-	case life.get() == draining:
+	case e.life.get() == draining:
 		r.Reasons = []string{"draining"}
 	case len(waiting) > 0:
 		r.Reasons = []string{"the members of " + named(waiting) + " are not known yet"}

@@ -174,6 +174,17 @@ func (s *service) spoken(members []discovery.Member, want *desired.Service) []di
 	})
 }
 
+// addresses returns those of the members that were listed last, with their IDs.
+func (s *service) addresses() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]string, len(s.listed))
+	for _, m := range s.listed {
+		all[m.Address] = m.ID
+	}
+	return all
+}
+
 // up reports whether a member of that address passes sluice's own check.
 func (s *service) up(address string) bool {
 	return s.checks.made(address) && slices.ContainsFunc(s.pool.Snapshot().All, func(b *backend.Backend) bool {

@@ -208,7 +208,7 @@ func (s *Server) record(svc *service, r *record, duration time.Duration, stalled
 	r.judge(duration, stalled)
 
 	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
-	if s.cfg.AccessLog != nil {
+	if s.cfg.AccessLog.On() {
 		s.logAccess(svc, r, duration, unserved)
 		return
 	}

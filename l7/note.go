@@ -51,7 +51,7 @@ func (n noted) reset() noted {
 // is there.
 func (x *exchange) noteResponse() {
 	s := x.sh.s
-	if s.cfg.AccessLog == nil || len(s.cfg.LogFields) == 0 {
+	if !s.cfg.AccessLog.On() || len(s.cfg.LogFields) == 0 {
 		return
 	}
 	n := &x.noted

@@ -175,7 +175,7 @@ func (s *Server) record(x *exchange) {
 			c.Inc()
 		}
 	}
-	if s.cfg.AccessLog != nil {
+	if s.cfg.AccessLog.On() {
 		s.logAccess(x, status, duration)
 		return
 	}

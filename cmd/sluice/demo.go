@@ -20,10 +20,8 @@ type demo struct {
 	wg      sync.WaitGroup
 }
 
-// startDemo starts the echo backends and completes c to balance over them, by
-// default each in turn and without a delay at the end, as nobody is in front.
-// The addresses are fixed, so that what the README shows works.
-func startDemo(c *config.Config, isSet func(flag string) bool) (*demo, error) {
+// startDemo starts the echo backends.
+func startDemo() (*demo, error) {
 	d := &demo{}
 	for i := range demoBackends {
 		s, err := echo.Listen("127.0.0.1:0", echo.Config{Name: fmt.Sprintf("demo-%d", i+1)})
@@ -33,18 +31,30 @@ func startDemo(c *config.Config, isSet func(flag string) bool) (*demo, error) {
 		}
 		d.servers = append(d.servers, s)
 		d.wg.Go(func() { _ = s.Serve() }) // ends with close
+	}
+	return d, nil
+}
+
+// complete makes what was read balance over the echo backends, by default each in
+// turn and without a delay at the end, as nobody is in front. The addresses are
+// fixed, so that what the README shows works. Without --demo it does nothing.
+func (d *demo) complete(cmd *command) {
+	c := &cmd.config
+	if !c.Demo {
+		return
+	}
+	for _, s := range d.servers {
 		c.Backends = append(c.Backends, config.Backend{Service: "echo", Addr: s.Addr().String(), Weight: 1})
 	}
 	c.L7 = []config.L7{{Addr: "127.0.0.1:8080"}}
 	c.L4 = []config.L4{{Addr: "127.0.0.1:8081", Service: "echo"}}
 	c.Routes = []config.Route{{Path: "/", Service: "echo"}}
-	if !isSet("strategy") {
+	if !cmd.flags.Changed("strategy") {
 		c.Strategy = "round_robin"
 	}
-	if !isSet("drain-delay") {
+	if !cmd.flags.Changed("drain-delay") {
 		c.DrainDelay = 0
 	}
-	return d, nil
 }
 
 func (d *demo) close() {

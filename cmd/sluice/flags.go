@@ -23,6 +23,8 @@ const envPrefix = "SLUICE_"
 type command struct {
 	config  config.Config
 	flags   *pflag.FlagSet // as set, for the log and the metrics
+	file    string         // that was read; empty for none
+	watch   bool           // it is to be read again when it changes
 	dryRun  bool
 	version bool
 	ecs     string   // address of the task's metadata on ECS, or empty
@@ -62,12 +64,15 @@ func parseCommand(args, environ []string) (*command, error) {
 			f.Changed = true // it was set, wherever
 		}
 	}
-	cmd := &command{config: *r.config, flags: r.flags, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown}
+	cmd := &command{config: *r.config, flags: r.flags, file: r.file, watch: r.watch, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown}
 	if cmd.version {
 		return cmd, nil
 	}
 	if cmd.config.Consul == "" {
 		cmd.config.Consul = env["CONSUL_HTTP_ADDR"]
+	}
+	if r.watch && r.file == "" {
+		r.add("--watch-config: there is no file to watch without --config")
 	}
 	unread := errors.Join(append([]error{fileErr}, r.problems...)...)
 	problems := cmd.config.Validate()
@@ -102,6 +107,7 @@ type reader struct {
 	config   *config.Config
 	flags    *pflag.FlagSet
 	file     string
+	watch    bool
 	dryRun   bool
 	version  bool
 	help     bool
@@ -198,6 +204,7 @@ func (r *reader) define() {
 	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
+	f.BoolVar(&r.watch, "watch-config", false, "read that file, and the environment, again when the file has changed, as SIGHUP does: services, routes, listeners, members, limits and certificates become as it says, and what it does not change is not touched. A file that is wrong changes nothing")
 	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")
 	f.BoolVar(&r.version, "version", false, "print the version and exit")
 	f.BoolVarP(&r.help, "help", "h", false, "print this help and exit")

@@ -65,7 +65,7 @@ func TestReloadSignal(t *testing.T) {
 	for range 3 {
 		s.signal(syscall.SIGHUP)
 	}
-	eventually(t, "it is said", func() bool { return strings.Contains(s.text(), `"signal":"hangup"`) })
+	eventually(t, "it is said", func() bool { return strings.Contains(s.text(), `"msg":"configuration reloaded"`) })
 	for _, sig := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPIPE, syscall.SIGXFSZ} {
 		s.signal(sig)
 	}

@@ -69,7 +69,7 @@ func (s State) Values() map[string]string {
 		l.values(v, "listener "+l.ID)
 	}
 	for i, r := range s.Routes {
-		name := "route " + r.name()
+		name := "route " + r.Key()
 		if _, twice := v[name]; twice {
 			name += fmt.Sprintf(" #%d", i)
 		}
@@ -135,18 +135,6 @@ func (l Listener) values(v map[string]string, name string) {
 		flatten(v, name+" common", l.TCPCommon)
 	}
 	v[name+" handshake"] = l.Handshake.String()
-}
-
-// name tells the route from all others.
-func (r Route) name() string {
-	name := r.Host + r.Path
-	for _, m := range r.Methods {
-		name += ",method=" + m
-	}
-	for _, h := range r.Headers {
-		name += ",header=" + h.Name + ":" + h.Value
-	}
-	return name
 }
 
 func (r Route) value() string {

@@ -20,7 +20,7 @@ func Merge(s Sources) (State, []fabio.Problem) {
 	}
 	var problems []fabio.Problem
 	if s.Tags != nil {
-		problems = state.addTags(c, s.Tags)
+		problems = state.addTags(c, s.Tags, s.Overlay)
 	}
 	state.name(s.Called)
 	state.lead(s.Overlay)

@@ -99,8 +99,12 @@ func orderOf(w control.Word) backend.Order {
 	return o
 }
 
-// canonical returns an address as operators' targets have it.
-func canonical(addr string) string {
+// SameAddress reports whether an address is the one that an operator's target
+// names.
+func SameAddress(addr, target string) bool { return addr == target || Canonical(addr) == target }
+
+// Canonical returns an address as operators' targets have it.
+func Canonical(addr string) string {
 	if a, err := control.ParseAddress(addr); err == nil {
 		return a
 	}
@@ -117,11 +121,11 @@ func (o Orders) Order(addr string) (order backend.Order, ok bool) {
 	if order, ok = o.Backends[addr]; ok || len(o.Backends) == 0 {
 		return order, ok
 	}
-	order, ok = o.Backends[canonical(addr)]
+	order, ok = o.Backends[Canonical(addr)]
 	return order, ok
 }
 
 // Without reports whether the operator removed the member at an address.
 func (o Orders) Without(addr string) bool {
-	return len(o.Removed) > 0 && (slices.Contains(o.Removed, addr) || slices.Contains(o.Removed, canonical(addr)))
+	return len(o.Removed) > 0 && (slices.Contains(o.Removed, addr) || slices.Contains(o.Removed, Canonical(addr)))
 }

@@ -65,7 +65,7 @@ type Subset struct {
 func (s Subset) Has(address string, tags []string) bool {
 	switch {
 	case s.Address != "":
-		return (canonical(address) == s.Address) != s.Others
+		return (Canonical(address) == s.Address) != s.Others
 	case s.Tag != "":
 		return slices.Contains(tags, s.Tag) != s.Others
 	}

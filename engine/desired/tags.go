@@ -6,11 +6,12 @@ import (
 
 	"sluice/discovery/fabio"
 	"sluice/pkg/config"
+	"sluice/pkg/control"
 )
 
-// addTags adds what the table asks for and can have, and returns why it cannot
-// have the rest.
-func (s *State) addTags(c *config.Config, t *fabio.Table) []fabio.Problem {
+// addTags adds what the table asks for and can have, less what the operator
+// removed, and returns why it cannot have the rest.
+func (s *State) addTags(c *config.Config, t *fabio.Table, o control.Overlay) []fabio.Problem {
 	problems := slices.Clone(t.Problems)
 	pools := make(map[string]fabio.Pool)
 	for _, p := range t.Pools {
@@ -23,6 +24,9 @@ func (s *State) addTags(c *config.Config, t *fabio.Table) []fabio.Problem {
 	}
 	for _, asked := range t.Routes {
 		r := taggedRoute(c, asked)
+		if _, removed := o.Get(control.Key{Target: control.Route(r.Key()), What: control.Remove}); removed {
+			continue
+		}
 		reason := taken[r.plain()]
 		switch {
 		case reason != "":
@@ -50,6 +54,9 @@ func (s *State) addTags(c *config.Config, t *fabio.Table) []fabio.Problem {
 		s.Routes = append(s.Routes, r)
 	}
 	for _, l := range t.Listeners {
+		if _, removed := o.Get(control.Key{Target: control.Listener(Canonical(l.Addr)), What: control.Remove}); removed {
+			continue
+		}
 		if setting := c.ListensAt(l.Addr); setting != "" {
 			problems = append(problems, fabio.Problem{Service: l.Pool, Tag: l.Addr, Reason: "--" + setting + " listens there, and a TCP listener needs an address of its own"})
 			continue

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -22,7 +23,9 @@ type Store struct {
 	current atomic.Pointer[set]
 	changed atomic.Uint64
 	failed  atomic.Uint64
-	told    map[string]string // what was said last of files that cannot be used; Follow's
+
+	mu   sync.Mutex        // held by Reload
+	told map[string]string // what was said last of files that cannot be used; below mu
 }
 
 // Open reads the certificates of all sources. Each source must have one. Follow
@@ -57,13 +60,15 @@ func (s *Store) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.reload()
+			s.Reload()
 		}
 	}
 }
 
-// reload reads the files again and reports whether certificates changed.
-func (s *Store) reload() (changed bool) {
+// Reload reads the files again and reports whether certificates changed.
+func (s *Store) Reload() (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	old := s.current.Load()
 	now := read(s.sources, old)
 	s.current.Store(now)

@@ -85,9 +85,9 @@ func TestReload(t *testing.T) {
 	replace := func(c, k []byte) (changed bool) {
 		put(t, cert, c)
 		put(t, key, k)
-		return s.reload()
+		return s.Reload()
 	}
-	if s.reload() {
+	if s.Reload() {
 		t.Fatal("files that did not change were loaded")
 	}
 	c, k := ca.Issue(t, "new.example")
@@ -206,13 +206,13 @@ func TestMount(t *testing.T) {
 	}
 	s := open(t, Source{Cert: dir})
 	mount("..2", "two.example")
-	if !s.reload() || shown(t, s, "") != "two.example" {
+	if !s.Reload() || shown(t, s, "") != "two.example" {
 		t.Fatalf("unexpected certificate %q", shown(t, s, ""))
 	}
 	if err := os.Remove(filepath.Join(dir, "..data")); err != nil {
 		t.Fatal(err)
 	}
-	if s.reload() || shown(t, s, "") != "two.example" || len(s.Troubles()) == 0 {
+	if s.Reload() || shown(t, s, "") != "two.example" || len(s.Troubles()) == 0 {
 		t.Fatalf("unexpected certificate %q; troubles %v", shown(t, s, ""), s.Troubles())
 	}
 }
@@ -240,7 +240,7 @@ func TestEachAlone(t *testing.T) {
 		"other key": func() { set("b", b, nextKey) },
 	} {
 		broken()
-		s.reload()
+		s.Reload()
 		if got := shown(t, s, "b.example"); got != "b.example" || len(s.Troubles()) == 0 {
 			t.Errorf("%s: unexpected certificate %s; troubles %v", what, got, s.Troubles())
 		}
@@ -253,7 +253,7 @@ func TestEachAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !s.reload() || len(s.Troubles()) != 0 || len(s.Expiries()) != 1 {
+	if !s.Reload() || len(s.Troubles()) != 0 || len(s.Expiries()) != 1 {
 		t.Fatalf("unexpected certificates of a directory: %v; troubles %v", s.Expiries(), s.Troubles())
 	}
 }

@@ -88,9 +88,10 @@ type Monitor struct {
 }
 
 type loop struct {
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the loop has returned
-	last   keeper        // what it knew by then
+	cancel  context.CancelFunc
+	readmit chan string   // capacity 1; says that the ejection is to end, and why
+	done    chan struct{} // closed when the loop has returned
+	last    keeper        // what it knew by then
 }
 
 // NewMonitor returns a Monitor that follows no backend yet.
@@ -162,11 +163,11 @@ func (m *Monitor) begin(b *backend.Backend, k keeper) {
 	k.cfg = m.cfg.Load()
 	k.h.Rise, k.h.Fall = k.cfg.Rise, k.cfg.Fall
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &loop{cancel: cancel, done: make(chan struct{})}
+	l := &loop{cancel: cancel, done: make(chan struct{}), readmit: make(chan string, 1)}
 	m.loops[b] = l
 	go func() {
 		defer close(l.done)
-		l.last = watchBackend(ctx, b, k)
+		l.last = watchBackend(ctx, b, k, l.readmit)
 	}()
 }
 
@@ -254,7 +255,7 @@ func (m *Monitor) findSilent(stalls map[*backend.Backend]*stall) {
 // watchBackend judges b until ctx ends, from what k knows of it, and returns what is
 // known then. It checks first at a random moment within the interval, so that
 // many backends are not checked all at once, but at once if b was down.
-func watchBackend(ctx context.Context, b *backend.Backend, k keeper) keeper {
+func watchBackend(ctx context.Context, b *backend.Backend, k keeper, readmitted <-chan string) keeper {
 	w := watch{b: b, keeper: k, word: b.Condition().Word}
 	defer w.wg.Wait()
 	defer w.endRound()
@@ -287,6 +288,10 @@ func watchBackend(ctx context.Context, b *backend.Backend, k keeper) keeper {
 			}
 			if ejected && w.refutes() {
 				check.Reset(w.pause(now))
+			}
+		case why := <-readmitted:
+			if w.ejected {
+				w.readmit(time.Now(), backend.Operator, why)
 			}
 		case <-readmit.C:
 			if w.ejected {
