@@ -11,27 +11,26 @@ import (
 // l7Config says how the requests of an HTTP listener are served.
 func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config, error) {
 	l, c := want.HTTP, want.HTTPCommon
-	cfg := l7.Config{
-		Routes:          routes,
-		TrustedProxies:  prefixes(c.TrustedProxies),
-		Forwarded:       l.Forwarded,
-		Instance:        fs.instance,
-		TraceShare:      l.TraceSample / 100,
-		Paths:           pathPolicy(l.Paths),
-		PathForm:        pathForm(l.Paths.Form),
-		RequireHTTPS:    l.HTTPSRedirect != 0,
-		HTTPSPort:       l.HTTPSRedirect,
-		HSTS:            l.HSTS,
-		RateHeader:      l.RateHeader,
-		MaxBodyBytes:    l.MaxBody,
-		EarlyHints:      toggle(l.EarlyHints),
-		RequestHeaders:  l.RequestHeaders,
-		ResponseHeaders: l.ResponseHeaders,
-		AccessLog:       fs.access,
-		LogFields:       logFields(c.LogFields),
-		Logger:          fs.logger,
-		Metrics:         fs.sets.Main,
-	}
+	var cfg l7.Config
+	cfg.Routes = routes
+	cfg.TrustedProxies = prefixes(c.TrustedProxies)
+	cfg.Forwarded = l.Forwarded
+	cfg.Instance = fs.instance
+	cfg.TraceShare = l.TraceSample / 100
+	cfg.Paths = pathPolicy(l.Paths)
+	cfg.PathForm = pathForm(l.Paths.Form)
+	cfg.RequireHTTPS = l.HTTPSRedirect != 0
+	cfg.HTTPSPort = l.HTTPSRedirect
+	cfg.HSTS = l.HSTS
+	cfg.RateHeader = l.RateHeader
+	cfg.MaxBodyBytes = l.MaxBody
+	cfg.EarlyHints = toggle(l.EarlyHints)
+	cfg.RequestHeaders = l.RequestHeaders
+	cfg.ResponseHeaders = l.ResponseHeaders
+	cfg.AccessLog = fs.access
+	cfg.LogFields = logFields(c.LogFields)
+	cfg.Logger = fs.logger
+	cfg.Metrics = fs.sets.Main
 	var err error
 	if cfg.Auth, err = fs.auths.get(want.Auth); err != nil {
 		return cfg, err

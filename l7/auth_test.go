@@ -93,7 +93,7 @@ func TestAuth(t *testing.T) {
 		ask("another route", "GET /carol HTTP/1.1\r\n"+authorization("amy", "sesame"), "", asked)
 		ask("its own user", "GET /%63arol HTTP/1.1\r\n"+authorization("carol", "sesame"), "", `200 /carol ["carol"] ["carol"] 0 forwarded`)
 	}
-	for i, n := range []int{1, smallBody, smallBody + 1, 1 << 20} { // verified anew, with all of the body under way
+	for i, n := range []int{1, 8 << 10, 8<<10 + 1, 1 << 20} { // verified anew, with all of the body under way
 		x := auth(t, users(t, "dan"), false)
 		g := newFront(t, func(c *Config) { c.Auth = x }, b)
 		c = g.raw()

@@ -91,7 +91,7 @@ func replies() []reply {
 		"HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 000 X\r\n\r\n", "HTTP/1.1 20 X\r\n\r\n", "HTTP/1.1 2000 X\r\n\r\n", "HTTP/1.1 2x0 X\r\n\r\n", "HTTP/1.1 -20 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/2.2 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "\r\n\r\n", "hello\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nX y: z\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: \x00\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n: y\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n Content-Length: 0\r\n\r\n",
-		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInterim+1),
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 16+1),
 		"HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", http1.MaxFields+1) + "\r\n", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 100<<10),
 	} {
 		rs = append(rs, reply{text: bad, want: "502 bad_response"})

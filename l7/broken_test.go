@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l7/gate"
 	"sluice/pkg/backend"
 	"sluice/pkg/limit"
 )
@@ -53,7 +54,7 @@ func TestResetWhileStuck(t *testing.T) {
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n"
 	const upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-	g := func(what, request string, answer string, fromClient bool, want Reason) {
+	g := func(what, request string, answer string, fromClient bool, want gate.Reason) {
 		t.Helper()
 		c := f.raw()
 		defer c.Close()
@@ -77,10 +78,10 @@ func TestResetWhileStuck(t *testing.T) {
 		}
 		b.Close()
 	}
-	g("an upload", post, "", true, ClientAbort)
-	g("a download", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", false, TruncatedResponse)
-	g("a tunnel's client", upgrade, switched, true, ClientAbort)
-	g("a tunnel's backend", upgrade, switched, false, BackendReset)
+	g("an upload", post, "", true, gate.ClientAbort)
+	g("a download", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", false, gate.TruncatedResponse)
+	g("a tunnel's client", upgrade, switched, true, gate.ClientAbort)
+	g("a tunnel's backend", upgrade, switched, false, gate.BackendReset)
 }
 
 // TestResetBehindAnEnd resets a client that has ended its direction,
@@ -99,7 +100,7 @@ func TestResetBehindAnEnd(t *testing.T) {
 	})
 	t.Cleanup(func() { close(over) })
 	f := newFront(t, func(c *Config) { c.FINTimeout = -1 }, addr)
-	for _, ahead := range []string{"", strings.Repeat("GET /more HTTP/1.1\r\nHost: a\r\n\r\n", 4*readAhead/30)} {
+	for _, ahead := range []string{"", strings.Repeat("GET /more HTTP/1.1\r\nHost: a\r\n\r\n", 4*16<<10/30)} {
 		c := f.raw()
 		c.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n" + ahead)
 		<-asked
@@ -166,7 +167,7 @@ func TestRescueMany(t *testing.T) {
 	}
 	t.Cleanup(func() { close(over) })
 	f := newFront(t, func(c *Config) { c.Routes[0].RetryBudget = limit.NewBudget(-1, 0, time.Now()) }, mutes...)
-	const n = 3 * visitsPerTurn
+	const n = 3 * 512 // as many as three turns look at
 	answers := make(chan string, n)
 	var conns []*rawConn
 	for range n {

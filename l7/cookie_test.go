@@ -3,27 +3,7 @@ package l7
 import (
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestCookieAttributes(t *testing.T) {
-	t.Parallel()
-	for _, x := range []struct {
-		c     Cookie
-		https bool
-		want  string
-	}{
-		{Cookie{}, false, "; Path=/; HttpOnly; SameSite=Lax\r\n"},
-		{Cookie{}, true, "; Path=/; HttpOnly; SameSite=Lax; Secure\r\n"},
-		{Cookie{SameSite: "None", Always: true}, false, "; Path=/; HttpOnly; SameSite=None; Secure\r\n"},
-		{Cookie{Never: true, Scripts: true, SameSite: "off"}, true, "; Path=/\r\n"},
-		{Cookie{Path: "/app", Domain: "a.test", MaxAge: time.Hour}, false, "; Path=/app; Domain=a.test; Max-Age=3600; HttpOnly; SameSite=Lax\r\n"},
-	} {
-		if got := x.c.attributes(x.https); got != x.want {
-			t.Errorf("unexpected attributes of %+v; got %q; want %q", x.c, got, x.want)
-		}
-	}
-}
 
 // TestCookieAsSet has a client get a cookie as it is asked for.
 func TestCookieAsSet(t *testing.T) {

@@ -134,7 +134,7 @@ func TestEvictions(t *testing.T) {
 		if x.want == "" {
 			// Whatever would end them does so by the time that this is answered.
 			time.Sleep(100 * time.Millisecond)
-			f.each(func(*shard) {})
+			turn()
 			if n := f.gauge("sluice_l7_requests{"); n != 2 {
 				t.Errorf("%s: unexpected number of what stays; got %v; want 2", x.what, n)
 			}

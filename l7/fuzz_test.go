@@ -2,24 +2,40 @@ package l7
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/l7/gate"
 	"sluice/l7/http1"
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
 )
 
-// oneRoute returns the router of a front whose only route is "/".
-var oneRoute = sync.OnceValue(func() *router {
-	r, err := newRouter([]Route{{Path: "/", Redirect: Redirect{Code: 301, To: "/x"}}}, plainService)
+// oneRoute returns what decides for a listener whose only route is "/".
+var oneRoute = sync.OnceValue(func() *gate.Gate {
+	pool := backend.NewPool("web")
+	pool.Set([]backend.Target{{ID: "a", Address: "192.0.2.9:80", Weight: 1}})
+	b, err := balance.New(pool, "round_robin")
 	if err != nil {
 		panic(err)
 	}
-	return r
+	var cfg gate.Config
+	cfg.Routes, cfg.Logger, cfg.Metrics = []Route{{Path: "/", Balancer: b}}, slog.New(slog.DiscardHandler), metrics.NewSet()
+	g, err := gate.New("test", &net.TCPAddr{Port: 80}, cfg)
+	if err != nil {
+		panic(err)
+	}
+	return g
 })
 
 // forwardAll takes text, what a client sends, through everything that judges
@@ -27,12 +43,21 @@ var oneRoute = sync.OnceValue(func() *router {
 // what would go to backends. Of a request that is refused, or not complete,
 // there is the beginning; whole is where it begins.
 func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, refused bool) {
-	var h http1.Head
 	var b http1.Body
 	var in []byte // of a head, or ahead of it
 	inBody, bodied := false, false
 	one := oneRoute()
-	origin := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
+	client := one.Client(gate.Arrival{Client: netip.MustParseAddrPort("192.0.2.1:1")})
+	now := gate.Now{Mono: 1, Time: time.Unix(1, 0)}
+	var x gate.Ticket
+	begun := false
+	end := func() {
+		if begun {
+			x.End(now)
+		}
+		begun = false
+	}
+	defer end()
 	searched := 0
 	for {
 		for !inBody {
@@ -50,30 +75,23 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 				searched = len(in)
 				break
 			}
-			raw := append([]byte(nil), in[:n]...)
-			if r, _ := h.Parse(raw); r != 0 {
+			end()
+			x.Begin(one, &client, now, now.Time)
+			begun = true
+			x.Raw = append(x.Raw, in[:n]...)
+			if f, _ := x.Req.Parse(x.Raw); f != 0 {
 				return out, whole, true
 			}
 			in, searched = in[n:], 0
-			var forms http1.Path
-			if forms.Set(h.Path, &PathPolicy{}) != "" {
+			if x.Judge(now) != gate.Forward || x.Authorise() != gate.Forward || x.Admit(now) != gate.Forward || x.Pick(now) != gate.Forward {
 				return out, whole, true
 			}
-			l := lookup{r: one, h: &h}
-			rt := l.find(forms.Plain)
-			if forms.Odd != 0 && !unambiguous(&forms, l, rt) {
-				return out, whole, true
-			}
-			choose(&forms, l, rt, PathAuto)
-			out = appendRequest(out, &h, &origin, rt.appendTarget(nil, forms.Forward, h.Query()), "backend:80")
-			b = http1.NewRequestBody(h.Length)
-			if h.Length == http1.NoLength {
-				b = http1.NewRequestBody(0)
-			}
-			inBody, bodied = true, h.Length != http1.NoLength
+			out = append(out, x.AppendRequest(nil, gate.Shared)...)
+			b = x.RequestBody()
+			inBody, bodied = true, x.Req.Length != http1.NoLength
 			p := in
 			in = nil
-			if out, in, ok = pushBody(out, &h, &b, p); !ok {
+			if out, in, ok = pushBody(out, &x.Req, &b, p); !ok {
 				return out, whole, true
 			}
 			if b.Done() {
@@ -91,7 +109,7 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 			continue
 		}
 		var ok bool
-		if out, in, ok = pushBody(out, &h, &b, p); !ok {
+		if out, in, ok = pushBody(out, &x.Req, &b, p); !ok {
 			return out, whole, true
 		}
 		if b.Done() {
@@ -243,7 +261,7 @@ func TestMutantsServed(t *testing.T) {
 		}
 		text := mutate(rnd, v.text)
 		out, whole, refused := forwardAll([]byte(text), func(left int) int { return left })
-		want := strings.ReplaceAll(judgeForwarded(t, []byte(text), out, whole, refused), "backend:80", r.addr)
+		want := strings.ReplaceAll(judgeForwarded(t, []byte(text), out, whole, refused), "192.0.2.9:80", r.addr)
 		exchangeText(t, f.addr, text, false, true)
 		// A request that is followed by a bad one, or asked to be the last, may
 		// be all that is served.

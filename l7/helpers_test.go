@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -51,6 +52,8 @@ type front struct {
 	*Server
 	t    *testing.T
 	addr string
+	cfg  Config // as it was made
+	ln   *listen.Listener
 	pool *backend.Pool
 	set  *metrics.Set
 	log  *syncBuffer
@@ -80,19 +83,15 @@ func newFrontOn(t *testing.T, lcfg listen.Config, edit func(*Config), backends .
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{
-		Routes:  []Route{{Path: "/", Balancer: b}},
-		Loops:   loops,
-		Logger:  logger,
-		Metrics: f.set,
-	}
+	var cfg Config
+	cfg.Routes, cfg.Loops, cfg.Logger, cfg.Metrics = []Route{{Path: "/", Balancer: b}}, loops, logger, f.set
 	if edit != nil {
 		edit(&cfg)
 	}
-	f.Server, err = New(ln, cfg)
-	if err != nil {
+	if f.Server, err = New(ln, cfg); err != nil {
 		t.Fatal(err)
 	}
+	f.cfg, f.ln = cfg, ln
 	f.addr = ln.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- f.Serve() }()
@@ -318,6 +317,24 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	for end := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it never came that %s", what)
+		}
+	}
+}
+
+// prefixes returns networks.
+func prefixes(ss ...string) (ps []netip.Prefix) {
+	for _, s := range ss {
+		ps = append(ps, netip.MustParsePrefix(s))
+	}
+	return ps
+}
+
+// turn returns when each loop has done what it had to do.
+func turn() {
+	for _, l := range loops.Loops() {
+		done := make(chan struct{})
+		if l.Post(func() { close(done) }) {
+			<-done
 		}
 	}
 }

@@ -26,8 +26,8 @@ func TestLogFields(t *testing.T) {
 	f := newFront(t, func(c *Config) {
 		c.AccessLog = log
 		c.LogFields = []LogField{
-			{"query", LogQuery, ""}, {"response.x-cache", LogResponse, "x-cache"}, {"user_agent", LogRequest, "user-agent"},
-			{"response.x-none", LogResponse, "x-none"}, {"response.server", LogResponse, "content-length"},
+			{Key: "query", Of: LogQuery, Name: ""}, {Key: "response.x-cache", Of: LogResponse, Name: "x-cache"}, {Key: "user_agent", Of: LogRequest, Name: "user-agent"},
+			{Key: "response.x-none", Of: LogResponse, Name: "x-none"}, {Key: "response.server", Of: LogResponse, Name: "content-length"},
 		}
 	}, b)
 	c := f.raw()

@@ -4,35 +4,9 @@ package l7
 
 import (
 	"bytes"
-	"net/netip"
 	"runtime"
 	"testing"
-
-	"sluice/l7/http1"
 )
-
-// TestHeadAllocs holds the codecs to what they promise: no garbage.
-func TestHeadAllocs(t *testing.T) {
-	raw := []byte(benchRequest)
-	var h http1.Head
-	var r http1.Response
-	o := origin{peer: netip.MustParseAddr("192.0.2.1"), requestID: []byte("id")}
-	buf := make([]byte, 0, 4096)
-	resp := []byte(benchResponse[:http1.ResponseHeadLength([]byte(benchResponse), 0)])
-	n := testing.AllocsPerRun(100, func() {
-		if reason, why := h.Parse(raw); reason != 0 {
-			t.Fatalf("unexpected refusal: %s", why)
-		}
-		buf = appendRequest(buf[:0], &h, &o, h.Target, "")
-		if err := r.Parse(resp); err != nil {
-			t.Fatal(err)
-		}
-		buf = http1.AppendResponse(buf[:0], &r, r.Length, "")
-	})
-	if n != 0 {
-		t.Errorf("unexpected number of allocations; got %v; want 0", n)
-	}
-}
 
 // TestRequestAllocs serves requests on a connection and counts what everybody
 // in the process allocates meanwhile. It is not parallel for that reason.

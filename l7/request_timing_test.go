@@ -101,7 +101,9 @@ func BenchmarkGet(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(ln, Config{Routes: []Route{{Path: "/", Balancer: bal}}, Loops: loops, Logger: logger, Metrics: set})
+	var cfg Config
+	cfg.Routes, cfg.Loops, cfg.Logger, cfg.Metrics = []Route{{Path: "/", Balancer: bal}}, loops, logger, set
+	s, err := New(ln, cfg)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package l7
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -11,68 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"sluice/l7/http1"
 	"sluice/pkg/listen"
+	"sluice/pkg/reactor"
 )
-
-func TestKeepFor(t *testing.T) {
-	t.Parallel()
-	f := func(own time.Duration, header string, want time.Duration) {
-		t.Helper()
-		if got := keepFor(own, http1.KeepAliveTimeout([]byte(header))); got != want {
-			t.Errorf("unexpected time for %v and %q; got %v; want %v", own, header, got, want)
-		}
-	}
-	f(4*time.Second, "", 4*time.Second)
-	f(4*time.Second, "timeout=60", 4*time.Second)
-	f(4*time.Second, "timeout=5", 4*time.Second)
-	f(4*time.Second, "timeout=3", 2*time.Second)
-	f(4*time.Second, "max=100, Timeout = 3", 2*time.Second)
-	f(4*time.Second, `timeout="3", max=100`, 2*time.Second)
-	f(4*time.Second, "timeout=2", time.Second)
-	f(4*time.Second, "timeout=1", time.Second/2)
-	f(4*time.Second, "timeout=0", 0)
-	f(-1, "timeout=60", -1)
-	f(forever, "timeout=9999999999999", forever-time.Second)
-	for _, none := range []string{"timeout", "timeout=", "timeout=x", "timeout=-3", "timeouts=3", "max=3", "xtimeout=3", ",,"} {
-		f(4*time.Second, none, 4*time.Second)
-	}
-}
-
-func TestLifetime(t *testing.T) {
-	t.Parallel()
-	var l lifetime
-	f := func(now time.Duration, want time.Duration) {
-		t.Helper()
-		if got := l.limit(int64(now)); got != want {
-			t.Errorf("unexpected limit at %v; got %v; want %v", now, got, want)
-		}
-	}
-	f(0, forever)
-	l.ended(10*time.Millisecond, 0) // a restart, or nothing to go by
-	f(0, forever)
-	l.ended(5*time.Second, 0)
-	l.ended(time.Second, int64(time.Second))
-	l.ended(2*time.Second, int64(2*time.Second))
-	f(3*time.Second, 900*time.Millisecond)
-	f(2*time.Second+lifetimeMemory, forever)
-	l.ended(5*time.Second, int64(3*time.Second+lifetimeMemory))
-	f(3*time.Second+lifetimeMemory, 4500*time.Millisecond)
-}
-
-func TestBindsConnection(t *testing.T) {
-	t.Parallel()
-	for _, value := range []string{"NTLM", "ntlm TlRMTVNTUAAB", "Negotiate", "Negotiate YIIB==", `Basic realm="a", NTLM`, "Basic realm=x,Negotiate", "Digest a=b, c=d,  negotiate"} {
-		if !http1.BindsConnection([]byte(value)) {
-			t.Errorf("%q does not bind", value)
-		}
-	}
-	for _, value := range []string{"", "Basic NTLM", "Bearer x", "NTLMX", "Basic realm=NTLM", `Digest realm="Negotiate"`} {
-		if http1.BindsConnection([]byte(value)) {
-			t.Errorf("%q binds", value)
-		}
-	}
-}
 
 // TestReuse checks who gets an idle connection.
 func TestReuse(t *testing.T) {
@@ -261,7 +203,7 @@ func TestFewConnections(t *testing.T) {
 		f := newFront(t, func(cfg *Config) { withPolicy(t, cfg, PolicyConfig{KeepIdle: time.Hour, QueueTimeout: patience}) }, ln.Addr().String())
 		f.pool.Limit(workers, 1000)
 		g := newFrontOn(t, listen.Config{}, func(cfg *Config) {
-			cfg.Routes[0].Balancer, cfg.Routes[0].Policy = f.Server.services[0].balancer, f.Server.services[0].policy
+			cfg.Routes[0].Balancer, cfg.Routes[0].Policy = f.cfg.Routes[0].Balancer, f.cfg.Routes[0].Policy
 		}, ln.Addr().String())
 		var wg sync.WaitGroup
 		for n := range 8 {
@@ -377,17 +319,20 @@ func TestHandedOver(t *testing.T) {
 			c.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	})
-	f := newFront(t, func(cfg *Config) { withPolicy(t, cfg, PolicyConfig{KeepIdle: time.Hour}) }, addr)
+	own, err := reactor.NewGroup(2, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Start()
+	t.Cleanup(own.Close)
+	f := newFront(t, func(cfg *Config) {
+		cfg.Loops = own
+		withPolicy(t, cfg, PolicyConfig{KeepIdle: time.Hour})
+	}, addr)
 	f.pool.Limit(2, 10)
 	var clients []*rawConn
-	spread := func() bool {
-		busy := 0
-		f.each(func(sh *shard) {
-			if sh.n > 0 {
-				busy++
-			}
-		})
-		return busy == len(f.shards)
+	spread := func() bool { // over both loops; what they have to backends is where the clients are
+		return own.Loops()[0].Streams() > 0 && own.Loops()[1].Streams() > 0
 	}
 	for len(clients) < 64 && !spread() {
 		clients = append(clients, f.raw())
@@ -422,7 +367,7 @@ func TestHintObeyed(t *testing.T) {
 		_, err := c.br.ReadByte()
 		ends <- err
 	})
-	f := newFront(t, func(cfg *Config) { withPolicy(t, cfg, PolicyConfig{KeepIdle: -1 + forever}) }, addr)
+	f := newFront(t, func(cfg *Config) { withPolicy(t, cfg, PolicyConfig{KeepIdle: 99 * 365 * 24 * time.Hour}) }, addr)
 	if status, _, _ := get(t, f.client(), f.url("/")); status != 200 {
 		t.Fatalf("unexpected status; got %d", status)
 	}

@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -166,14 +165,5 @@ func TestNewFailure(t *testing.T) {
 	cfg.Routes = []Route{{Path: "x"}, {Path: "y"}}
 	if _, err := New(f.ln, cfg); err == nil || !strings.Contains(err.Error(), `"x"`) || !strings.Contains(err.Error(), `"y"`) {
 		t.Errorf("unexpected error; got %v; want one that names both routes", err)
-	}
-}
-
-func TestWithDefaults(t *testing.T) {
-	t.Parallel()
-	c := Config{ConnectTimeout: -1, BodyTimeout: time.Second}.withDefaults()
-	got := fmt.Sprint(c.ConnectTimeout, c.HeadTimeout, c.BodyTimeout, c.ResponseTimeout, c.IdleTimeout, c.MaxHeadBytes)
-	if want := fmt.Sprint(forever, 10*time.Second, time.Second, time.Minute, 75*time.Second, 32<<10); got != want {
-		t.Errorf("unexpected defaults; got %s; want %s", got, want)
 	}
 }

@@ -49,3 +49,17 @@ func TestParseResponseFailure(t *testing.T) {
 	}
 	f("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
+
+func TestBindsConnection(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"NTLM", "ntlm TlRMTVNTUAAB", "Negotiate", "Negotiate YIIB==", `Basic realm="a", NTLM`, "Basic realm=x,Negotiate", "Digest a=b, c=d,  negotiate"} {
+		if !BindsConnection([]byte(value)) {
+			t.Errorf("%q does not bind", value)
+		}
+	}
+	for _, value := range []string{"", "Basic NTLM", "Bearer x", "NTLMX", "Basic realm=NTLM", `Digest realm="Negotiate"`} {
+		if BindsConnection([]byte(value)) {
+			t.Errorf("%q binds", value)
+		}
+	}
+}

@@ -110,6 +110,10 @@ func (l *Loop) Wall() time.Time {
 // who took long or gave up since then need not be at fault.
 func (l *Loop) StalledSince(at int64) bool { return l.clock.stalledSince(at) }
 
+// Stalled returns until when, of Now, the loop was last stalled, or -1 if it never
+// was.
+func (l *Loop) Stalled() int64 { return l.clock.stalled }
+
 // After makes t tell a when d has passed since this turn began; if t is set
 // already it is moved.
 func (l *Loop) After(t *Timer, d time.Duration, a Alarm) {

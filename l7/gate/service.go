@@ -1,0 +1,83 @@
+package gate
+
+import (
+	"time"
+
+	"sluice/pkg/backend"
+	"sluice/pkg/balance"
+	"sluice/pkg/limit"
+)
+
+// Service is what the requests of a listener for one balancer share.
+type Service struct {
+	name     string
+	mark     string // see mark.go
+	balancer *balance.Balancer
+	budget   *limit.Budget
+	policy   *Policy // or nil
+	metrics  *serviceMetrics
+	reuse    Reuse
+	keep     time.Duration // of idle connections; negative: not at all
+	left     func()        // tells the driver that no route leads here any more
+}
+
+// serviceOf returns the service of a route, one for all routes with the same
+// balancer; g.mu is held.
+func (g *Gate) serviceOf(r *Route) *Service {
+	for _, svc := range g.services {
+		if svc.balancer == r.Balancer {
+			return svc
+		}
+	}
+	name, set := r.Balancer.Pool().Service(), g.cfg.Metrics
+	if r.Policy != nil {
+		set = r.Policy.metrics
+	}
+	svc := &Service{name: name, mark: loopMark(g.cfg.Instance, name), balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(set, name)}
+	if svc.budget == nil {
+		svc.budget = limit.NewBudget(0.2, 10, time.Now())
+	}
+	svc.reuse, svc.keep = r.Policy.connections()
+	g.services = append(g.services, svc)
+	return svc
+}
+
+// Name returns the service's name.
+func (svc *Service) Name() string { return svc.name }
+
+// Pool returns the service's backends.
+func (svc *Service) Pool() *backend.Pool { return svc.balancer.Pool() }
+
+// Reuse returns which requests may use connections to backends that are idle.
+func (svc *Service) Reuse() Reuse { return svc.reuse }
+
+// KeepIdle returns for how long those are kept; negative: not at all.
+func (svc *Service) KeepIdle() time.Duration { return svc.keep }
+
+// Fronts returns the drivers whose listeners lead to the service, or nil if it
+// has no Policy by which they could know each other.
+func (svc *Service) Fronts() *Fronts {
+	if svc.policy == nil {
+		return nil
+	}
+	return &svc.policy.fronts
+}
+
+// Departures says what becomes of what stays on a backend that leaves, or fails:
+// upgraded connections, responses that go on, as server-sent events do, and
+// connections that are bound. Requests that wait for a response end by
+// themselves. end ends what stays on the backend at an address, by a reason, in
+// steps over some time.
+func (svc *Service) Departures(end func(addr string, why Reason, over time.Duration)) backend.Departures {
+	d := backend.Departures{End: func(addr string, why backend.Departure, over time.Duration) {
+		reason := BackendDrained
+		if why == backend.Failed {
+			reason = BackendUnhealthy
+		}
+		end(addr, reason, over)
+	}}
+	if p := svc.policy; p != nil {
+		d.Drain, d.OnFailure = p.drain, p.closeOnUnhealthy
+	}
+	return d
+}

@@ -1,0 +1,31 @@
+package gate
+
+// Toggle is a switch that may be left to whoever is asked next.
+type Toggle uint8
+
+// Route, service and listener are asked in this order.
+const (
+	Inherit Toggle = iota
+	On
+	Off
+)
+
+// decide returns what the first of the toggles says that says something, or
+// otherwise if none does.
+func decide(otherwise bool, toggles ...Toggle) bool {
+	for _, t := range toggles {
+		if t != Inherit {
+			return t == On
+		}
+	}
+	return otherwise
+}
+
+// passesHints reports whether interim responses of backends are for the client.
+func (t *Ticket) passesHints() bool {
+	service := Inherit
+	if p := t.svc.policy; p != nil {
+		service = p.hints
+	}
+	return decide(true, t.route.hints, service, t.g.cfg.EarlyHints)
+}

@@ -1,0 +1,236 @@
+package loop
+
+import (
+	"errors"
+	"io"
+
+	"sluice/l7/gate"
+	"sluice/l7/http1"
+	"sluice/pkg/reactor"
+)
+
+// upload is the request's body on its way to the backend.
+type upload struct {
+	come   []byte // of it and of what is behind it, while it is unread
+	memory memory // that come is in
+	unread bool   // it was not begun to be read
+	deaf   bool   // the backend takes no more of the request
+
+	small int        // bytes of a small body that are still to come
+	first []byte     // what goes out right behind the head: a body, or its beginning
+	data  int        // bytes of the body in first, without framing
+	body  http1.Body // of one that is streamed
+	held  backlog    // what the backend does not take yet
+}
+
+// send sends the head of the request, and what there is of its body. It may end
+// the exchange.
+func (x *exchange) send() {
+	x.phase, x.connectBy = sending, 0
+	x.Sent(x.sh.now())
+	u, up := &x.upload, x.up
+	sharing := gate.Shared
+	if up.private = up.private || x.Req.Binds; up.private {
+		sharing = gate.Private
+	}
+	b := x.AppendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], sharing)
+	b = append(b, u.first...)
+	n, err := up.stream.Write(b)
+	up.wrote = max(n, 0)
+	if n > 0 {
+		x.WroteHead()
+	}
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		u.deaf = true // it may have answered before it broke
+		x.arm()
+		x.pumpDown()
+		return
+	}
+	u.held.add(x.sh.l, b[n:])
+	x.noteSent()
+	x.arm()
+	if x.Whole() {
+		x.watch()
+		return
+	}
+	x.pumpUp()
+}
+
+// noteSent has the response waited for once all of the request has gone out.
+func (x *exchange) noteSent() {
+	if x.phase == sending && x.Whole() && x.upload.held.empty() {
+		x.phase = waiting
+	}
+}
+
+// pumpUp moves what can be moved of the request to the backend now, and counts
+// it. It reports whether the exchange goes on.
+func (x *exchange) pumpUp() bool {
+	if !x.moveRequest() {
+		return false
+	}
+	x.Count()
+	return true
+}
+
+// moveRequest is pumpUp without the counting.
+func (x *exchange) moveRequest() bool {
+	u := &x.upload
+	for moved := 0; ; {
+		if !u.held.empty() {
+			if x.flushUp(); !u.held.empty() {
+				return true
+			}
+		}
+		if x.Whole() || u.deaf {
+			x.noteSent()
+			x.Uploaded(x.sh.now())
+			return x.watch()
+		}
+		if !x.c.stream.Readable() {
+			return true
+		}
+		if moved >= share {
+			x.sh.l.Again(x.c.stream)
+			return true
+		}
+		scratch := x.sh.l.Scratch()
+		buf := scratch[http1.HeadRoom : len(scratch)-http1.TailRoom]
+		n, spliced, err := u.held.splice(x.sh.l, x.c.stream, x.up.stream, x.spliceable())
+		if !spliced {
+			n, err = x.c.stream.Read(buf)
+			u.held.large = n >= bulk
+		}
+		switch {
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case err != nil:
+			x.clientBroke(err)
+			return false
+		}
+		moved += n
+		if spliced {
+			x.CountIn(n)
+			u.body.Skip(n)
+			if u.body.Done() {
+				x.Arrived()
+			}
+			u.first = nil
+			x.WroteBody()
+		} else if !x.moveUp(buf[:n]) {
+			return false
+		}
+	}
+}
+
+// spliceable returns how many bytes of the request's body may be moved unseen.
+func (x *exchange) spliceable() int64 {
+	if x.Copying() {
+		return 0
+	}
+	return x.upload.body.Raw()
+}
+
+// moveUp sends p, a part of the loop's scratch, on to the backend. It reports
+// whether the exchange goes on.
+func (x *exchange) moveUp(p []byte) bool {
+	u := &x.upload
+	u.first = nil
+	data, n, err := u.body.Decode(p)
+	if err != nil {
+		x.fail(gate.BadRequest, err)
+		return false
+	}
+	if x.BodyTooLarge(x.In() + int64(u.data+len(data))) {
+		x.fail(gate.BodyTooLarge, nil)
+		return false
+	}
+	if u.body.Done() {
+		x.Arrived()
+	}
+	x.Copy(data)
+	if n < len(p) {
+		x.c.ahead(p[n:], lent)
+	}
+	out := data
+	if x.Req.Length == http1.Chunked {
+		out = http1.Frame(x.sh.l.Scratch(), data, &u.body)
+	}
+	if len(out) == 0 {
+		x.arm()
+		return true
+	}
+	n, err = x.up.stream.Write(out)
+	if err != nil && !errors.Is(err, reactor.ErrAgain) {
+		u.deaf = true
+		return true
+	}
+	x.WroteBody()
+	x.CountIn(len(data))
+	u.held.add(x.sh.l, out[n:])
+	x.noteSent()
+	x.arm()
+	return true
+}
+
+// flushUp sends what the backend did not take before.
+func (x *exchange) flushUp() {
+	u := &x.upload
+	n, err := u.held.flush(x.sh.l, x.up.stream)
+	if err != nil {
+		u.deaf = true // what it says until it breaks off is still read
+		u.held.drop(x.sh.l)
+		return
+	}
+	if n > 0 {
+		x.up.wrote += n
+		x.Wrote()
+		x.noteSent()
+		x.arm()
+	}
+}
+
+// watchIfWhole watches the client if nothing of its request is still to come. It
+// reports whether the exchange goes on.
+func (x *exchange) watchIfWhole() bool { return !x.Whole() || x.watch() }
+
+// watch looks what the client does that has nothing to send any more: it may
+// be ahead with its next requests, or go away. It reports whether the exchange
+// goes on.
+func (x *exchange) watch() bool {
+	c := x.c
+	for c.stream.Readable() && len(c.in) < readAhead {
+		if !x.Whole() {
+			return true // it goes on with a body that nobody takes
+		}
+		buf := x.sh.l.Scratch()[:readAhead]
+		n, err := c.stream.Read(buf)
+		switch {
+		case err == nil:
+			c.ahead(buf[:n], lent)
+		case errors.Is(err, reactor.ErrAgain):
+			return true
+		case errors.Is(err, io.EOF):
+			if !c.eof {
+				c.eof = true
+				x.arm()
+			}
+			return true
+		default:
+			x.clientBroke(err)
+			return false
+		}
+	}
+	return true
+}
+
+// ahead keeps p, bytes that follow the request that is being served.
+func (c *conn) ahead(p []byte, m memory) {
+	switch {
+	case len(p) == 0:
+	case m == owned && len(c.in) == 0:
+		c.in = p
+	default:
+		c.in = append(c.in, p...)
+	}
+}
