@@ -116,7 +116,7 @@ func (a *acceptor) accepted(fd int, peer netip.AddrPort) {
 	}
 	to.streams.Add(1) // counts at once, or a burst would all go there
 	if !to.Post(func() { to.streams.Add(-1); a.to.Accept(to, fd, peer) }) {
-		_ = unix.Close(fd)
+		closeFD(fd)
 	}
 }
 

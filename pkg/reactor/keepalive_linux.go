@@ -77,11 +77,11 @@ func setOptions(fd int) {
 }
 
 // noDelay turns Nagle's algorithm off.
-func noDelay(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
+func noDelay(fd int) { setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
 
 func keepAlive(fd int) {
-	const seconds = int(keepAliveTime / time.Second)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds)
+	const seconds = int32(keepAliveTime / time.Second)
+	setOption(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	setOption(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds)
+	setOption(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds)
 }

@@ -17,7 +17,7 @@ func (s *Socket) Move(to *Loop, then func(*Socket, error)) bool {
 	l.poller.sockets[fd] = nil
 	l.streams.Add(-1)
 	if !to.Post(func() { then(to.adoptYoung(fd)) }) {
-		_ = unix.Close(fd)
+		closeFD(fd)
 	}
 	return true
 }

@@ -52,11 +52,11 @@ func (p *poller) close() {
 }
 
 func (p *poller) add(fd int, events uint32) error {
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	return epollControl(p.epoll, unix.EPOLL_CTL_ADD, fd, events)
 }
 
 func (p *poller) remove(fd int) error {
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+	return epollControl(p.epoll, unix.EPOLL_CTL_DEL, fd, 0)
 }
 
 // wake ends the current wait, or the next one. It may be called from any

@@ -35,7 +35,7 @@ const socketEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRD
 // owns fd. On an error fd is closed.
 func (l *Loop) Adopt(fd int) (*Socket, error) {
 	if err := l.poller.add(fd, socketEvents&0xffffffff); err != nil {
-		_ = unix.Close(fd)
+		closeFD(fd)
 		return nil, fmt.Errorf("cannot watch a socket: %w", err)
 	}
 	for fd >= len(l.poller.sockets) {
@@ -51,24 +51,18 @@ func (l *Loop) Adopt(fd int) (*Socket, error) {
 // known, which Connected returns. An error returned at once is this machine's
 // own, or the kernel's word on addr.
 func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
-	ip := addr.Addr().Unmap()
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	family := unix.AF_INET6
-	if ip.Is4() {
+	if addr.Addr().Is4() {
 		family = unix.AF_INET
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := newSocket(family)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	noDelay(fd)
-	var sa unix.Sockaddr
-	if ip.Is4() {
-		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
-	} else {
-		sa = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: ip.As16(), ZoneId: zoneID(ip.Zone())}
-	}
-	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
-		_ = unix.Close(fd)
+	if err := connect(fd, addr); err != nil && err != unix.EINPROGRESS {
+		closeFD(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
 	return l.adoptYoung(fd)
@@ -120,7 +114,7 @@ func (s *Socket) LocalAddr() netip.AddrPort {
 // SetUserTimeout sets TCP's user timeout (RFC 5482), in whole milliseconds. An
 // error means that the socket broke, which shows later.
 func (s *Socket) SetUserTimeout(d time.Duration) {
-	_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))
+	setOption(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int32(d/time.Millisecond))
 }
 
 // Connected returns nil when a connect has succeeded, ErrAgain while its
@@ -215,7 +209,7 @@ func (s *Socket) CloseWrite() error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	return unix.Shutdown(int(s.fd), unix.SHUT_WR)
+	return shutdownWrite(int(s.fd))
 }
 
 // Reset makes Close send RST.
@@ -239,7 +233,7 @@ func (l *Loop) closeClosed() {
 	p := &l.poller
 	for i, s := range p.closing {
 		p.sockets[s.fd] = nil
-		_ = unix.Close(int(s.fd))
+		closeFD(int(s.fd))
 		p.closing[i] = nil
 	}
 	l.streams.Add(-int64(len(p.closing)))
