@@ -13,6 +13,7 @@
 //
 //   - engine.go: from New to Close
 //   - plane.go, readiness.go, register.go: what others are told of this process
+//   - record.go: what is remembered of the last minutes
 //   - tags.go, tagwatch.go: what tags ask for
 //   - reconcile.go: a turn
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and

@@ -68,6 +68,7 @@ type Engine struct {
 	registrars *registrars
 	life       *lifecycle
 	plane      *plane
+	recorder   *recorder
 	logger     *slog.Logger
 	unfollow   context.CancelFunc // nil before Start
 	failed     chan error
@@ -123,6 +124,7 @@ func New(o Options) (e *Engine, err error) {
 	if err = e.change(func(*desired.Sources) {}); err != nil {
 		return nil, err
 	}
+	e.recorder = newRecorder(e.services, o.Metrics)
 	if e.plane, err = bindPlane(e, o.Version, o.Metrics); err != nil {
 		return nil, err
 	}
@@ -148,6 +150,7 @@ func (e *Engine) Start() {
 	e.life.set(running)
 	e.turn.Unlock()
 	go e.tidy(ctx)
+	go e.recorder.follow(ctx)
 	if e.watched != "" {
 		go watch(ctx, e.watched, e.begun, watchEvery, func() { _, _ = e.Reload() }) // which says itself how it went
 	}

@@ -74,6 +74,7 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 			return admin.New(admin.Config{
 				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
 				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
+				Beside: []admin.Page{{Path: "/admin/history", About: "the last 15 minutes by the second, of all or ?service=NAME", Handler: e.recorder.store}},
 			})
 		})
 	}

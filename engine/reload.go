@@ -34,6 +34,7 @@ func (e *Engine) Reload() (Report, error) {
 	e.fronts.certs.reload()
 	r, err := e.reload()
 	e.reloads.note(r, err, time.Now())
+	e.recorder.markReload(r, err)
 	if err != nil {
 		for _, p := range flat(err) {
 			e.logger.Error("cannot reload the configuration; everything stays as it is", "err", p)

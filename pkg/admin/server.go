@@ -58,6 +58,12 @@ type Readiness struct {
 	Details []string `json:"details,omitempty"`
 }
 
+// Page is something that is answered at a path, by GET and HEAD.
+type Page struct {
+	Path, About string
+	Handler     http.Handler
+}
+
 // Config describes the control plane.
 type Config struct {
 	// Address is host:port; port 0 lets the kernel choose. An address that is
@@ -84,6 +90,8 @@ type Config struct {
 	// Metrics is what /metrics shows beside the process's own metrics and
 	// those of the backends. It must not be nil.
 	Metrics MetricsWriter
+	// Beside is what else is answered.
+	Beside []Page
 	// MaxConns is how many connections may be open at once; those that wait for
 	// a request make room for new ones. 0 means 256.
 	MaxConns int
@@ -181,11 +189,14 @@ func newServer(ln net.Listener, maxConns int, h http.Handler, logger *slog.Logge
 func routes(cfg Config) http.Handler {
 	services := func() []Service { return sorted(cfg.Services) }
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", index(cfg.Version))
+	mux.Handle("GET /{$}", index(cfg.Version, cfg.Beside))
 	addHealth(mux, cfg.Ready)
 	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services))
 	mux.Handle("GET /admin/backends", backendsHandler(cfg.Services))
 	mux.Handle("GET /admin/config", configHandler(cfg.Settings))
+	for _, p := range cfg.Beside {
+		mux.Handle("GET "+p.Path, p.Handler)
+	}
 	addProfiles(mux)
 	return mux
 }

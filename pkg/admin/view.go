@@ -13,7 +13,7 @@ import (
 )
 
 // index says what there is.
-func index(version string) http.Handler {
+func index(version string, beside []Page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "sluice %s\n\n", version)
@@ -24,6 +24,9 @@ func index(version string) http.Handler {
 /admin/config    the effective settings, secrets masked
 /debug/pprof/    Go's profiles
 `) // a failure is the client's own
+		for _, p := range beside {
+			fmt.Fprintf(w, "%-16s %s\n", p.Path, p.About)
+		}
 	})
 }
 

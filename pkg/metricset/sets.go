@@ -63,15 +63,21 @@ func (x *Shared) Leave() {
 
 // WritePrometheus writes all sets in Prometheus' text format; see Describe.
 func (s *Sets) WritePrometheus(w io.Writer) {
+	var text bytes.Buffer
+	s.WriteSeries(&text)
+	Describe(w, text.Bytes())
+}
+
+// WriteSeries writes the series of all sets as they come, without a word on
+// them, for who reads them within the process.
+func (s *Sets) WriteSeries(w io.Writer) {
 	s.mu.Lock()
 	all := []*metrics.Set{s.Main}
 	for _, key := range slices.Sorted(maps.Keys(s.shared)) {
 		all = append(all, s.shared[key].Set)
 	}
 	s.mu.Unlock()
-	var text bytes.Buffer
 	for _, set := range all {
-		set.WritePrometheus(&text)
+		set.WritePrometheus(w)
 	}
-	Describe(w, text.Bytes())
 }

@@ -1,0 +1,21 @@
+// Package history remembers the last 15 minutes of each service, and of all
+// together, in steps of one second: what a chart shows without a database.
+//
+// A reading of counters that exist anyway is taken once a second, so that no
+// request costs anything more. The files, in the order of the walk:
+//
+//   - read.go: from the text of metrics to the counts of each service
+//   - step.go: from two counts to one step
+//   - ring.go: the last steps of one service
+//   - store.go: the rings of all services, marks, and what is asked of them
+//   - http.go: the same as JSON
+//
+// A step for which nothing was read, since the process did not run or the
+// service was not there yet, is unknown and not zero: it is NaN here, and null
+// in JSON.
+//
+// Memory is bounded: [Steps] steps of [Metrics] values of four bytes, 58 KiB, for
+// each of at most [MaxServices] services and for the total, 7.3 MiB in all; a
+// service has none of it before its first traffic. [MaxMarks] marks of texts of
+// at most [MaxText] bytes add at most a quarter of a MiB.
+package history
