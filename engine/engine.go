@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/control"
+	"sluice/pkg/handover"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
 )
@@ -42,6 +44,9 @@ type Options struct {
 	Read func() (*config.Config, error)
 	// Watch is a file whose changes cause a Reload; empty for none.
 	Watch string
+	// Sockets are used for listeners that are bound where they are; nil has
+	// none.
+	Sockets *handover.Sockets
 	// Access is the access log, which the configuration turns on and off, and
 	// Level the level of the log; nil for none, and one that does not change.
 	Access  *accesslog.Log
@@ -106,15 +111,16 @@ func New(o Options) (e *Engine, err error) {
 	}
 	e.reloads.expose(o.Metrics)
 	e.state.Store(&desired.State{})
+	begun := e // of which an error makes nil
 	defer func() {
 		if err != nil {
-			e.Close()
+			begun.Close()
 		}
 	}()
 	if e.services, err = newServices(c, o.Metrics, e.pauses, o.Logger); err != nil {
 		return nil, err
 	}
-	if e.fronts, err = newFronts(c, e.services, o.Access, o.Metrics, o.Logger); err != nil {
+	if e.fronts, err = newFronts(c, e.services, o.Access, o.Sockets, o.Metrics, o.Logger); err != nil {
 		return nil, err
 	}
 	exposePauses(o.Metrics.Main, e.pauses, e.fronts.loops)
@@ -137,11 +143,15 @@ func (e *Engine) Start() {
 	e.plane.serve(e.fail)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.unfollow = cancel
+	go newMemory(os.DirFS("/"), e.fronts.memory, e.logger).follow(ctx)
 	e.services.start(ctx, e.ecs)
 	e.tags.start()
 	limit := time.Now().Add(firstListWait)
 	if missing := append(awaitFirstLists(e.services.wanted(), limit), e.tags.awaitFirst(limit)...); len(missing) > 0 {
 		e.logger.Warn("starting without the members of some services", "services", missing)
+	}
+	if rest := e.fronts.sockets.CloseRest(); len(rest) > 0 {
+		e.logger.Warn("sockets that were passed to this process are nobody's: no listener is set to their addresses, or names", "addrs", rest)
 	}
 	e.turn.Lock()
 	for _, f := range e.fronts.list() {

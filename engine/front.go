@@ -63,9 +63,13 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 	}
 	cfg := fs.listenConfig(want, f)
 	if heir != nil {
-		if cfg.Inherited, err = heir.listener.Socket(); err != nil {
-			return f, err
-		}
+		cfg.Kept = heir.listener.Kept()
+		cfg.Inherited, err = heir.listener.Socket()
+	} else {
+		cfg.Inherited, cfg.Kept, err = fs.sockets.Take(offered(want.Kind, want.Addr), want.Addr)
+	}
+	if err != nil {
+		return f, err
 	}
 	if f.listener, err = listen.Listen(cfg); err != nil {
 		return f, err
@@ -116,13 +120,14 @@ func (fs *fronts) listenConfig(want desired.Listener, f *front) listen.Config {
 	}
 	cfg := listen.Config{
 		Kind: want.Kind, Name: want.Name, Address: want.Addr,
-		MaxConns: limits.MaxConns, Budget: fs.budget, ConnCost: cost, MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
+		MaxConns: limits.MaxConns, Budget: fs.budget, ConnCost: cost, Memory: fs.memory, ConnMemory: connMemory,
+		MaxConnsPerClient: limits.MaxConnsPerClient, MaxRatePerClient: limits.MaxRatePerClient,
 		Proxy:            proxyproto.Policy{Versions: proxied.Versions, From: prefixes(proxied.From)},
 		HandshakeTimeout: want.Handshake,
 		Logger:           fs.logger, Metrics: f.metrics.Set,
 	}
 	if f.shown != nil {
-		cfg.TLS = f.shown.tls
+		cfg.TLS, cfg.ConnMemory = f.shown.tls, tlsMemory
 		negotiate(cfg.TLS, want.Kind, alpn)
 	}
 	return cfg

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"sluice/l7"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
+	"sluice/pkg/handover"
 	"sluice/pkg/listen"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
@@ -29,8 +31,10 @@ type fronts struct {
 	loops    *loopGroup
 	certs    keeper
 	files    descriptors
-	budget   *listen.Budget // of all listeners
+	budget   *listen.Budget // of all listeners: of descriptors
+	memory   *listen.Budget // and of memory
 	access   *accesslog.Log
+	sockets  *handover.Sockets // that this process was started with
 	sets     *metricset.Sets
 	pauses   *pause.Watch // of the process
 	instance string
@@ -54,15 +58,15 @@ type fronts struct {
 }
 
 // newFronts divides the descriptors and binds nothing yet.
-func newFronts(c *config.Config, services *services, access *accesslog.Log, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, logger: logger, certs: keeper{logger: logger}}
+func newFronts(c *config.Config, services *services, access *accesslog.Log, sockets *handover.Sockets, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
+	fs := &fronts{config: c, access: access, sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
 	var err error
 	if fs.loops, fs.files, err = newLoopGroup(c, logger); err != nil {
 		return nil, err
 	}
 	fs.files.warn(c, logger)
-	fs.budget = listen.NewBudget(fs.files.conns)
+	fs.budget, fs.memory = listen.NewBudget(fs.files.conns), listen.NewBudget(math.MaxInt)
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	services.self.listeners = fs.own
 	return fs, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,8 @@ func (l *lifecycle) get() phase  { return phase(l.phase.Load()) }
 // planeServer is one listener of the control plane.
 type planeServer struct {
 	name   string // admin or health
+	addr   string // as configured
+	kept   bool   // systemd has its socket, too
 	server *admin.Server
 }
 
@@ -61,25 +64,32 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 	}
 	p := &plane{ready: ready, logger: logger}
 	var problems []error
-	bind := func(name, flag string, listen func() (*admin.Server, error)) {
-		s, err := listen()
+	bind := func(name, flag, addr string, listen func(*net.TCPListener) (*admin.Server, error)) {
+		passed, kept, err := e.fronts.sockets.Take(offered(name, addr), addr)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--%s: %w", flag, err))
 			return
 		}
-		p.servers = append(p.servers, planeServer{name, s})
+		s, err := listen(passed)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--%s: %w", flag, err))
+			return
+		}
+		p.servers = append(p.servers, planeServer{name, addr, kept, s})
 	}
 	if c.Admin != config.Off {
-		bind("admin", "admin", func() (*admin.Server, error) {
+		bind("admin", "admin", c.Admin, func(ln *net.TCPListener) (*admin.Server, error) {
 			return admin.New(admin.Config{
-				Address: c.Admin, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
+				Address: c.Admin, Listener: ln, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
 				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
 				Beside: []admin.Page{{Path: "/admin/history", About: "the last 15 minutes by the second, of all or ?service=NAME", Handler: e.recorder.store}},
 			})
 		})
 	}
 	if c.HealthAddr != "" {
-		bind("health", "health-addr", func() (*admin.Server, error) { return admin.NewHealth(c.HealthAddr, maxConns, ready, logger) })
+		bind("health", "health-addr", c.HealthAddr, func(ln *net.TCPListener) (*admin.Server, error) {
+			return admin.NewHealth(c.HealthAddr, ln, maxConns, ready, logger)
+		})
 	}
 	if len(problems) > 0 {
 		p.close()

@@ -162,7 +162,16 @@ func (rs *registrars) leave() {
 	})
 }
 
-// close deregisters everything and returns when that is over.
+// abandon leaves everything registered, for the process that comes next.
+func (rs *registrars) abandon() {
+	rs.once.Do(func() {
+		for _, r := range rs.list() {
+			r.Abandon()
+		}
+	})
+}
+
+// close deregisters everything, unless it was abandoned, and returns when that is over.
 func (rs *registrars) close() {
 	rs.leave()
 	rs.wg.Wait()

@@ -13,6 +13,7 @@ import (
 	"sluice/engine"
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
+	"sluice/pkg/handover"
 	"sluice/pkg/zone"
 )
 
@@ -29,6 +30,8 @@ type command struct {
 	version bool
 	ecs     string   // address of the task's metadata on ECS, or empty
 	unknown []string // environment variables with our prefix that are no flag's
+
+	args, environ []string // what all that was read from
 }
 
 // parseCommand reads the configuration file, the environment and the command
@@ -64,7 +67,7 @@ func parseCommand(args, environ []string) (*command, error) {
 			f.Changed = true // it was set, wherever
 		}
 	}
-	cmd := &command{config: *r.config, flags: r.flags, file: r.file, watch: r.watch, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown}
+	cmd := &command{config: *r.config, flags: r.flags, file: r.file, watch: r.watch, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown, args: args, environ: environ}
 	if cmd.version {
 		return cmd, nil
 	}
@@ -196,6 +199,7 @@ func (r *reader) define() {
 
 	f.DurationVar(&c.DrainDelay, "drain-delay", c.DrainDelay, "on SIGTERM, time during which /readyz says no but connections are still accepted, so that those in front can turn away")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "time that open connections then have to finish. With --drain-delay it must stay below what the supervisor grants, 30s on ECS")
+	f.DurationVar(&c.HandoverTimeout, "handover-timeout", c.HandoverTimeout, "on SIGUSR2, once a new process of the same program and settings has taken the listeners over, time that the connections of the old one have to finish")
 
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -218,7 +222,7 @@ func envName(flag string) string {
 // environment sets the flags that env has, and returns the variables with our
 // prefix that are no flag's, each with the one that it may have been meant for.
 func (r *reader) environment(env map[string]string) (unknown []string) {
-	known := make(map[string]bool)
+	known := map[string]bool{handover.Variable: true}
 	var own []string // the same without the prefix, in order
 	r.flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)

@@ -25,9 +25,9 @@ import (
 func try(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	signals := make(chan os.Signal, 2)
-	signals <- os.Interrupt
-	code = run(args, environ, &out, &err, signals, nil)
+	stop := make(chan os.Signal, 2)
+	stop <- os.Interrupt
+	code = run(args, environ, &out, &err, signals{stop: stop})
 	return code, out.String(), err.String()
 }
 

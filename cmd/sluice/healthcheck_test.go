@@ -11,7 +11,7 @@ import (
 // ask runs the command healthcheck in this process.
 func ask(environ []string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	code = run(append([]string{"healthcheck"}, args...), environ, &out, &err, nil, nil)
+	code = run(append([]string{"healthcheck"}, args...), environ, &out, &err, signals{})
 	return code, out.String(), err.String()
 }
 

@@ -15,8 +15,9 @@ func main() {
 	// What these two do otherwise is to end the process with the next line of
 	// the log: its reader is gone, or its file is as large as it may be.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
-	stop, reload := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	stop, reload, upgrade := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(reload, syscall.SIGHUP)
-	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, stop, reload))
+	signal.Notify(upgrade, syscall.SIGUSR2)
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals{stop, reload, upgrade}))
 }

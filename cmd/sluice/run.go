@@ -15,7 +15,9 @@ import (
 
 	"sluice/engine"
 	"sluice/pkg/config"
+	"sluice/pkg/handover"
 	"sluice/pkg/metricset"
+	"sluice/pkg/notify"
 )
 
 // The exit codes, which scripts depend on.
@@ -25,10 +27,13 @@ const (
 	exitUsage  = 2
 )
 
-// run is sluice from its arguments to its exit code. The first signal of stop
-// drains it, the second ends it at once; those of reload have the configuration
-// read again.
-func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan os.Signal) int {
+// signals are what a process is told from outside. The first of stop drains it,
+// the second ends it at once; those of reload have the configuration read again;
+// upgrade has a new process take its place.
+type signals struct{ stop, reload, upgrade <-chan os.Signal }
+
+// run is sluice from its arguments to its exit code.
+func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 	if len(args) > 0 && args[0] == "healthcheck" {
 		return healthcheck(args[1:], environ, stdout, stderr)
 	}
@@ -68,7 +73,7 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 	options := engine.Options{Config: &cmd.config, Version: version, ECS: cmd.ecs, Level: level, Metrics: sets, Logger: logger}
 	options.Access = openAccessLog(&cmd.config, sets.Main, w.Patient())
 	defer closeAccessLog(options.Access, logger)
-	if err := serve(cmd, options, read, stdout, stop, reload); err != nil {
+	if err := serve(cmd, options, read, stdout, told); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			logger.Error("sluice failed", "err", line)
 		}
@@ -79,7 +84,7 @@ func run(args, environ []string, stdout, stderr io.Writer, stop, reload <-chan o
 
 // serve runs the configuration until a signal ends it; read reads it again. It
 // returns nil after a drain.
-func serve(cmd *command, options engine.Options, read func() (*command, error), stdout io.Writer, stop, reload <-chan os.Signal) (err error) {
+func serve(cmd *command, options engine.Options, read func() (*command, error), stdout io.Writer, told signals) (err error) {
 	c, logger := &cmd.config, options.Logger
 	start := time.Now()
 	logStart(cmd, logger)
@@ -104,6 +109,10 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	if cmd.watch {
 		options.Watch = cmd.file
 	}
+	if options.Sockets, err = handover.FromEnvironment(cmd.environ); err != nil {
+		logger.Warn("some of the sockets that were passed to this process cannot be used", "err", err)
+	}
+	notifier := notify.FromEnvironment(cmd.environ)
 	exposeFlags(cmd, options.Metrics.Main)
 	e, err := engine.New(options)
 	if err != nil {
@@ -111,23 +120,52 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	go reloadOn(reload, e, ended)
+	go reloadOn(told.reload, e, notifier, ended)
 	e.Start()
 	if c.Demo {
 		banner(stdout, e)
 	}
 	logger.Info("started", "duration", time.Since(start))
 
-	select {
-	case err = <-e.Failed():
-	case sig := <-stop:
-		err = drain(e, sig, logger, stop)
+	if options.Sockets.HasPredecessor() {
+		if err := options.Sockets.Ready(); err != nil {
+			logger.Warn("the process before this one cannot be told that this one serves", "err", err)
+		}
+	} else { // else it is for the predecessor to say, whom the supervisor listens to
+		notifier.Ready("ready")
 	}
+	err = live(e, &succession{program: program(), args: cmd.args, environ: cmd.environ, engine: e, notifier: notifier, logger: logger}, told)
 	e.Close()
 	if err == nil {
 		logger.Info("stopped")
 	}
 	return err
+}
+
+// live waits until something ends e, and has it end in good order.
+func live(e *engine.Engine, next *succession, told signals) error {
+	watched, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	go answerWatchdog(watched, next.notifier, e)
+	for {
+		select {
+		case err := <-e.Failed():
+			next.abort()
+			return err
+		case sig := <-told.stop:
+			next.abort()
+			next.notifier.Stopping("draining")
+			return drain(e, sig, next.logger, told.stop)
+		case sig := <-told.upgrade:
+			next.begin(sig)
+		case r := <-next.ended:
+			if next.judge(r) {
+				unwatch()
+				handOver(e, told.stop)
+				return nil
+			}
+		}
+	}
 }
 
 // drain has e drained after the first signal. A second one cuts it short and is
@@ -156,11 +194,13 @@ func drain(e *engine.Engine, sig os.Signal, logger *slog.Logger, signals <-chan 
 
 // reloadOn has the configuration read again for each signal that asks for it,
 // until ended is closed. How it went is in the log.
-func reloadOn(reload <-chan os.Signal, e *engine.Engine, ended <-chan struct{}) {
+func reloadOn(reload <-chan os.Signal, e *engine.Engine, notifier *notify.Notifier, ended <-chan struct{}) {
 	for {
 		select {
 		case <-reload:
+			notifier.Reloading("reading the configuration")
 			_, _ = e.Reload()
+			notifier.Ready("ready")
 		case <-ended:
 			return
 		}

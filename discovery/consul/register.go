@@ -82,7 +82,8 @@ type Registrar struct {
 }
 
 // Register begins to register r at the agent, and to register it again
-// whenever the agent has lost it, until Deregister, which must be called.
+// whenever the agent has lost it, until Deregister or Abandon, of which one must be
+// called.
 func (c *Client) Register(r Registration) *Registrar {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Registrar{
@@ -119,6 +120,15 @@ func (g *Registrar) Deregister(ctx context.Context) error {
 	}
 	g.log.Info("deregistered from Consul")
 	return nil
+}
+
+// Abandon stops looking after the registration and leaves it to somebody who
+// does so from now on, a new process with the same ID.
+func (g *Registrar) Abandon() {
+	g.stop()
+	<-g.done
+	g.registered.Set(0)
+	g.log.Info("left the registration in Consul to the next process")
 }
 
 // withdraw takes the registration back from an agent.

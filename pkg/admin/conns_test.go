@@ -15,7 +15,7 @@ import (
 func TestConnsAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 4
-	s, err := NewHealth("127.0.0.1:0", most, func() Readiness { return Readiness{Ready: true} }, slog.New(slog.DiscardHandler))
+	s, err := NewHealth("127.0.0.1:0", nil, most, func() Readiness { return Readiness{Ready: true} }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

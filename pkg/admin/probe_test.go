@@ -15,7 +15,7 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	var is atomic.Pointer[Readiness]
 	ready := func() Readiness { return *is.Load() }
-	h, err := NewHealth("127.0.0.1:0", 0, ready, slog.New(slog.DiscardHandler))
+	h, err := NewHealth("127.0.0.1:0", nil, 0, ready, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

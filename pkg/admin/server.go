@@ -69,6 +69,8 @@ type Config struct {
 	// Address is host:port; port 0 lets the kernel choose. An address that is
 	// not loopback needs Token or AllowInsecure.
 	Address string
+	// Listener listens there already; the server then owns it. nil has it bound.
+	Listener *net.TCPListener
 	// Token is what a client must send as "Authorization: Bearer TOKEN" for
 	// everything but /healthz and /readyz. Empty means that none is needed.
 	Token string
@@ -101,7 +103,7 @@ type Config struct {
 
 // Server is a bound control plane. All methods are safe for concurrent use.
 type Server struct {
-	ln      net.Listener
+	ln      *net.TCPListener
 	http    *http.Server
 	logger  *slog.Logger
 	warning string // what Serve says of the configuration; may be empty
@@ -129,9 +131,11 @@ func New(cfg Config) (*Server, error) {
 	if exposed && !cfg.AllowInsecure {
 		return nil, fmt.Errorf("cannot listen on --admin %q: it can be reached from other hosts; set --admin-token, or use a loopback address", cfg.Address)
 	}
-	ln, err := net.ListenTCP("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
+	ln := cfg.Listener
+	if ln == nil {
+		if ln, err = net.ListenTCP("tcp", addr); err != nil {
+			return nil, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
+		}
 	}
 	g := guard{next: routes(cfg), logger: cfg.Logger, slots: make(chan struct{}, maxRequests)}
 	if loopback {
@@ -149,11 +153,15 @@ func New(cfg Config) (*Server, error) {
 
 // NewHealth binds a server of nothing but /healthz and /readyz, for probes
 // from other hosts, and starts nothing. See Config for maxConns, ready and logger, and
-// New for what the caller does.
-func NewHealth(address string, maxConns int, ready func() Readiness, logger *slog.Logger) (*Server, error) {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on --health-addr %q: %w", address, err)
+// New for what the caller does. A listener that listens at address already may be
+// given; the server then owns it.
+func NewHealth(address string, ln *net.TCPListener, maxConns int, ready func() Readiness, logger *slog.Logger) (*Server, error) {
+	if ln == nil {
+		bound, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on --health-addr %q: %w", address, err)
+		}
+		ln = bound.(*net.TCPListener)
 	}
 	mux := http.NewServeMux()
 	addHealth(mux, ready)
@@ -161,7 +169,7 @@ func NewHealth(address string, maxConns int, ready func() Readiness, logger *slo
 	return newServer(ln, maxConns, &g, logger), nil
 }
 
-func newServer(ln net.Listener, maxConns int, h http.Handler, logger *slog.Logger) *Server {
+func newServer(ln *net.TCPListener, maxConns int, h http.Handler, logger *slog.Logger) *Server {
 	if maxConns == 0 {
 		maxConns = defaultMaxConns
 	}
@@ -214,6 +222,9 @@ func sorted(services func() []Service) []Service {
 
 // Addr returns the bound address.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Listener returns the listening socket, which stays the server's.
+func (s *Server) Listener() *net.TCPListener { return s.ln }
 
 // Serve answers requests until Shutdown, and then returns nil without waiting
 // for requests in progress. It is called once.

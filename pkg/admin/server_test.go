@@ -193,7 +193,7 @@ func TestHealth(t *testing.T) {
 	t.Parallel()
 	var r atomic.Pointer[Readiness]
 	ready := func() Readiness { return *r.Load() }
-	h, err := NewHealth("0.0.0.0:0", 0, ready, slog.New(slog.DiscardHandler))
+	h, err := NewHealth("0.0.0.0:0", nil, 0, ready, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestHealth(t *testing.T) {
 
 func TestNewHealthFailure(t *testing.T) {
 	t.Parallel()
-	if _, err := NewHealth("127.0.0.1", 0, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), `--health-addr "127.0.0.1"`) {
+	if _, err := NewHealth("127.0.0.1", nil, 0, nil, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), `--health-addr "127.0.0.1"`) {
 		t.Fatalf("unexpected error %v", err)
 	}
 }

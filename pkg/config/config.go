@@ -149,6 +149,9 @@ type Config struct {
 
 	DrainDelay   time.Duration `yaml:"drain-delay"`
 	DrainTimeout time.Duration `yaml:"drain-timeout"`
+	// HandoverTimeout is the same for the connections of a process that handed
+	// its listeners to a successor, which nobody waits for.
+	HandoverTimeout time.Duration `yaml:"handover-timeout"`
 
 	LogFormat string `yaml:"log-format"`
 	LogLevel  string `yaml:"log-level"`
@@ -196,6 +199,7 @@ func Default() Config {
 		BackendDrainTimeout: 5 * time.Minute,
 		DrainDelay:          5 * time.Second,
 		DrainTimeout:        20 * time.Second,
+		HandoverTimeout:     time.Hour,
 		LogFormat:           "json",
 		LogLevel:            "info",
 		AccessLogSample:     1,

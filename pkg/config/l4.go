@@ -85,7 +85,7 @@ func (l *L4) set(key, value string) (err error) {
 }
 
 func (l *L4) check() error {
-	if err := listenAddr(l.Addr); err != nil {
+	if err := frontAddr(l.Addr); err != nil {
 		return err
 	}
 	if err := l.ProxyIn.check(); err != nil {

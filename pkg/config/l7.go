@@ -53,7 +53,7 @@ func (l *L7) set(key, value string) (err error) {
 }
 
 func (l *L7) check() error {
-	if err := listenAddr(l.Addr); err != nil {
+	if err := frontAddr(l.Addr); err != nil {
 		return err
 	}
 	if err := l.ProxyIn.check(); err != nil {

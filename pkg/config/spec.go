@@ -219,6 +219,21 @@ func anyHost(addr string) string {
 	return addr
 }
 
+// Passed begins the address of a listener whose socket is passed to the process,
+// by systemd: fd@NAME, or fd@N with its number.
+const Passed = "fd@"
+
+// frontAddr checks where a listener of the data path listens.
+func frontAddr(s string) error {
+	if name, ok := strings.CutPrefix(s, Passed); ok {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
+			return fmt.Errorf("address %q is not fd@NAME, with the name or number of a socket that systemd passes", s)
+		}
+		return nil
+	}
+	return listenAddr(s)
+}
+
 // listenAddr checks an address to listen on; the host may be empty.
 func listenAddr(s string) error {
 	host, port, err := net.SplitHostPort(s)

@@ -310,6 +310,7 @@ func (v *validation) behaviour() {
 	}
 	notNegative("drain-delay", c.DrainDelay)
 	notNegative("drain-timeout", c.DrainTimeout)
+	notNegative("handover-timeout", c.HandoverTimeout)
 	if c.L4ConnectDeadline < c.L4ConnectTimeout && c.L4ConnectDeadline > 0 {
 		v.add("l4-connect-deadline", "%v for all attempts is less than --l4-connect-timeout %v for one", c.L4ConnectDeadline, c.L4ConnectTimeout)
 	}
@@ -406,7 +407,7 @@ func overlap(a, b string) bool {
 	p, errA := strconv.Atoi(portA)
 	q, errB := strconv.Atoi(portB)
 	if errA != nil || errB != nil || p != q || p == 0 {
-		return false
+		return a == b && strings.HasPrefix(a, Passed)
 	}
 	x, y := listenHost(hostA), listenHost(hostB)
 	return x == y || x == "" || y == ""

@@ -45,6 +45,9 @@ type Config struct {
 	// Inherited, if not nil, is a socket that listens there already, as Socket
 	// returns it. The listener owns it.
 	Inherited *net.TCPListener
+	// Kept reports that another process has the socket, too, and goes on with it
+	// when the listener closes.
+	Kept bool
 	// MaxConns is how many connections may be open at once. Those beyond are
 	// closed as they come. 0 means no limit.
 	MaxConns int
@@ -86,6 +89,7 @@ type Listener struct {
 	ln     *net.TCPListener
 	addr   net.Addr
 	closed chan struct{} // closed when no connection will be accepted any more
+	kept   atomic.Bool   // somebody else accepts from the socket when this does no more
 	once   sync.Once     // guards closed
 
 	share      *share                    // of descriptors, nil without a budget
@@ -133,6 +137,7 @@ func Listen(cfg Config) (*Listener, error) {
 		conns:     make(map[*Conn]struct{}),
 		entrances: make(map[*entrance]struct{}),
 	}
+	l.kept.Store(cfg.Kept)
 	if cfg.Budget != nil {
 		l.share = cfg.Budget.join(cfg.ConnCost)
 	}
@@ -187,6 +192,12 @@ func (c *Conn) Close() error {
 
 // Addr returns the bound address.
 func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Address returns where the listener is bound as configured.
+func (l *Listener) Address() string { return l.cfg.Address }
+
+// Kept reports that another process goes on with the socket.
+func (l *Listener) Kept() bool { return l.kept.Load() }
 
 // Name returns what the listener is for, as configured.
 func (l *Listener) Name() string { return l.cfg.Name }
@@ -398,16 +409,26 @@ func (l *Listener) Close() error {
 	return err
 }
 
+// Keep tells the listener that another process has the socket now, and accepts
+// from it, so that nothing is lost when it closes. Others are not held off then.
+func (l *Listener) Keep() { l.kept.Store(true) }
+
 // Drain stops new connections and returns once those that the kernel had
 // already queued are accepted and the listener is closed, after some 0.2 s
 // and at most 2 s. Somebody must be calling Accept meanwhile. On Linux new
 // SYNs are dropped while the queue empties, so that no connection is
 // established only to be reset; elsewhere one may be.
+//
+// A socket that another process goes on with is closed at once, queue and all.
 func (l *Listener) Drain() {
 	select {
 	case <-l.closed:
 		return
 	default:
+	}
+	if l.kept.Load() {
+		l.Close()
+		return
 	}
 	if err := l.holdOff(); err != nil {
 		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
