@@ -13,14 +13,16 @@
 //
 //   - engine.go: from New to Close
 //   - plane.go, readiness.go, register.go: what others are told of this process
+//   - reload.go, watch.go: the configuration, read again
+//   - operate.go: what the control plane does with an engine
 //   - record.go: what is remembered of the last minutes
 //   - tags.go, tagwatch.go: what tags ask for
-//   - reconcile.go: a turn
+//   - turn.go, reconcile.go: a turn
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and
 //     where they lead
 //   - services.go, change.go, service.go, sources.go, checks.go, standing.go,
-//     own.go, tier.go, zone.go: services, and who their members are
+//     loops.go, own.go, tier.go, zone.go: services, and who their members are
 //   - policy.go, auth.go, certificates.go, tls.go: what both need of settings
-//   - process.go, loopgroup.go, loops.go, descriptors.go, memory.go, processors.go: what
+//   - process.go, loopgroup.go, descriptors.go, memory.go, processors.go: what
 //     concerns the process
 package engine

@@ -7,29 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sluice/pkg/admin"
 	"sluice/pkg/config"
 	"sluice/pkg/metricset"
 )
-
-// phase is where a run is between start and stop.
-type phase int32
-
-const (
-	starting phase = iota
-	running
-	draining
-)
-
-// lifecycle is the current phase. Its zero value is starting; it is safe for
-// concurrent use.
-type lifecycle struct{ phase atomic.Int32 }
-
-func (l *lifecycle) set(p phase) { l.phase.Store(int32(p)) }
-func (l *lifecycle) get() phase  { return phase(l.phase.Load()) }
 
 // planeServer is one listener of the control plane.
 type planeServer struct {

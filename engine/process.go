@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"sluice/engine/desired"
 	"sluice/pkg/accesslog"
@@ -23,3 +24,19 @@ func (l logs) become(want desired.Process) {
 		l.access.Set(want.AccessLog, want.Sample)
 	}
 }
+
+// phase is where a run is between start and stop.
+type phase int32
+
+const (
+	starting phase = iota
+	running
+	draining
+)
+
+// lifecycle is the current phase. Its zero value is starting; it is safe for
+// concurrent use.
+type lifecycle struct{ phase atomic.Int32 }
+
+func (l *lifecycle) set(p phase) { l.phase.Store(int32(p)) }
+func (l *lifecycle) get() phase  { return phase(l.phase.Load()) }

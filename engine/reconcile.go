@@ -23,8 +23,8 @@ type turn struct {
 
 	made     []*change // of services that are new
 	changed  []*change
-	recalled map[*service]bool // those of them that had departed
-	skipped  map[string]error  // services of tags that could not be made
+	recalled []*change        // of services that had departed
+	skipped  map[string]error // services of tags that could not be made
 	bound    []*front
 	replaces map[*front]*front // of bound, the ones whose socket they have
 	refused  map[string]error  // listeners of tags that could not be bound, by ID
@@ -34,7 +34,7 @@ type turn struct {
 // become takes a turn; e.turn is held. It returns what of the tags' wishes could
 // not be had.
 func (e *Engine) become(next desired.State) (*turn, error) {
-	t := &turn{e: e, next: next, recalled: make(map[*service]bool), skipped: make(map[string]error), replaces: make(map[*front]*front), refused: make(map[string]error)}
+	t := &turn{e: e, next: next, skipped: make(map[string]error), replaces: make(map[*front]*front), refused: make(map[string]error)}
 	err := errors.Join(t.prepareServices(), t.bind())
 	if err == nil {
 		err = t.lead()
@@ -61,9 +61,13 @@ func (t *turn) prepareServices() error {
 				t.made = append(t.made, c)
 			}
 		case departed || !reflect.DeepEqual(*s.wants.Load(), want):
-			if c, err = t.e.services.prepare(s, want); err == nil {
+			c, err = t.e.services.prepare(s, want)
+			switch {
+			case err != nil:
+			case departed:
+				t.recalled = append(t.recalled, c)
+			default:
 				t.changed = append(t.changed, c)
-				t.recalled[s] = departed
 			}
 		}
 		switch {
@@ -78,7 +82,7 @@ func (t *turn) prepareServices() error {
 
 // serviceOf returns a service of the next state, nil if there is none.
 func (t *turn) serviceOf(id string) *service {
-	for _, c := range slices.Concat(t.made, t.changed) {
+	for _, c := range slices.Concat(t.made, t.changed, t.recalled) {
 		if c.s.id == id {
 			return c.s
 		}
@@ -140,7 +144,7 @@ func (t *turn) sameServices(f *front) bool {
 // requests as the state says.
 func (t *turn) lead() error {
 	var fresh []*service
-	for _, c := range t.made {
+	for _, c := range slices.Concat(t.made, t.recalled) {
 		c.commit(t.e.pauses.Since)
 		t.e.services.add(c.s)
 		if c.next.Pool == nil {
@@ -197,6 +201,9 @@ func (t *turn) undo() {
 	for _, c := range t.made {
 		t.e.services.remove(c.s)
 	}
+	for _, c := range t.recalled {
+		t.e.services.depart(c.s)
+	}
 }
 
 // commit does what cannot fail: services change, listeners that are new accept,
@@ -204,9 +211,6 @@ func (t *turn) undo() {
 func (t *turn) commit() {
 	e := t.e
 	for _, c := range t.changed {
-		if t.recalled[c.s] {
-			e.services.recall(c.s)
-		}
 		c.commit(e.pauses.Since)
 	}
 	ended := func() { e.services.bury() }

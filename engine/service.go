@@ -43,8 +43,6 @@ type service struct {
 	wants    atomic.Pointer[desired.Service] // as applied
 	switches atomic.Uint64                   // of its strategy
 	fronts   atomic.Int32                    // TCP listeners that lead to it and have not ended
-	once     sync.Once                       // guards known
-	known    chan struct{}                   // closed when the first list of members has come
 	// registered reports whether an address is registered in Consul, by whatever
 	// tags; nil if nobody knows.
 	registered func(address string) bool
@@ -68,16 +66,22 @@ type feed struct {
 	kind   string // names its parts
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
+	once   sync.Once     // guards first
+	first  chan struct{} // closed when it has listed the members once
 }
 
 // follow has the service's members be those that f lists, in place of the feed
 // before, whose list counts until f has one.
 func (s *service) follow(f *feed) {
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.done = cancel, make(chan struct{})
+	f.cancel, f.done, f.first = cancel, make(chan struct{}), make(chan struct{})
 	s.mu.Lock()
 	old := s.feed
 	s.feed = f
+	if all, known := f.source.(discovery.Static); known {
+		s.take(slices.Clone(all))
+		f.once.Do(func() { close(f.first) })
+	}
 	s.mu.Unlock()
 	if old != nil {
 		old.cancel()
@@ -90,6 +94,7 @@ func (s *service) follow(f *feed) {
 			defer s.mu.Unlock()
 			if s.feed == f {
 				s.take(members)
+				f.once.Do(func() { close(f.first) })
 			}
 		})
 	}()
@@ -100,6 +105,21 @@ func (s *service) give(members []discovery.Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.take(slices.Clone(members))
+	if f := s.feed; f != nil {
+		f.once.Do(func() { close(f.first) })
+	}
+}
+
+// listedOnce is closed when what lists the members now has done so.
+func (s *service) listedOnce() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.feed == nil { // nobody wants it any more
+		over := make(chan struct{})
+		close(over)
+		return over
+	}
+	return s.feed.first
 }
 
 // take takes a new list of members; s.mu is held.
@@ -126,7 +146,6 @@ func (s *service) adopt() {
 	s.retired = slices.DeleteFunc(append(s.retired, removed...), idle)
 	s.started = true
 	s.tellEmpty(len(members))
-	s.once.Do(func() { close(s.known) })
 }
 
 // operated returns members as the operator has them: those of a subset, with

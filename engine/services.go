@@ -23,6 +23,10 @@ import (
 	"sluice/pkg/pause"
 )
 
+// firstListWait is how long a start, or a service that is new, waits for the
+// first list of members before connections come that could not be served.
+const firstListWait = 2 * time.Second
+
 // services are all services that run: those that are wanted, and those that are
 // not any more and have connections left. All methods are safe for concurrent
 // use.
@@ -69,7 +73,7 @@ func newServices(c *config.Config, sets *metricset.Sets, pauses *pause.Watch, lo
 // as it is wanted. It starts nothing.
 func (ss *services) make(want desired.Service) (c *change, err error) {
 	name := want.Settings.Name
-	s := &service{id: want.ID, name: name, pool: backend.NewPool(name), began: time.Now(), self: ss.self, known: make(chan struct{}), told: make(map[string]bool)}
+	s := &service{id: want.ID, name: name, pool: backend.NewPool(name), began: time.Now(), self: ss.self, told: make(map[string]bool)}
 	s.metrics = ss.sets.Join("service " + name)
 	defer func() {
 		if err != nil {
@@ -102,10 +106,11 @@ func (ss *services) make(want desired.Service) (c *change, err error) {
 	return c, nil
 }
 
-// add makes a service known.
+// add makes a service known, or one that had departed wanted again.
 func (ss *services) add(s *service) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	ss.departed = slices.DeleteFunc(ss.departed, func(x *service) bool { return x == s })
 	s.pool.SetZone(ss.zone)
 	ss.all = append(ss.all, s)
 }
@@ -117,16 +122,9 @@ func (ss *services) depart(s *service) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.all = slices.DeleteFunc(ss.all, func(x *service) bool { return x == s })
-	ss.departed = append(ss.departed, s)
-}
-
-// recall takes a departed service into use again.
-func (ss *services) recall(s *service) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	ss.departed = slices.DeleteFunc(ss.departed, func(x *service) bool { return x == s })
-	s.pool.SetZone(ss.zone)
-	ss.all = append(ss.all, s)
+	if !slices.Contains(ss.departed, s) {
+		ss.departed = append(ss.departed, s)
+	}
 }
 
 // remove forgets a service that nothing has used yet.
@@ -246,7 +244,7 @@ func awaitFirstLists(all []*service, limit time.Time) (missing []string) {
 	defer timer.Stop()
 	for i, s := range all {
 		select {
-		case <-s.known:
+		case <-s.listedOnce():
 		case <-timer.C:
 			for _, s := range all[i:] {
 				if !s.isKnown() {

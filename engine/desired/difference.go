@@ -174,7 +174,7 @@ func kebab(name string) string {
 	var b strings.Builder
 	for i, r := range name {
 		upper := r >= 'A' && r <= 'Z'
-		if upper && i > 0 && (i+1 == len(name) || name[i-1] >= 'a' || name[i+1] >= 'a') {
+		if upper && i > 0 && (name[i-1] >= 'a' || i+1 < len(name) && name[i+1] >= 'a') {
 			b.WriteByte('-')
 		}
 		b.WriteString(strings.ToLower(string(r)))

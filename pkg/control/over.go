@@ -21,17 +21,20 @@ func (o Overlay) Over(c *config.Config) *config.Config {
 	next.Backends = slices.Clone(c.Backends)
 	for _, ch := range o.changes {
 		switch ch.Target.Kind {
-		case OfService:
-			if key := configKey(ch.What); key != "" {
-				s := next.ServiceNamed(ch.Target.Service)
-				*s = over(*s, ch)
-			}
 		case OfRoute:
 			overRoute(&next, ch)
 		case OfListener:
 			overListener(&next, ch)
 		case OfProcess:
 			overProcess(&next, ch)
+		}
+	}
+	// A service that nothing leads to is none: whatever was changed of it waits.
+	services := next.ServiceNames()
+	for _, ch := range o.changes {
+		if ch.Target.Kind == OfService && configKey(ch.What) != "" && slices.Contains(services, ch.Target.Service) {
+			s := next.ServiceNamed(ch.Target.Service)
+			*s = over(*s, ch)
 		}
 	}
 	return &next
