@@ -119,6 +119,8 @@ func backendFamilies() []family[*backendStats] {
 			func(b *backendStats) uint64 { return b.weight }),
 		single("sluice_backend_connections", "gauge", "Connections and requests that the backend is serving.",
 			func(b *backendStats) uint64 { return b.active }),
+		single("sluice_backend_picks_total", "counter", "Times that a connection or request was given to the backend.",
+			func(b *backendStats) uint64 { return b.picks }),
 		single("sluice_backend_connections_total", "counter", "Connections established to the backend.",
 			func(b *backendStats) uint64 { return b.connections }),
 		single("sluice_backend_connect_failures_total", "counter", "Attempts to connect to the backend that failed.",
@@ -180,6 +182,7 @@ type backendStats struct {
 	active            uint64
 	latency           time.Duration // the worst, as are errors
 	errors            float64
+	picks             uint64
 	connections       uint64
 	connectFailures   uint64
 	bytesIn, bytesOut uint64
@@ -202,6 +205,7 @@ func (s *backendStats) add(b *backend.Backend, eligible bool) {
 	now := b.Now()
 	s.latency = max(s.latency, b.Latency(now))
 	s.errors = max(s.errors, b.ErrorRate(now))
+	s.picks += b.Picked()
 	s.connections += c.Connections.Load()
 	s.connectFailures += c.ConnectFailures.Load()
 	s.bytesIn += c.BytesIn.Load()

@@ -62,6 +62,7 @@ func TestMetrics(t *testing.T) {
 		`sluice_backend_eligible{service="web",backend="10.0.0.2:80"}`:                     "0",
 		`sluice_backend_weight{service="web",backend="10.0.0.1:80"}`:                       "5",
 		`sluice_backend_connections{service="web",backend="10.0.0.1:80"}`:                  "2",
+		`sluice_backend_picks_total{service="web",backend="10.0.0.1:80"}`:                  "2",
 		`sluice_backend_connections_total{service="web",backend="10.0.0.1:80"}`:            "11",
 		`sluice_backend_connect_failures_total{service="web",backend="10.0.0.1:80"}`:       "12",
 		`sluice_backend_bytes_total{service="web",backend="10.0.0.1:80",direction="in"}`:   "13",
@@ -121,7 +122,7 @@ func TestNoStaleSeries(t *testing.T) {
 			t.Fatalf("unexpected number of series; got %d and %d; want %d and %d", got1, got2, want1, want2)
 		}
 	}
-	const each = 27
+	const each = 28
 	f(0, 0)
 	svc.Pool.Set([]backend.Target{{ID: "1", Address: "10.0.0.1:80", Weight: 1}, {ID: "2", Address: "10.0.0.2:80", Weight: 1}})
 	f(each, each)

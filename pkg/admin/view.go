@@ -49,6 +49,7 @@ type backendView struct {
 	Word            string    `json:"word"`   // of itself: drain, a part of its weight, or nothing
 	Warmth          float64   `json:"warmth"` // part of its share; below 1 during a slow start
 	Active          int64     `json:"active"`
+	Picked          uint64    `json:"picked"` // times that a connection or request was given to it
 	Connections     uint64    `json:"connections"`
 	ConnectFailures uint64    `json:"connect_failures"`
 	BytesIn         uint64    `json:"bytes_in"`
@@ -147,6 +148,7 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 		Word:            c.Word.String(),
 		Warmth:          math.Round(b.Warmth(b.Now())*1000) / 1000,
 		Active:          b.Active(),
+		Picked:          b.Picked(),
 		Connections:     b.Counters.Connections.Load(),
 		ConnectFailures: b.Counters.ConnectFailures.Load(),
 		BytesIn:         b.Counters.BytesIn.Load(),

@@ -66,13 +66,13 @@ func TestBackends(t *testing.T) {
 		idleJSON = `{"service":"idle","strategy":"","version":1,"eligible":0,"panic":false,"last_resort":false,"tier":0,"tiers":0,"own_zone":"","own_zone_share":0,"backends":[]}`
 		webJSON  = `{"service":"web","strategy":"p2c","version":1,"eligible":1,"panic":false,"last_resort":false,"tier":0,"tiers":1,"own_zone":"","own_zone_share":0,"backends":[` +
 			`{"id":"b1","address":"10.0.0.1:80","zone":"z1","weight":5,"priority":0,"status":"passing","state":"up","since":"2024-05-06T07:08:09Z",` +
-			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","rise":0,"word":"50%","warmth":1,"active":2,"connections":11,"connect_failures":12,` +
+			`"eligible":true,"reason":"","streak":1,"signal":"tcp check","detail":"","rise":0,"word":"50%","warmth":1,"active":2,"picked":2,"connections":11,"connect_failures":12,` +
 			`"bytes_in":13,"bytes_out":14,"checks_passed":15,"checks_failed":16,"transitions_up":1,"transitions_down":0,"ejections":0,` +
 			`"history":[{"at":"2024-05-06T07:08:09Z","to":"up","streak":1,"signal":"tcp check","detail":""},` +
 			`{"at":"2024-05-06T07:08:09Z","to":"reweighted","streak":1,"signal":"its own word","detail":"50%"}]},` +
 			`{"id":"b2","address":"10.0.0.2:80","zone":"z2","weight":2,"priority":0,"status":"warning","state":"down","since":"2024-05-06T07:08:09Z",` +
 			`"eligible":false,"reason":"tcp check: 3 failures in a row, last: connection refused","streak":3,"signal":"tcp check","detail":"connection refused",` +
-			`"rise":8,"word":"","warmth":1,"active":0,"connections":0,"connect_failures":0,` +
+			`"rise":8,"word":"","warmth":1,"active":0,"picked":0,"connections":0,"connect_failures":0,` +
 			`"bytes_in":0,"bytes_out":0,"checks_passed":0,"checks_failed":0,"transitions_up":1,"transitions_down":1,"ejections":0,` +
 			`"history":[{"at":"2024-05-06T07:08:09Z","to":"up","streak":1,"signal":"tcp check","detail":""},` +
 			`{"at":"2024-05-06T07:08:09Z","to":"down","streak":3,"signal":"tcp check","detail":"connection refused"}]}]}`

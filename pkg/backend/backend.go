@@ -157,9 +157,9 @@ type Backend struct {
 	unanswered unanswered
 	ledger     atomic.Pointer[ledger] // nil until something failed in the pool
 
-	_        [64]byte // keeps active, written at every pick, off the lines above
-	active   atomic.Int64
-	outcomes outcomes // beside active: who compares backends reads both
+	_        [64]byte // keeps slots, written at every pick, off the lines above
+	slots    slotWord
+	outcomes outcomes // beside slots: who compares backends reads both
 	streak   streak
 	warming  warming
 	_        [16]byte
@@ -269,11 +269,11 @@ func (b *Backend) Eligible() (ok bool, why string) {
 // Acquire takes a slot: one more connection or request that the backend
 // serves. Strategies call it as they choose; whoever got the backend from a
 // pick calls Release exactly once.
-func (b *Backend) Acquire() { b.active.Add(1) }
+func (b *Backend) Acquire() { b.slots.take() }
 
 // Release gives back a slot taken by Acquire.
 func (b *Backend) Release() {
-	if b.active.Add(-1) < 0 {
+	if !b.slots.give() {
 		panic("BUG: backend slot released twice")
 	}
 	if b.pool.slots.waiting.Load() > 0 {
@@ -282,7 +282,11 @@ func (b *Backend) Release() {
 }
 
 // Active returns how many slots are taken.
-func (b *Backend) Active() int64 { return b.active.Load() }
+func (b *Backend) Active() int64 { return b.slots.taken() }
+
+// Picked returns how many slots were ever taken: connections and requests that
+// were given to the backend, retries and those that failed included.
+func (b *Backend) Picked() uint64 { return b.slots.ever() }
 
 // Suspect asks health to check the backend at once. It never blocks.
 func (b *Backend) Suspect() {

@@ -142,7 +142,7 @@ func (p *Pool) hasSpare() bool {
 		if most == 0 {
 			return true
 		}
-		if free += max(0, most-b.active.Load()); free > woken {
+		if free += max(0, most-b.Active()); free > woken {
 			return true
 		}
 	}
@@ -222,22 +222,14 @@ func (s *slots) wakeAfter(place uint64) {
 func (b *Backend) TryAcquire() bool {
 	most := b.pool.slots.most.Load()
 	if most == 0 {
-		b.active.Add(1)
+		b.slots.take()
 		return true
 	}
-	for {
-		n := b.active.Load()
-		if n >= most {
-			return false
-		}
-		if b.active.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
+	return b.slots.takeBelow(most)
 }
 
 // HasRoom reports whether TryAcquire would take a slot now.
 func (b *Backend) HasRoom() bool {
 	most := b.pool.slots.most.Load()
-	return most == 0 || b.active.Load() < most
+	return most == 0 || b.Active() < most
 }
