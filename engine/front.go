@@ -7,7 +7,8 @@ import (
 	"net/netip"
 
 	"sluice/engine/desired"
-	"sluice/l4"
+	l4copy "sluice/l4/copy"
+	"sluice/l4/epoll"
 	"sluice/l7"
 	"sluice/pkg/config"
 	"sluice/pkg/limit"
@@ -74,11 +75,11 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 	if f.listener, err = listen.Listen(cfg); err != nil {
 		return f, err
 	}
-	loops, err := fs.loopsFor(want)
-	if err != nil {
-		return f, err
-	}
 	if want.Kind == "l7" {
+		loops, err := fs.loops.get()
+		if err != nil {
+			return f, err
+		}
 		f.rate = rateOf(want, heir)
 		c, err := fs.l7Config(want, routes)
 		if err != nil {
@@ -100,9 +101,16 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 	if err != nil {
 		return f, err
 	}
-	c.Loops = loops
-	f.server, err = l4.New(f.listener, c)
-	return f, err
+	if fs.config.L4Driver == "copy" {
+		f.server = l4copy.New(f.listener, c)
+		return f, nil
+	}
+	loops, err := fs.loops.get()
+	if err != nil {
+		return f, err
+	}
+	f.server = epoll.New(f.listener, loops, c)
+	return f, nil
 }
 
 // listenConfig says how a listener is bound.

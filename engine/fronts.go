@@ -21,7 +21,6 @@ import (
 	"sluice/pkg/listen"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
-	"sluice/pkg/reactor"
 )
 
 // fronts are all listeners of the data path. All methods are safe for concurrent
@@ -70,14 +69,6 @@ func newFronts(c *config.Config, services *services, access *accesslog.Log, sock
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	services.self.listeners = fs.own
 	return fs, nil
-}
-
-// loopsFor returns the loops that serve a listener; nil for the copy driver.
-func (fs *fronts) loopsFor(want desired.Listener) (*reactor.Group, error) {
-	if want.Kind == "l4" && fs.config.L4Driver == "copy" {
-		return nil, nil
-	}
-	return fs.loops.get()
 }
 
 // add makes a front known.

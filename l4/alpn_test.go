@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/listen"
 )
 
 // TestALPN carries HTTP/2, as gRPC needs it, through a listener where TLS ends:
 // to backends without TLS, and to those that want the same protocol agreed on.
-func TestALPN(t *testing.T) { t.Parallel(); t.Run("epoll", testALPN) }
+func TestALPN(t *testing.T) { eachDriver(t, testALPN) }
 
 func testALPN(t *testing.T) {
 	ca := certificatetest.NewAuthority(t)
@@ -41,14 +42,14 @@ func testALPN(t *testing.T) {
 		t.Cleanup(func() { s.Close() })
 		return ln.Addr().String()
 	}
-	plain := Service{Balancer: balancerOf(t, "plain", serveHTTP(nil))}
-	secure := Service{
+	plain := l4.Service{Balancer: balancerOf(t, "plain", serveHTTP(nil))}
+	secure := l4.Service{
 		Balancer: balancerOf(t, "secure", serveHTTP(storeOf(t, ca, "127.0.0.1").Server())),
 		TLS:      &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"},
 	}
 	for _, x := range []struct {
 		name    string
-		service Service
+		service l4.Service
 		alpn    []string // nil: the default
 		offers  []string
 		want    string // the protocol that the backend sees; empty: no handshake
@@ -68,7 +69,7 @@ func testALPN(t *testing.T) {
 		} else {
 			listen.Negotiate(cfg, x.alpn...)
 		}
-		f := start(t, listen.Config{TLS: cfg}, Config{Routes: []Route{{Service: x.service}}})
+		f := start(t, listen.Config{TLS: cfg}, l4.Config{Routes: []l4.Route{{Service: x.service}}})
 		nc := tls.Client(f.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "a.example", NextProtos: x.offers})
 		if err := nc.Handshake(); err != nil {
 			if x.want != "" {

@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/listen"
 )
 
@@ -36,7 +37,7 @@ func testNothingSaid(t *testing.T) {
 		}
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: 40})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: 40})
 
 	g := newFixture(t, nil, serveTCP(t, func(*net.TCPConn) {}))
 	for range 20 {
@@ -47,7 +48,7 @@ func testNothingSaid(t *testing.T) {
 		c.Close()
 	}
 	g.shutdown()
-	g.wantEnds(map[Reason]int{BackendEOF: 20})
+	g.wantEnds(map[l4.Reason]int{l4.BackendEOF: 20})
 }
 
 // TestBackPressure has clients that do not read, while backends send without
@@ -159,8 +160,8 @@ func testSoak(t *testing.T) {
 			}
 		})
 	}
-	f := start(t, listen.Config{}, Config{
-		Routes: []Route{{Service: Service{Balancer: balancerOf(t, "db", backendOf(1), backendOf(2), backendOf(3), serveNothing(t))}}},
+	f := start(t, listen.Config{}, l4.Config{
+		Routes: []l4.Route{{Service: l4.Service{Balancer: balancerOf(t, "db", backendOf(1), backendOf(2), backendOf(3), serveNothing(t))}}},
 		// What stalls for good ends so.
 		IdleTimeout: 2 * time.Second, FINTimeout: time.Second,
 	})
@@ -185,7 +186,7 @@ func testSoak(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	waitFor(t, func() bool { return f.server.ln.Open() == 0 })
+	waitFor(t, func() bool { return f.ln.Open() == 0 })
 	t.Logf("%d connections to their end, %d broken off", whole.Load(), broken.Load())
 	if whole.Load() == 0 || broken.Load() == 0 {
 		t.Fatal("unexpected: all alike")

@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/certificate"
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/listen"
@@ -19,7 +20,7 @@ import (
 
 // TestClientCertificate lets clients with a certificate in alone, and tells
 // backends that want a PROXY header whose it is.
-func TestClientCertificate(t *testing.T) { t.Parallel(); t.Run("epoll", testClientCertificate) }
+func TestClientCertificate(t *testing.T) { eachDriver(t, testClientCertificate) }
 
 func testClientCertificate(t *testing.T) {
 	ca := certificatetest.NewAuthority(t)
@@ -36,7 +37,7 @@ func testClientCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	authorities.Demand(cfg, false)
-	f := start(t, listen.Config{TLS: cfg}, Config{Routes: []Route{{Service: Service{Balancer: balancerOf(t, "a", backend), ProxyOut: 2}}}})
+	f := start(t, listen.Config{TLS: cfg}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancerOf(t, "a", backend), ProxyOut: 2}}}})
 	dial := func(certs ...tls.Certificate) (string, error) {
 		nc := f.dial()
 		_ = nc.SetDeadline(time.Now().Add(30 * time.Second))

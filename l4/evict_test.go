@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/backend"
 	"sluice/pkg/listen"
 )
@@ -34,7 +35,7 @@ func TestDrainedBackend(t *testing.T) { eachDriver(t, testDrainedBackend) }
 func testDrainedBackend(t *testing.T) {
 	a, b, c, d := serveGreeting(t, "a", 0), serveGreeting(t, "b", 0), serveGreeting(t, "c", 0), serveGreeting(t, "d", 0)
 	balancer := balancerOf(t, "db", a, b, c, d)
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, DrainTimeout: 300 * time.Millisecond}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, DrainTimeout: 300 * time.Millisecond}}}})
 	conns := make(map[string][]net.Conn)
 	for range 40 {
 		nc, name := f.greeted()
@@ -45,13 +46,13 @@ func testDrainedBackend(t *testing.T) {
 	}
 	// a leaves, b is in maintenance, c leaves and comes back.
 	f.pool.Set([]backend.Target{target(b, backend.Maintenance), target(d, backend.Passing)})
-	open := f.server.ln.Open()
+	open := f.ln.Open()
 	f.pool.Set([]backend.Target{target(b, backend.Maintenance), target(c, backend.Passing), target(d, backend.Passing)})
 	if open != 40 {
 		t.Fatalf("unexpected connections open at once; got %d; want all 40", open)
 	}
 	leaving := len(conns["a"]) + len(conns["b"]) // a connect that takes long changes the order
-	waitFor(t, func() bool { return f.server.ln.Open() == 40-leaving })
+	waitFor(t, func() bool { return f.ln.Open() == 40-leaving })
 	for name, cs := range conns {
 		for _, nc := range cs {
 			if left := name == "a" || name == "b"; ended(nc) != left {
@@ -65,7 +66,7 @@ func testDrainedBackend(t *testing.T) {
 		}
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{BackendDrained: leaving, ClientEOF: 40 - leaving})
+	f.wantEnds(map[l4.Reason]int{l4.BackendDrained: leaving, l4.ClientEOF: 40 - leaving})
 }
 
 // TestCloseOnUnhealthy closes the connections to a backend that fails its
@@ -75,14 +76,14 @@ func TestCloseOnUnhealthy(t *testing.T) { eachDriver(t, testCloseOnUnhealthy) }
 func testCloseOnUnhealthy(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		balancer := balancerOf(t, "db", serveGreeting(t, "a", 0), serveGreeting(t, "b", 0))
-		f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, CloseOnUnhealthy: asked}}}})
+		f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, CloseOnUnhealthy: asked}}}})
 		conns, again := make(map[string]net.Conn), 0
 		for len(conns) < 2 {
 			nc, name := f.greeted()
 			if conns[name] != nil { // a connect that failed has changed the order
 				again++
 				conns[name].Close()
-				waitFor(t, func() bool { return f.server.ln.Open() == 1 })
+				waitFor(t, func() bool { return f.ln.Open() == 1 })
 			}
 			conns[name] = nc
 		}
@@ -91,18 +92,18 @@ func testCloseOnUnhealthy(t *testing.T) {
 		}
 		f.pool.Snapshot().All[0].SetCondition(backend.Condition{State: backend.Down})
 		if asked {
-			waitFor(t, func() bool { return f.server.ln.Open() == 1 })
+			waitFor(t, func() bool { return f.ln.Open() == 1 })
 		}
-		if n := f.server.ln.Open(); !asked && n != 2 {
+		if n := f.ln.Open(); !asked && n != 2 {
 			t.Fatalf("unexpected connections open: %d", n)
 		}
 		for _, nc := range conns {
 			nc.Close()
 		}
 		f.shutdown()
-		want := map[Reason]int{ClientEOF: 2 + again}
+		want := map[l4.Reason]int{l4.ClientEOF: 2 + again}
 		if asked {
-			want = map[Reason]int{ClientEOF: 1 + again, BackendUnhealthy: 1}
+			want = map[l4.Reason]int{l4.ClientEOF: 1 + again, l4.BackendUnhealthy: 1}
 		}
 		f.wantEnds(want)
 	}
@@ -114,18 +115,18 @@ func TestCloseOnWithdrawal(t *testing.T) { eachDriver(t, testCloseOnWithdrawal) 
 
 func testCloseOnWithdrawal(t *testing.T) {
 	balancer := balancerOf(t, "db", serveGreeting(t, "a", 0))
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, CloseOnUnhealthy: true}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, CloseOnUnhealthy: true}}}})
 	nc, _ := f.greeted()
 	defer nc.Close()
 	member := f.pool.Snapshot().All[0].Target()
 	f.pool.Set(nil)
 	f.pool.Set([]backend.Target{member})
-	if n := f.server.ln.Open(); n != 1 {
+	if n := f.ln.Open(); n != 1 {
 		t.Fatalf("unexpected connections open after it had left; got %d; want 1", n)
 	}
 	f.pool.Withdraw([]string{member.Address})
 	f.pool.Set(nil)
-	waitFor(t, func() bool { return f.server.ln.Open() == 0 })
+	waitFor(t, func() bool { return f.ln.Open() == 0 })
 	f.shutdown()
-	f.wantEnds(map[Reason]int{BackendUnhealthy: 1})
+	f.wantEnds(map[l4.Reason]int{l4.BackendUnhealthy: 1})
 }

@@ -1,19 +1,15 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
 	"io"
-	"log/slog"
 	"net"
 	"testing"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
-	"sluice/pkg/listen"
 	"sluice/pkg/proxyproto"
 	"sluice/pkg/proxyproto/proxyprototest"
 )
@@ -32,33 +28,6 @@ func balancerOf(t *testing.T, service string, backends ...string) *balance.Balan
 		t.Fatal(err)
 	}
 	return b
-}
-
-// start runs a server with a listener and routes of the test's own.
-func start(t *testing.T, lc listen.Config, cfg Config) *fixture {
-	t.Helper()
-	set := metrics.NewSet()
-	lc.Kind, lc.Name, lc.Address, lc.Metrics = "l4", "db", "127.0.0.1:0", set
-	if lc.Logger == nil {
-		lc.Logger = slog.New(slog.DiscardHandler)
-	}
-	ln, err := listen.Listen(lc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Loops, cfg.Metrics = loopsOf(t), set
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	server, err := New(ln, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{t: t, addr: ln.Addr().String(), server: server, set: set, served: make(chan error, 1)}
-	f.pool = cfg.Routes[0].Service.Balancer.Pool()
-	go func() { f.served <- server.Serve() }()
-	t.Cleanup(f.stop)
-	return f
 }
 
 // serveGreeting serves connections that are told name and then hear themselves.

@@ -1,13 +1,11 @@
-package l4
+package l4_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"runtime"
 	"strings"
@@ -18,195 +16,15 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/l4"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
-	"sluice/pkg/balance"
 	"sluice/pkg/limit"
-	"sluice/pkg/listen"
-	"sluice/pkg/reactor"
 )
-
-// eachDriver runs a test with every driver that this system has, as a subtest
-// of the driver's name.
-func eachDriver(t *testing.T, test func(*testing.T)) {
-	t.Helper()
-	t.Parallel()
-	t.Run("copy", test)
-	t.Run("epoll", test)
-}
-
-// loopsOf returns the loops for a test of the epoll driver, nil for others.
-func loopsOf(t *testing.T) *reactor.Group {
-	t.Helper()
-	if !strings.HasSuffix(t.Name(), "/epoll") {
-		return nil
-	}
-	g, err := reactor.NewGroup(2, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.Start()
-	t.Cleanup(g.Close)
-	return g
-}
-
-// fixture is a running server over a pool of the given addresses.
-type fixture struct {
-	t      *testing.T
-	addr   string
-	pool   *backend.Pool
-	server *Server
-	set    *metrics.Set
-	served chan error
-}
-
-func newFixture(t *testing.T, change func(*Config), backends ...string) *fixture {
-	t.Helper()
-	set := metrics.NewSet()
-	ln, err := listen.Listen(listen.Config{Kind: "l4", Name: "db", Address: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Metrics: set})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := backend.NewPool("db")
-	var targets []backend.Target
-	for i, addr := range backends {
-		targets = append(targets, backend.Target{ID: fmt.Sprint(i), Address: addr, Weight: 1})
-	}
-	pool.Set(targets)
-	balancer, err := balance.New(pool, "round_robin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{Routes: []Route{{Service: Service{Balancer: balancer}}}, Loops: loopsOf(t), Logger: slog.New(slog.DiscardHandler), Metrics: set}
-	if change != nil {
-		change(&cfg)
-	}
-	server, err := New(ln, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{t: t, addr: ln.Addr().String(), pool: pool, server: server, set: set, served: make(chan error, 1)}
-	go func() { f.served <- f.server.Serve() }()
-	t.Cleanup(f.stop)
-	return f
-}
-
-// stop cuts everything.
-func (f *fixture) stop() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	f.server.Shutdown(ctx)
-}
-
-func (f *fixture) dial() *net.TCPConn {
-	f.t.Helper()
-	c, err := net.Dial("tcp", f.addr)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { c.Close() })
-	return c.(*net.TCPConn)
-}
-
-// shutdown drains f and fails if a connection had to be cut.
-func (f *fixture) shutdown() {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
-	defer cancel()
-	if n := f.server.Shutdown(ctx); n != 0 {
-		f.t.Fatalf("unexpected number of connections cut; got %d; want 0", n)
-	}
-	if err := <-f.served; err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// wantEnds compares the connections counted by reason.
-func (f *fixture) wantEnds(want map[Reason]int) {
-	f.t.Helper()
-	for r := range reasons {
-		if got := int(f.server.routes.other.metrics.ended[r].Get()); got != want[r] {
-			f.t.Fatalf("unexpected connections that ended by %v; got %d; want %d", r, got, want[r])
-		}
-	}
-	for _, b := range f.pool.Snapshot().All {
-		if b.Active() != 0 {
-			f.t.Fatalf("unexpected slots left on %s: %d", b.Addr(), b.Active())
-		}
-	}
-}
-
-// serveTCP runs handle for each connection to a new address until the test
-// ends.
-func serveTCP(t *testing.T, handle func(*net.TCPConn)) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				handle(c.(*net.TCPConn))
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
-// serveEcho returns what it is sent, to the end, and then ends.
-func serveEcho(t *testing.T) (addr string) {
-	return serveTCP(t, func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-}
-
-// serveNothing returns an address that refuses connections: a socket has it
-// and does not listen, so that no other test's listener can get it.
-func serveNothing(t *testing.T) (addr string) {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	sa, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", sa.(*syscall.SockaddrInet4).Port)
-}
-
-// exchange sends n pseudo-random bytes through c, half-closes, and expects
-// them back to the byte.
-func exchange(c *net.TCPConn, n int64, seed byte) error {
-	sent, got := sha256.New(), sha256.New()
-	wrote := make(chan error, 1)
-	go func() {
-		_, err := io.CopyN(io.MultiWriter(c, sent), rand.NewChaCha8([32]byte{seed}), n)
-		wrote <- errors.Join(err, c.CloseWrite())
-	}()
-	m, err := io.Copy(got, c)
-	if err := errors.Join(err, <-wrote); err != nil {
-		return err
-	}
-	if m != n || string(got.Sum(nil)) != string(sent.Sum(nil)) {
-		return fmt.Errorf("got %d bytes back that differ from the %d sent", m, n)
-	}
-	return nil
-}
 
 func TestSizes(t *testing.T) { eachDriver(t, testSizes) }
 
 func testSizes(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, nil, serveEcho(t))
 	sizes := []int64{0, 1, 64 << 10, 1 << 20, 100 << 20}
 	var total uint64
@@ -218,9 +36,9 @@ func testSizes(t *testing.T) {
 		total += uint64(n)
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: len(sizes)})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: len(sizes)})
 	c := &f.pool.Snapshot().All[0].Counters
-	if c.BytesIn.Load() != total || c.BytesOut.Load() != total || f.server.routes.other.metrics.bytesIn.Get() != total || f.server.routes.other.metrics.bytesOut.Get() != total {
+	if c.BytesIn.Load() != total || c.BytesOut.Load() != total || f.counter("sluice_l4_bytes_total", `direction="in"`) != total || f.counter("sluice_l4_bytes_total", `direction="out"`) != total {
 		t.Fatalf("unexpected byte counts; got %d in, %d out; want %d both", c.BytesIn.Load(), c.BytesOut.Load(), total)
 	}
 	if c.Connections.Load() != uint64(len(sizes)) {
@@ -231,7 +49,6 @@ func testSizes(t *testing.T) {
 func TestServerSpeaksFirst(t *testing.T) { eachDriver(t, testServerSpeaksFirst) }
 
 func testServerSpeaksFirst(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, nil, serveTCP(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 ready\r\n")) }))
 	got, err := io.ReadAll(f.dial())
 	if err != nil || string(got) != "220 ready\r\n" {
@@ -240,12 +57,17 @@ func testServerSpeaksFirst(t *testing.T) {
 }
 
 // TestManyAtOnce opens 3,000 connections before any ends, and serves all.
-func TestManyAtOnce(t *testing.T) { eachDriver(t, testManyAtOnce) }
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{"copy", "epoll"} { // in turn: each takes 12,000 descriptors
+		t.Run(driver, testManyAtOnce)
+	}
+}
 
-func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 descriptors
+func testManyAtOnce(t *testing.T) {
 	const n = 3000
 	before := runtime.NumGoroutine()
-	f := newFixture(t, func(c *Config) {
+	f := newFixture(t, func(c *l4.Config) {
 		c.HedgeAfter, c.ConnectTimeout, c.ConnectDeadline = -1, time.Minute, time.Minute
 	}, serveEcho(t), serveEcho(t), serveEcho(t))
 	conns := make([]*net.TCPConn, n)
@@ -274,7 +96,7 @@ func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 de
 	}
 	wg.Wait()
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: n})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: n})
 	for _, b := range f.pool.Snapshot().All {
 		// A machine that is very busy may make a connect time out.
 		if got := b.Counters.Connections.Load(); got < n/3-n/100 || got > n/3+n/100 {
@@ -292,7 +114,6 @@ func testManyAtOnce(t *testing.T) { // the drivers in turn: each takes 12,000 de
 func TestRetry(t *testing.T) { eachDriver(t, testRetry) }
 
 func testRetry(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, nil, serveNothing(t), serveEcho(t), serveNothing(t))
 	const n = 30
 	for i := range n {
@@ -301,7 +122,7 @@ func testRetry(t *testing.T) {
 		}
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: n})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: n})
 	all := f.pool.Snapshot().All
 	for _, i := range []int{0, 2} {
 		if all[i].Counters.ConnectFailures.Load() == 0 || all[i].Counters.Connections.Load() != 0 {
@@ -313,7 +134,7 @@ func testRetry(t *testing.T) {
 			t.Fatalf("nobody was told of the failure of backend %d", i)
 		}
 	}
-	if got, want := f.server.routes.other.metrics.retries.Get(), f.server.routes.other.metrics.connectFailures.Get(); got != want || got == 0 {
+	if got, want := f.counter("sluice_l4_connect_retries_total"), f.counter("sluice_l4_connect_failures_total"); got != want || got == 0 {
 		t.Fatalf("unexpected retries; got %d; want %d, one for each failure", got, want)
 	}
 }
@@ -344,22 +165,21 @@ func (f *fixture) wantRefusal() {
 func TestNobodyToServe(t *testing.T) { eachDriver(t, testNobodyToServe) }
 
 func testNobodyToServe(t *testing.T) {
-	t.Parallel()
 	dead := newFixture(t, nil, serveNothing(t), serveNothing(t))
 	dead.wantRefusal()
 	dead.shutdown()
-	dead.wantEnds(map[Reason]int{DialFailed: 1})
+	dead.wantEnds(map[l4.Reason]int{l4.DialFailed: 1})
 
 	none := newFixture(t, nil)
 	none.wantRefusal()
 	none.shutdown()
-	none.wantEnds(map[Reason]int{NoBackend: 1})
+	none.wantEnds(map[l4.Reason]int{l4.NoBackend: 1})
 
 	down := newFixture(t, nil, serveEcho(t))
 	down.pool.Snapshot().All[0].SetCondition(backend.Condition{State: backend.Down})
 	down.wantRefusal()
 	down.shutdown()
-	down.wantEnds(map[Reason]int{NoBackend: 1})
+	down.wantEnds(map[l4.Reason]int{l4.NoBackend: 1})
 }
 
 // TestBlackHole puts a backend that never answers a SYN (a listener whose
@@ -367,15 +187,14 @@ func testNobodyToServe(t *testing.T) {
 func TestBlackHole(t *testing.T) { eachDriver(t, testBlackHole) }
 
 func testBlackHole(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.ConnectTimeout, c.HedgeAfter = 500*time.Millisecond, -1 }, blackHole(t), serveEcho(t))
+	f := newFixture(t, func(c *l4.Config) { c.ConnectTimeout, c.HedgeAfter = 500*time.Millisecond, -1 }, blackHole(t), serveEcho(t))
 	for i := range 4 {
 		if err := exchange(f.dial(), 100, byte(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: 4})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: 4})
 }
 
 // TestHedge checks that a backend which does not answer costs the hedge time
@@ -383,8 +202,7 @@ func testBlackHole(t *testing.T) {
 func TestHedge(t *testing.T) { eachDriver(t, testHedge) }
 
 func testHedge(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) {
+	f := newFixture(t, func(c *l4.Config) {
 		c.ConnectTimeout, c.ConnectDeadline, c.HedgeAfter = time.Hour, time.Hour, 10*time.Millisecond
 	}, blackHole(t), serveEcho(t))
 	const n = 6 // the round robin leads into the hole at least every other time
@@ -398,8 +216,8 @@ func testHedge(t *testing.T) {
 	for hole.Active() != 0 { // the copy driver gives back a moment later
 		time.Sleep(time.Millisecond)
 	}
-	f.wantEnds(map[Reason]int{ClientEOF: n})
-	if got := f.server.routes.other.metrics.hedges.Get(); got == 0 {
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: n})
+	if got := f.counter("sluice_l4_connect_hedges_total"); got == 0 {
 		t.Fatal("unexpected: nothing was hedged")
 	}
 	if hole.Counters.Connections.Load() != 0 || hole.Counters.ConnectFailures.Load() != 0 {
@@ -416,13 +234,12 @@ func testHedge(t *testing.T) {
 func TestRetryBudget(t *testing.T) { eachDriver(t, testRetryBudget) }
 
 func testRetryBudget(t *testing.T) {
-	t.Parallel()
 	budget := limit.NewBudget(0, 0, time.Now())
 	for budget.Retry(time.Now()) {
 	}
 	f := func(retries, served int, backends ...string) {
 		t.Helper()
-		x := newFixture(t, func(c *Config) {
+		x := newFixture(t, func(c *l4.Config) {
 			s := &c.Routes[0].Service
 			s.RetryBudget, s.Retries, c.HedgeAfter = budget, retries, -1
 		}, backends...)
@@ -434,8 +251,8 @@ func testRetryBudget(t *testing.T) {
 			}
 		}
 		x.shutdown()
-		x.wantEnds(map[Reason]int{ClientEOF: served, DialFailed: n - served})
-		if got := int(x.server.routes.other.metrics.retriesDenied.Get()); got != n-served {
+		x.wantEnds(map[l4.Reason]int{l4.ClientEOF: served, l4.DialFailed: n - served})
+		if got := int(x.counter("sluice_l4_connect_retries_denied_total")); got != n-served {
 			t.Fatalf("unexpected retries denied; got %d; want %d", got, n-served)
 		}
 	}
@@ -447,9 +264,8 @@ func testRetryBudget(t *testing.T) {
 func TestFINTimeout(t *testing.T) { eachDriver(t, testFINTimeout) }
 
 func testFINTimeout(t *testing.T) {
-	t.Parallel()
 	hold := make(chan struct{})
-	f := newFixture(t, func(c *Config) { c.FINTimeout = 50 * time.Millisecond },
+	f := newFixture(t, func(c *l4.Config) { c.FINTimeout = 50 * time.Millisecond },
 		serveTCP(t, func(c *net.TCPConn) { <-hold }))
 	t.Cleanup(func() { close(hold) })
 	c := f.dial()
@@ -460,7 +276,7 @@ func testFINTimeout(t *testing.T) {
 		t.Fatalf("unexpected end: %q, %v", got, err)
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{IdleTimeout: 1})
+	f.wantEnds(map[l4.Reason]int{l4.IdleTimeout: 1})
 }
 
 // blackHole returns an address whose accept queue is full, so that further
@@ -501,7 +317,6 @@ func blackHole(t *testing.T) (addr string) {
 func TestResetsPassThrough(t *testing.T) { eachDriver(t, testResetsPassThrough) }
 
 func testResetsPassThrough(t *testing.T) {
-	t.Parallel()
 	reset := func(c *net.TCPConn) {
 		_, _ = io.ReadFull(c, make([]byte, 1))
 		_ = c.SetLinger(0)
@@ -511,7 +326,7 @@ func testResetsPassThrough(t *testing.T) {
 	_, _ = c.Write([]byte("x"))
 	wantReset(t, c)
 	f.shutdown()
-	f.wantEnds(map[Reason]int{BackendReset: 1})
+	f.wantEnds(map[l4.Reason]int{l4.BackendReset: 1})
 
 	ends := make(chan error, 1)
 	g := newFixture(t, nil, serveTCP(t, func(c *net.TCPConn) {
@@ -520,7 +335,7 @@ func testResetsPassThrough(t *testing.T) {
 	}))
 	c = g.dial()
 	_, _ = c.Write([]byte("x"))
-	for g.server.routes.other.metrics.bytesIn.Get() == 0 && g.pool.Snapshot().All[0].Counters.Connections.Load() == 0 {
+	for g.counter("sluice_l4_bytes_total", `direction="in"`) == 0 && g.pool.Snapshot().All[0].Counters.Connections.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	_ = c.SetLinger(0)
@@ -529,14 +344,13 @@ func testResetsPassThrough(t *testing.T) {
 		t.Fatalf("unexpected end at the backend; got %v; want ECONNRESET", err)
 	}
 	g.shutdown()
-	g.wantEnds(map[Reason]int{ClientReset: 1})
+	g.wantEnds(map[l4.Reason]int{l4.ClientReset: 1})
 }
 
 func TestIdleTimeout(t *testing.T) { eachDriver(t, testIdleTimeout) }
 
 func testIdleTimeout(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, serveEcho(t))
+	f := newFixture(t, func(c *l4.Config) { c.IdleTimeout = 500 * time.Millisecond }, serveEcho(t))
 	c := f.dial()
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -546,7 +360,7 @@ func testIdleTimeout(t *testing.T) {
 		t.Fatalf("unexpected end of an idle connection; got %q, %v; want x and then FIN", got, err)
 	}
 	f.shutdown()
-	f.wantEnds(map[Reason]int{IdleTimeout: 1})
+	f.wantEnds(map[l4.Reason]int{l4.IdleTimeout: 1})
 }
 
 // TestShutdown checks that an open connection may finish, and that one that
@@ -554,7 +368,6 @@ func testIdleTimeout(t *testing.T) {
 func TestShutdown(t *testing.T) { eachDriver(t, testShutdown) }
 
 func testShutdown(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, nil, serveEcho(t))
 	c := f.dial()
 	if _, err := c.Write([]byte("x")); err != nil {
@@ -577,7 +390,7 @@ func testShutdown(t *testing.T) {
 	if n := <-cut; n != 0 {
 		t.Fatalf("unexpected connections cut: %d", n)
 	}
-	f.wantEnds(map[Reason]int{ClientEOF: 1})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: 1})
 
 	g := newFixture(t, nil, serveEcho(t))
 	c = g.dial()
@@ -595,19 +408,18 @@ func testShutdown(t *testing.T) {
 	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("unexpected error of the connection that was cut: %v", err)
 	}
-	for g.server.routes.other.metrics.active.Get() != 0 {
+	for g.metric("sluice_l4_connections", "db") != "0" {
 		time.Sleep(time.Millisecond)
 	}
-	g.wantEnds(map[Reason]int{Draining: 1})
+	g.wantEnds(map[l4.Reason]int{l4.Draining: 1})
 }
 
 func TestLog(t *testing.T) { eachDriver(t, testLog) }
 
 func testLog(t *testing.T) {
-	t.Parallel()
 	var sb syncBuilder
 	log := accesslog.New(accesslog.Config{Out: &sb, Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, Metrics: metrics.NewSet()})
-	f := newFixture(t, func(c *Config) { c.AccessLog = log }, serveEcho(t))
+	f := newFixture(t, func(c *l4.Config) { c.AccessLog = log }, serveEcho(t))
 	if err := exchange(f.dial(), 5, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -622,7 +434,7 @@ func testLog(t *testing.T) {
 	}
 
 	var failures syncBuilder
-	g := newFixture(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&failures, nil)) })
+	g := newFixture(t, func(c *l4.Config) { c.Logger = slog.New(slog.NewTextHandler(&failures, nil)) })
 	for range 5 {
 		g.wantRefusal()
 	}

@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/listen"
 )
 
@@ -64,10 +65,10 @@ func testNames(t *testing.T) {
 		{"nobody in time", holePort, []string{"127.0.0.1"}, []string{"127.0.0.1:" + holePort}},
 	} {
 		var log bytes.Buffer
-		svc := Service{Balancer: balancerOf(t, "db", "db.example:"+x.port)}
+		svc := l4.Service{Balancer: balancerOf(t, "db", "db.example:"+x.port)}
 		svc.Balancer.Pool().SetLookup(lookupOf(x.hosts...))
-		f := start(t, listen.Config{}, Config{
-			Routes: []Route{{Service: svc}}, ConnectTimeout: 3 * time.Second, ConnectDeadline: 3 * time.Second,
+		f := start(t, listen.Config{}, l4.Config{
+			Routes: []l4.Route{{Service: svc}}, ConnectTimeout: 3 * time.Second, ConnectDeadline: 3 * time.Second,
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		if x.tried == nil {

@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/certificate"
 	"sluice/pkg/certificate/certificatetest"
 	"sluice/pkg/listen"
@@ -45,7 +46,7 @@ func testProxyHeaders(t *testing.T) {
 			if out > 0 {
 				versions = proxyproto.Versions(out)
 			}
-			f := start(t, lc, Config{Routes: []Route{{Service: Service{
+			f := start(t, lc, l4.Config{Routes: []l4.Route{{Service: l4.Service{
 				Balancer: balancerOf(t, "db", serveGreeting(t, "a", versions)), ProxyOut: out,
 			}}}})
 			for _, step := range []int{1, 1000} {
@@ -99,7 +100,7 @@ func testBadPrefaces(t *testing.T) {
 			timeout = 200 * time.Millisecond
 		}
 		f := start(t, listen.Config{HandshakeTimeout: timeout, Proxy: proxyproto.Policy{Versions: x.proxy}},
-			Config{Routes: []Route{{Name: x.sni, Service: Service{Balancer: balancerOf(t, "db", serveTCP(t, func(*net.TCPConn) { reached <- struct{}{} }))}}}})
+			l4.Config{Routes: []l4.Route{{Name: x.sni, Service: l4.Service{Balancer: balancerOf(t, "db", serveTCP(t, func(*net.TCPConn) { reached <- struct{}{} }))}}}})
 		c := f.dial()
 		if _, err := io.WriteString(c, x.send); err != nil {
 			t.Fatal(err)
@@ -138,15 +139,15 @@ func TestSNI(t *testing.T) { eachDriver(t, testSNI) }
 func testSNI(t *testing.T) {
 	ca := certificatetest.NewAuthority(t)
 	certs := storeOf(t, ca, "a.example", "*.b.example", "x.b.example", "other.example")
-	routes := []Route{
-		{Name: "a.example", Service: Service{Balancer: balancerOf(t, "a", serveTLS(t, "a", certs.Server()))}},
-		{Name: "*.b.example", Service: Service{Balancer: balancerOf(t, "b", serveTLS(t, "b", certs.Server()))}},
-		{Name: "x.b.example", Service: Service{Balancer: balancerOf(t, "x", serveTLS(t, "x", certs.Server()))}},
-		{Service: Service{Balancer: balancerOf(t, "other", serveTLS(t, "other", certs.Server()))}},
+	routes := []l4.Route{
+		{Name: "a.example", Service: l4.Service{Balancer: balancerOf(t, "a", serveTLS(t, "a", certs.Server()))}},
+		{Name: "*.b.example", Service: l4.Service{Balancer: balancerOf(t, "b", serveTLS(t, "b", certs.Server()))}},
+		{Name: "x.b.example", Service: l4.Service{Balancer: balancerOf(t, "x", serveTLS(t, "x", certs.Server()))}},
+		{Service: l4.Service{Balancer: balancerOf(t, "other", serveTLS(t, "other", certs.Server()))}},
 	}
-	f := start(t, listen.Config{}, Config{Routes: routes})
-	proxied := start(t, listen.Config{Proxy: proxyproto.Policy{Versions: proxyproto.V2}}, Config{Routes: routes})
-	strict := start(t, listen.Config{}, Config{Routes: routes[:3]})
+	f := start(t, listen.Config{}, l4.Config{Routes: routes})
+	proxied := start(t, listen.Config{Proxy: proxyproto.Policy{Versions: proxyproto.V2}}, l4.Config{Routes: routes})
+	strict := start(t, listen.Config{}, l4.Config{Routes: routes[:3]})
 	for name, want := range map[string]string{
 		"a.example": "a", "A.Example": "a", "1.b.example": "b", "x.b.example": "x", "1.2.b.example": "other", "b.example": "other", "other.example": "other",
 	} {

@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/backend"
 	"sluice/pkg/listen"
 )
@@ -33,7 +34,7 @@ func testMaxConns(t *testing.T) {
 	balancer := balancerOf(t, "db", backendOf(), backendOf())
 	balancer.Pool().Limit(most, clients)
 	// A backend notices a connection's end after sluice does.
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: time.Minute}}}, HedgeAfter: -1})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: time.Minute}}}, HedgeAfter: -1})
 	var wg sync.WaitGroup
 	for i := range clients {
 		c := f.dial()
@@ -45,7 +46,7 @@ func testMaxConns(t *testing.T) {
 	}
 	wg.Wait()
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: clients})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: clients})
 	if n := balancer.Pool().Waiting(); n != 0 {
 		t.Fatalf("unexpected rest in the queue: %d", n)
 	}
@@ -58,7 +59,7 @@ func TestQueueEnds(t *testing.T) { eachDriver(t, testQueueEnds) }
 func testQueueEnds(t *testing.T) {
 	balancer := balancerOf(t, "db", serveGreeting(t, "a", 0))
 	balancer.Pool().Limit(1, 1)
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: 300 * time.Millisecond}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: 300 * time.Millisecond}}}})
 	first := f.dial()
 	line(t, bufio.NewReader(first)) // it has the slot
 	waiting := f.dial()
@@ -72,9 +73,9 @@ func testQueueEnds(t *testing.T) {
 		t.Fatalf("unexpected greeting %q", got)
 	}
 	next.Close()
-	waitFor(t, func() bool { return f.server.ln.Open() == 0 })
+	waitFor(t, func() bool { return f.ln.Open() == 0 })
 	f.shutdown()
-	f.wantEnds(map[Reason]int{ClientEOF: 2, Limit: 2})
+	f.wantEnds(map[l4.Reason]int{l4.ClientEOF: 2, l4.Limit: 2})
 }
 
 // TestQueueOfThoseWhoLeft has clients go away while they wait: by a reset, with
@@ -89,7 +90,7 @@ func testQueueOfThoseWhoLeft(t *testing.T) {
 	}))
 	pool := balancer.Pool()
 	pool.Limit(1, 1)
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
 	first := f.dial()
 	line(t, bufio.NewReader(first)) // it has the slot
 	for _, leave := range []func(c *net.TCPConn){
@@ -132,7 +133,7 @@ func testQueueIsServedInOrder(t *testing.T) {
 	}))
 	pool := balancer.Pool()
 	pool.Limit(1, clients)
-	f := start(t, listen.Config{}, Config{Routes: []Route{{Service: Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: time.Minute}}}})
 	var want []byte
 	conns := make([]*net.TCPConn, clients)
 	for i := range conns {

@@ -2,130 +2,14 @@ package l4
 
 import (
 	"fmt"
-	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
-	"sluice/pkg/balance"
-	"sluice/pkg/relay"
 	"sluice/pkg/throttle"
 )
-
-// Reason says why a connection ended. The set is closed: it is a metric
-// label.
-type Reason uint8
-
-// The first cause counts; see relay.End for the order among the ends of an
-// established pair.
-const (
-	ClientEOF        Reason = iota // the client closed first
-	BackendEOF                     // the backend closed first
-	ClientReset                    // the client's connection broke
-	BackendReset                   // the backend's connection broke
-	IdleTimeout                    // no byte moved for the idle timeout
-	DialFailed                     // no backend that was tried could be connected to
-	NoBackend                      // no backend was eligible
-	Limit                          // no backend had a slot free, and too many waited or for too long
-	BackendDrained                 // the backend had been taken out, and the time to leave it was over
-	BackendUnhealthy               // the backend's checks failed, and close-on-unhealthy is set
-	Draining                       // cut because sluice was stopping
-	InternalError                  // a defect in sluice
-	reasons
-)
-
-// String returns the reason as metrics and logs show it.
-func (r Reason) String() string {
-	switch r {
-	case ClientEOF:
-		return "client_eof"
-	case BackendEOF:
-		return "backend_eof"
-	case ClientReset:
-		return "client_reset"
-	case BackendReset:
-		return "backend_reset"
-	case IdleTimeout:
-		return "idle_timeout"
-	case DialFailed:
-		return "dial_failed"
-	case NoBackend:
-		return "no_backend"
-	case Limit:
-		return "limit"
-	case BackendDrained:
-		return "backend_drained"
-	case BackendUnhealthy:
-		return "backend_unhealthy"
-	case Draining:
-		return "draining"
-	case InternalError:
-		return "internal_error"
-	}
-	return fmt.Sprintf("reason(%d)", r)
-}
-
-func reasonOf(e relay.End) Reason {
-	switch e {
-	case relay.ClientEOF:
-		return ClientEOF
-	case relay.BackendEOF:
-		return BackendEOF
-	case relay.ClientReset:
-		return ClientReset
-	case relay.BackendReset:
-		return BackendReset
-	case relay.IdleTimeout:
-		return IdleTimeout
-	case relay.Closed:
-		return Draining // nothing else closes a connection that is relayed
-	}
-	panic("BUG: unknown relay end " + strconv.Itoa(int(e)))
-}
-
-// unserved returns why a connection found no backend.
-func (rec *record) unserved() Reason {
-	switch {
-	case rec.tries.tried.Len() > 0:
-		return DialFailed
-	case rec.tries.full:
-		return Limit
-	}
-	return NoBackend
-}
-
-// record is what is known of a connection when it ends. Established ones are
-// many and live long, so it is small.
-type record struct {
-	client  netip.AddrPort
-	connect time.Duration    // of the last attempt
-	tries   *tries           // nil once established, if the first one succeeded
-	backend *backend.Backend // nil if none was reached
-	in, out int64
-	reason  Reason
-}
-
-// tries is how the attempts to connect went.
-type tries struct {
-	tried    balance.Tried    // begun with, successful or not
-	refused  bool             // the next one makes up for one that cost nothing
-	full     bool             // of those not tried, none had a slot free
-	failures int              // of them
-	failed   *backend.Backend // the last one that could not be connected to
-	err      error            // why
-	waiter   *backend.Waiter  // nil if it never waited for a slot
-
-	// Of the copy driver:
-	woken     chan struct{}
-	waitUntil time.Time
-}
-
-// plain reports whether there is nothing to tell of t: one try, which
-// succeeded.
-func (t *tries) plain() bool { return t.tried.Len() == 1 && t.err == nil }
 
 // serviceMetrics are the counters of one service, built once.
 type serviceMetrics struct {
@@ -181,73 +65,74 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 // at some time.
 const early = time.Second
 
-// judge tells the backend how it fared with an established connection. If
-// stalled, sluice did not run for a while in its life, and the backend may have
-// given up for that.
-func (r *record) judge(duration time.Duration, stalled bool) {
-	if r.backend == nil {
+// judge tells the backend how it fared with an established connection.
+func (t *Ticket) judge(e Ending) {
+	b := t.backend
+	if b == nil {
 		return
 	}
-	byBackend := r.reason == BackendReset || r.reason == BackendEOF
-	switch w := (backend.Witness{Client: r.client.Addr(), Unasked: r.in == 0}); {
-	case r.out > 0, byBackend && duration >= early && !stalled:
-		r.backend.ReportServed(w)
-	case byBackend && !stalled:
+	byBackend := e.Reason == BackendReset || e.Reason == BackendEOF
+	switch w := (backend.Witness{Client: t.Client.Addr(), Unasked: e.In == 0}); {
+	case e.Out > 0, byBackend && e.Duration >= early && !e.Stalled:
+		b.ReportServed(w)
+	case byBackend && !e.Stalled:
 		// It may be the client's doing, so that a check is to say more.
-		r.backend.Observe(0, false)
-		r.backend.ReportFault(w)
-		r.backend.Suspect()
+		b.Observe(0, false)
+		b.ReportFault(w)
+		b.Suspect()
 	}
 }
 
-// record counts and logs the outcome of a connection of the given duration; see
-// judge for stalled.
-func (s *Server) record(svc *service, r *record, duration time.Duration, stalled bool) {
-	svc.metrics.ended[r.reason].Inc()
-	svc.metrics.seconds.Update(duration.Seconds())
-	r.judge(duration, stalled)
-
-	unserved := r.reason == DialFailed || r.reason == NoBackend || r.reason == Limit
-	if s.cfg.AccessLog.On() {
-		s.logAccess(svc, r, duration, unserved)
+// record counts and logs the outcome of a connection: the one place where
+// counters of connections move.
+func (t *Ticket) record(e Ending) {
+	m := t.up.metrics
+	m.ended[e.Reason].Inc()
+	m.seconds.Update(e.Duration.Seconds())
+	t.judge(e)
+	if t.gate.AccessLog.On() {
+		t.logAccess(e)
 		return
 	}
-	if !unserved {
+	if !e.Reason.Unserved() {
 		return
 	}
-	ok, more := svc.metrics.unserved.Allow(time.Now())
+	ok, more := m.unserved.Allow(time.Now())
 	if !ok {
 		return
 	}
 	attrs := []any{
 		"listener", "l4",
-		"service", svc.name,
-		"client", r.client.String(),
-		"reason", r.reason.String(),
-		"duration", duration,
+		"service", t.up.name,
+		"client", t.Client.String(),
+		"reason", e.Reason.String(),
+		"duration", e.Duration,
 		"more", more,
 	}
-	if t := r.tries; t.err != nil {
-		attrs = append(attrs, "failed_backend", t.failed.Addr(), "err", t.err)
+	if failed, err := t.plan.Err(); err != nil {
+		attrs = append(attrs, "failed_backend", failed.Addr(), "err", err)
 	}
-	s.log.Warn("connection ended", attrs...)
+	t.gate.Logger.Warn("connection ended", attrs...)
 }
 
-func (s *Server) logAccess(svc *service, r *record, duration time.Duration, unserved bool) {
+func (t *Ticket) logAccess(e Ending) {
 	line := accesslog.Record{
-		Message: "connection ended", Listener: "l4", Time: time.Now(), Client: r.client,
-		In: r.in, Out: r.out, Duration: duration, Connect: r.connect,
-		Service: svc.name, Strategy: svc.Balancer.Strategy(),
-		Reason: r.reason.String(), Failed: unserved,
+		Message: "connection ended", Listener: "l4", Time: time.Now(), Client: t.Client,
+		In: e.In, Out: e.Out, Duration: e.Duration, Connect: t.connect,
+		Service: t.up.name, Strategy: t.up.Balancer.Strategy(),
+		Reason: e.Reason.String(), Failed: e.Reason.Unserved(),
 	}
-	if r.backend != nil {
-		line.Backend = r.backend.Addr()
+	if t.backend != nil {
+		line.Backend = t.backend.Addr()
 	}
-	if t := r.tries; t != nil {
-		line.Retries = max(0, t.tried.Len()-1)
-		if t.err != nil {
-			line.Err = fmt.Errorf("backend %s: %w", t.failed.Addr(), t.err)
+	if p := t.plan; p != nil {
+		line.Retries = p.Retried()
+		if t.backend == nil {
+			line.Connect = p.Took()
+		}
+		if failed, err := p.Err(); err != nil {
+			line.Err = fmt.Errorf("backend %s: %w", failed.Addr(), err)
 		}
 	}
-	s.cfg.AccessLog.Add(&line)
+	t.gate.AccessLog.Add(&line)
 }

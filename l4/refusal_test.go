@@ -1,4 +1,4 @@
-package l4
+package l4_test
 
 import (
 	"net"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 )
@@ -15,44 +16,48 @@ import (
 func TestFewLive(t *testing.T) { eachDriver(t, testFewLive) }
 
 func testFewLive(t *testing.T) {
-	t.Parallel()
 	for _, strategy := range balance.Names() {
-		for _, dead := range []int{4, 9, 25} {
-			backends := []string{serveEcho(t)}
-			for range dead {
-				backends = append(backends, serveNothing(t))
+		t.Run(strategy, func(t *testing.T) { testFewLiveBy(t, strategy) })
+	}
+}
+
+func testFewLiveBy(t *testing.T, strategy string) {
+	t.Parallel()
+	for _, dead := range []int{4, 9, 25} {
+		backends := []string{serveEcho(t)}
+		for range dead {
+			backends = append(backends, serveNothing(t))
+		}
+		f := newFixture(t, func(c *l4.Config) {
+			if err := c.Routes[0].Service.Balancer.SetStrategy(strategy); err != nil {
+				t.Fatal(err)
 			}
-			f := newFixture(t, func(c *Config) {
-				if err := c.Routes[0].Service.Balancer.SetStrategy(strategy); err != nil {
-					t.Fatal(err)
-				}
-			}, backends...)
-			const n = 60
-			var clients sync.WaitGroup
-			one := func(i int) {
-				c, err := net.Dial("tcp", f.addr)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer c.Close()
-				if err := exchange(c.(*net.TCPConn), 10, byte(i)); err != nil {
-					t.Errorf("client %d of %s with %d dead members: %v", i, strategy, dead, err)
-				}
+		}, backends...)
+		const n = 60
+		var clients sync.WaitGroup
+		one := func(i int) {
+			c, err := net.Dial("tcp", f.addr)
+			if err != nil {
+				t.Error(err)
+				return
 			}
-			for i := range n {
-				if i < n/2 { // at once
-					clients.Go(func() { one(i) })
-					continue
-				}
-				clients.Wait()
-				one(i)
+			defer c.Close()
+			if err := exchange(c.(*net.TCPConn), 10, byte(i)); err != nil {
+				t.Errorf("client %d of %s with %d dead members: %v", i, strategy, dead, err)
 			}
-			f.shutdown()
-			f.wantEnds(map[Reason]int{ClientEOF: n})
-			if got := f.server.routes.other.metrics.retriesDenied.Get(); got != 0 {
-				t.Errorf("unexpected retries denied: %d", got)
+		}
+		for i := range n {
+			if i < n/2 { // at once
+				clients.Go(func() { one(i) })
+				continue
 			}
+			clients.Wait()
+			one(i)
+		}
+		f.shutdown()
+		f.wantEnds(map[l4.Reason]int{l4.ClientEOF: n})
+		if got := f.counter("sluice_l4_connect_retries_denied_total"); got != 0 {
+			t.Errorf("unexpected retries denied: %d", got)
 		}
 	}
 }
@@ -62,22 +67,21 @@ func testFewLive(t *testing.T) {
 func TestAllDead(t *testing.T) { eachDriver(t, testAllDead) }
 
 func testAllDead(t *testing.T) {
-	t.Parallel()
 	f := func(retries, first, later int) {
 		t.Helper()
 		var backends []string
 		for range 12 {
 			backends = append(backends, serveNothing(t))
 		}
-		x := newFixture(t, func(c *Config) { c.Routes[0].Service.Retries = retries }, backends...)
+		x := newFixture(t, func(c *l4.Config) { c.Routes[0].Service.Retries = retries }, backends...)
 		tried := func() int {
-			before := x.server.routes.other.metrics.connectFailures.Get()
+			before := x.counter("sluice_l4_connect_failures_total")
 			c, err := net.Dial("tcp", x.addr)
 			if err == nil {
 				_ = exchange(c.(*net.TCPConn), 10, 1)
 				c.Close()
 			}
-			return int(x.server.routes.other.metrics.connectFailures.Get() - before)
+			return int(x.counter("sluice_l4_connect_failures_total") - before)
 		}
 		if got := tried(); got != first {
 			t.Errorf("unexpected tries of the first connection with %d retries; got %d; want %d", retries, got, first)

@@ -1,10 +1,11 @@
-package l4
+package l4_test
 
 import (
 	"io"
 	"testing"
 	"time"
 
+	"sluice/l4"
 	"sluice/pkg/backend"
 )
 
@@ -37,7 +38,7 @@ func testReserve(t *testing.T) {
 			c.Close()
 		}
 		f.shutdown()
-		f.wantEnds(map[Reason]int{ClientEOF: 30})
+		f.wantEnds(map[l4.Reason]int{l4.ClientEOF: 30})
 	}
 }
 
@@ -49,7 +50,7 @@ func testNoReserveForSlow(t *testing.T) {
 	served := make(chan bool, 10)
 	good := serveEcho(t)
 	later := serveEcho(t)
-	f := newFixture(t, func(c *Config) { c.HedgeAfter, c.ConnectTimeout = time.Millisecond, time.Second/2 }, good)
+	f := newFixture(t, func(c *l4.Config) { c.HedgeAfter, c.ConnectTimeout = time.Millisecond, time.Second/2 }, good)
 	f.pool.Set([]backend.Target{{ID: "slow", Address: blackHole(t), Weight: 1}, {ID: "later", Address: later, Weight: 1, Priority: 1}})
 	began := time.Now()
 	c := f.dial()

@@ -3,13 +3,12 @@ package l4
 import (
 	"cmp"
 	"crypto/tls"
-	"errors"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/attempt"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/limit"
@@ -39,7 +38,7 @@ type Service struct {
 	// the service. nil means Config's.
 	Metrics *metrics.Set
 	// TLS, if not nil, is spoken with backends. If it has no ServerName, that
-	// is the host of the backend's address. It needs Loops.
+	// is the host of the backend's address.
 	TLS *tls.Config
 	// DrainTimeout is how long connections to a backend may go on after it was
 	// taken out of its service, or into maintenance. Then they are closed,
@@ -48,141 +47,65 @@ type Service struct {
 	// CloseOnUnhealthy closes the connections to a backend at once when its
 	// checks have failed, or it is withdrawn (backend.Snapshot).
 	CloseOnUnhealthy bool
-
-	lenient bool // a refusal does not count as a try; see Retries
 }
 
 func (c Service) withDefaults(cfg *Config) Service {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, cfg.ConnectTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, cfg.IdleTimeout)
 	c.FINTimeout = cmp.Or(c.FINTimeout, cfg.FINTimeout)
-	c.lenient = c.Retries == 0
-	if c.Retries == 0 || c.Retries >= balance.MaxTries {
-		c.Retries = balance.MaxTries - 1
-	}
-	c.Retries = max(c.Retries, 0)
+	c.QueueTimeout = cmp.Or(c.QueueTimeout, 5*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Minute)
 	if c.RetryBudget == nil {
 		c.RetryBudget = limit.NewBudget(0.2, 10, time.Now())
-	}
-	if c.QueueTimeout == 0 {
-		c.QueueTimeout = 5 * time.Second
-	}
-	if c.DrainTimeout == 0 {
-		c.DrainTimeout = 5 * time.Minute
 	}
 	return c
 }
 
-// service is a Service at work.
-type service struct {
+// Upstream is a Service at work.
+type Upstream struct {
+	// Service is what New was given, with defaults in place of zeros.
 	Service
 	name     string
+	terms    attempt.Terms
 	metrics  *serviceMetrics
-	proxyOut atomic.Int32 // in place of Service.ProxyOut, which it begins as
-	unfollow func()       // ends what Server.follow began
+	unfollow func() // ends what Gate.Follow began
 }
 
-func (s *service) pool() *backend.Pool { return s.Balancer.Pool() }
-
-// pick chooses a backend that the connection has not tried and takes its slot,
-// or returns nil if there is none, if enough were tried, or if the retry
-// budget is spent. rec.tries.full then says whether one would do that has no slot
-// free.
-func (s *service) pick(rec *record) *backend.Backend {
-	t := rec.tries
-	t.full = false
-	retry := t.tried.Len() > 0
-	req := balance.Request{Tried: t.tried, Key: balance.HashAddr(rec.client.Addr()), HasKey: true, Failed: t.failures >= t.tried.Len()}
-	switch {
-	case !retry && t.waiter == nil && s.pool().Contended(): // others came first
-		t.full = true
-		return nil
-	case t.tried.Tries() > s.Retries:
-		return nil
-	case retry && !t.refused && !s.Balancer.HasGood(req) && !s.RetryBudget.Retry(time.Now()):
-		s.metrics.retriesDenied.Inc()
-		return nil
+func newUpstream(s Service, cfg *Config) *Upstream {
+	u := &Upstream{Service: s.withDefaults(cfg), unfollow: func() {}}
+	u.name = u.Balancer.Pool().Service()
+	u.metrics = newServiceMetrics(cmp.Or(u.Metrics, cfg.Metrics), u.name)
+	retries := u.Retries
+	if retries == 0 || retries >= balance.MaxTries {
+		retries = balance.MaxTries - 1
 	}
-	b := s.Balancer.Pick(req)
-	if b == nil {
-		t.full = s.Balancer.HasUntried(t.tried)
-		return nil
+	u.terms = attempt.Terms{
+		Balancer: u.Balancer, Budget: u.RetryBudget, Retries: max(retries, 0), Lenient: u.Retries == 0,
+		HedgeAfter: cfg.HedgeAfter, QueueTimeout: u.QueueTimeout,
+		Counters: attempt.Counters{
+			Failures: u.metrics.connectFailures, Retries: u.metrics.retries,
+			Hedges: u.metrics.hedges, Denied: u.metrics.retriesDenied,
+		},
 	}
-	if retry {
-		s.metrics.retries.Inc()
-	} else {
-		s.RetryBudget.Attempt()
-	}
-	t.tried.Add(b)
-	t.refused = false
-	if t.waiter != nil {
-		s.pool().Leave(t.waiter)
-	}
-	return b
+	return u
 }
 
-// lost tells b's balancer of an attempt that was given up after a while. It
-// is to blame only if it was the one that others were tried beside.
-func (s *service) lost(b *backend.Backend, after, hedge time.Duration) {
-	if after >= hedge {
-		b.Observe(after, false)
+// TLSFor returns the configuration of TLS with b; Service.TLS is not nil. What
+// the client has agreed on with us, if anything, is all that is offered to b.
+func (u *Upstream) TLSFor(b *backend.Backend, client *tls.ConnectionState) *tls.Config {
+	alpn := ""
+	if client != nil {
+		alpn = client.NegotiatedProtocol
 	}
-}
-
-// dialFailed notes that an attempt to connect to b failed after rec.connect. If
-// paused, sluice did not run for a while meanwhile, so that a time-out says
-// nothing about b.
-func (s *service) dialFailed(rec *record, b *backend.Backend, err error, paused bool) {
-	s.metrics.connectFailures.Inc()
-	t := rec.tries
-	t.err, t.failed = err, b
-	t.failures++ // whoever's fault: the client is to be served
-	if s.lenient && backend.Refused(err, rec.connect) && s.Balancer.HasHope(t.tried) {
-		t.refused = true
-		t.tried.Refuse()
+	if u.TLS.ServerName != "" && alpn == "" {
+		return u.TLS
 	}
-	if !backend.OwnFault(err) && !(paused && timedOut(err)) {
-		b.ReportConnectFailure()
-	}
-}
-
-func timedOut(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
-}
-
-// connected notes that a connection to b stands.
-func (s *service) connected(rec *record, b *backend.Backend) {
-	rec.backend = b
-	s.metrics.connectSeconds.Update(rec.connect.Seconds())
-	b.Observe(rec.connect, true)
-	b.Counters.Connections.Add(1)
-}
-
-// tlsFor returns the configuration of TLS with b; s.TLS is not nil. What the
-// client has agreed on, if anything, is offered to b.
-func (s *service) tlsFor(b *backend.Backend, alpn string) *tls.Config {
-	if s.TLS.ServerName != "" && alpn == "" {
-		return s.TLS
-	}
-	c := s.TLS.Clone()
+	c := u.TLS.Clone()
 	if c.ServerName == "" {
-		c.ServerName = hostOf(b.Addr())
+		c.ServerName, _, _ = net.SplitHostPort(b.Addr())
 	}
 	if alpn != "" {
 		c.NextProtos = []string{alpn}
 	}
 	return c
-}
-
-// count adds bytes moved to the counters.
-func (s *service) count(b *backend.Backend, in, out int64) {
-	if in > 0 {
-		b.Counters.BytesIn.Add(uint64(in))
-		s.metrics.bytesIn.AddInt64(in)
-	}
-	if out > 0 {
-		b.Counters.BytesOut.Add(uint64(out))
-		s.metrics.bytesOut.AddInt64(out)
-	}
 }

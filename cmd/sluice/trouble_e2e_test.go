@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"sluice/pkg/listen"
-	"sluice/pkg/relay"
 )
 
 // forward connects client with the backend at addr until both have ended.
@@ -29,7 +29,21 @@ func forward(client *net.TCPConn, addr string) {
 		return
 	}
 	defer c.Close()
-	relay.Copy(client, c.(*net.TCPConn), relay.Config{})
+	server, done := c.(*net.TCPConn), make(chan struct{})
+	pass := func(dst, src *net.TCPConn) {
+		if _, err := io.Copy(dst, src); err != nil { // a break is passed on as one
+			_, _ = src.SetLinger(0), dst.SetLinger(0)
+			_, _ = src.SetDeadline(time.Unix(1, 0)), dst.SetDeadline(time.Unix(1, 0))
+			return
+		}
+		_ = dst.CloseWrite()
+	}
+	go func() {
+		defer close(done)
+		pass(server, client)
+	}()
+	pass(client, server)
+	<-done
 }
 
 // door is an address in front of a backend that opens and shuts. Whoever is

@@ -1,6 +1,10 @@
 package attempt
 
-import "sluice/pkg/backend"
+import (
+	"time"
+
+	"sluice/pkg/backend"
+)
 
 // Found is why a plan has no backend.
 type Found uint8
@@ -39,6 +43,9 @@ func (p *Plan) Running() int { return p.running }
 // Err returns why the last attempt that failed did, and at whom; nil if none
 // has.
 func (p *Plan) Err() (*backend.Backend, error) { return p.failed, p.err }
+
+// Took returns how long the last attempt that failed took, 0 if none has.
+func (p *Plan) Took() time.Duration { return p.took }
 
 // Plain reports whether there is nothing to tell of: one attempt, which did not
 // fail.

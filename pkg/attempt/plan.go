@@ -72,6 +72,7 @@ type Plan struct {
 	failures int              // attempts that came to nothing
 	failed   *backend.Backend // the last one that could not be connected to
 	err      error            // why
+	took     time.Duration    // how long it took to
 	refused  bool             // the next one makes up for one that cost nothing
 	full     bool             // of those not tried, none had a slot free
 	overdue  bool
@@ -94,7 +95,7 @@ func (p *Plan) Failed(now int64, b *backend.Backend, err error, took time.Durati
 	b.Release()
 	t := p.terms
 	t.Counters.Failures.Inc()
-	p.err, p.failed = err, b
+	p.err, p.failed, p.took = err, b, took
 	p.failures++ // whoever's fault: the client is to be served
 	if t.Lenient && backend.Refused(err, took) && t.Balancer.HasHope(p.tried) {
 		p.refused = true

@@ -461,8 +461,10 @@ func TestValidate(t *testing.T) {
 	f(several(":443=db,sni=a.example,tls-cert=/c,alpn=h2", ":443=db,tls-cert=/c,alpn=h2,http/1.1"), `--l4: ":443": alpn differs`)
 	f(several(":443=db,sni=a.example,proxy-in=v1", ":443=db,proxy-in=v2"), `--l4: ":443": proxy-in and proxy-from differ`)
 	f(several(":443=db,sni=a.example,tls-cert=/c", ":443=db"), `--l4: ":443" has tls-cert= for some names`)
-	f(func(c *Config) { several(":443=db,tls-cert=/c")(c); c.L4Driver = "copy" }, `--l4-driver: "copy" speaks no TLS`)
-	f(func(c *Config) { c.L4Driver, c.Services = "copy", []Service{{Name: "db", TLS: "verify"}} }, `--l4-driver: "copy" speaks no TLS`)
+	f(func(c *Config) {
+		several(":443=db,tls-cert=/c")(c)
+		c.L4Driver, c.Services = "copy", []Service{{Name: "db", TLS: "verify"}}
+	})
 	f(func(c *Config) { c.BackendDrainTimeout, c.L4UserTimeout, c.HandshakeTimeout = -1, -1, 0 },
 		"--l4-user-timeout", "--backend-drain-timeout", "--handshake-timeout")
 	web := func(change func(*Config)) func(*Config) {

@@ -123,12 +123,6 @@ func (v *validation) parts(parts []L4) {
 		if d := l.ConnectTimeout; d != nil && *d > c.L4ConnectDeadline {
 			v.add("l4", "%q has connect-timeout=%v, more than --l4-connect-deadline %v for all attempts", l.Addr, *d, c.L4ConnectDeadline)
 		}
-		if c.L4Driver == "copy" && l.Cert != "" {
-			v.add("l4-driver", `"copy" speaks no TLS, which tls-cert=%s asks for`, l.Cert)
-		}
-		if s := c.Service(l.Service); c.L4Driver == "copy" && s.TLS != "" {
-			v.add("l4-driver", `"copy" speaks no TLS, which tls=%s of service %q asks for`, s.TLS, s.Name)
-		}
 	}
 	whole, err := merged(parts)
 	if err != nil {

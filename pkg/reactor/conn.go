@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"sluice/pkg/tcp"
 )
 
 const (
@@ -127,7 +129,7 @@ func (c *Conn) awaitTaken(nc net.Conn) bool {
 		c.mu.Lock()
 		finish := c.finish // then a socket that is closed may have ended in order
 		c.mu.Unlock()
-		if !finish && isReset(innermost(nc)) {
+		if !finish && tcp.IsBroken(nc) {
 			c.mu.Lock()
 			c.reset = true
 			c.mu.Unlock()
@@ -250,7 +252,7 @@ func (c *Conn) writeBehind(nc net.Conn) {
 		c.mu.Unlock()
 		if len(p) == 0 {
 			finished = true
-			c.fail(closeWrite(nc))
+			c.fail(tcp.CloseWrite(nc))
 			continue
 		}
 		_, err := nc.Write(p)
@@ -271,29 +273,6 @@ func (c *Conn) fail(err error) {
 	c.outErr = err
 	c.out = nil
 	c.mu.Unlock()
-}
-
-// closeWrite ends our direction of nc, and of what it wraps.
-func closeWrite(nc net.Conn) error {
-	var err error
-	if w, ok := nc.(interface{ CloseWrite() error }); ok {
-		err = w.CloseWrite()
-	}
-	if w, ok := nc.(interface{ NetConn() net.Conn }); ok && err == nil {
-		err = closeWrite(w.NetConn())
-	}
-	return err
-}
-
-// innermost returns what nc wraps in the end.
-func innermost(nc net.Conn) net.Conn {
-	for {
-		w, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nc
-		}
-		nc = w.NetConn()
-	}
 }
 
 // CloseWrite ends our direction after what was written.
@@ -323,11 +302,7 @@ func (c *Conn) Reset() {
 	if nc == nil {
 		return
 	}
-	nc = innermost(nc)
-	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(0)
-	}
-	nc.Close() // not what wraps it, which would say goodbye first
+	tcp.Break(nc).Close()
 }
 
 // Close closes the connection once what was written before is sent. It is
@@ -354,7 +329,7 @@ func (c *Conn) Close() {
 // abandon closes the connection at once, for a loop that ends.
 func (c *Conn) abandon() {
 	if nc := c.NetConn(); nc != nil {
-		innermost(nc).Close()
+		tcp.Innermost(nc).Close()
 	}
 	c.self.Close()
 }

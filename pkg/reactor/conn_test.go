@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/pkg/tcp"
 )
 
 // tcpPair returns the two ends of a connection.
@@ -83,7 +85,7 @@ func TestConnEcho(t *testing.T) {
 			go func() {
 				_, err := far.Write(sent[:size])
 				if err == nil {
-					err = closeWrite(far)
+					err = tcp.CloseWrite(far)
 				}
 				wrote <- err
 			}()
@@ -218,8 +220,8 @@ func TestConnBroken(t *testing.T) {
 			}))
 			_, _ = far.Write([]byte("x"))
 			wait(t, come, "a byte")
-			_ = innermost(far).(*net.TCPConn).SetLinger(0)
-			innermost(far).Close()
+			_ = tcp.Innermost(far).(*net.TCPConn).SetLinger(0)
+			tcp.Innermost(far).Close()
 			wait(t, broken, "the reset")
 		})
 	}

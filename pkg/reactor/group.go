@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/pkg/tcp"
 	"sluice/pkg/throttle"
 )
 
@@ -163,7 +164,7 @@ func (g *Group) awaitConns() {
 	}
 	g.mu.Lock()
 	for nc := range g.leaving {
-		_ = innermost(nc).Close() // not what wraps it, which might wait to say goodbye
+		_ = tcp.Innermost(nc).Close() // not what wraps it, which might wait to say goodbye
 	}
 	g.mu.Unlock()
 	<-over

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/pkg/tcp"
 )
 
 const patience = 20 * time.Second
@@ -129,7 +131,7 @@ func (c counted) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func (c counted) NetConn() net.Conn { return innermost(c.Conn) }
+func (c counted) NetConn() net.Conn { return tcp.Innermost(c.Conn) }
 
 // mourner counts its panics.
 type mourner struct {

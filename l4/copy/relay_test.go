@@ -1,4 +1,4 @@
-package relay
+package copy
 
 import (
 	"bytes"
@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/l4"
+	"sluice/pkg/tcp"
 )
 
 // pairOf returns both ends of a real TCP connection, closed with the test.
@@ -43,14 +46,20 @@ func pairOf(t *testing.T) (outer, inner *net.TCPConn) {
 }
 
 // start relays between two new connections and returns their outer ends. The
-// relayed ends are closed when Copy returns, as its contract asks.
-func start(t *testing.T, cfg Config) (client, backend *net.TCPConn, result <-chan Result) {
+// relayed ends are closed when it has ended, as its contract asks.
+func start(t *testing.T, cfg relayConfig) (client, backend *net.TCPConn, ended <-chan passed) {
 	t.Helper()
 	client, inner := pairOf(t)
 	backend, outer := pairOf(t)
-	done := make(chan Result, 1)
+	done := make(chan passed, 1)
 	go func() {
-		res := Copy(inner, outer, cfg)
+		res := newRelay(inner, outer, cfg).run()
+		switch res.Reason {
+		case l4.ClientReset:
+			tcp.Break(outer)
+		case l4.BackendReset:
+			tcp.Break(inner)
+		}
 		inner.Close()
 		outer.Close()
 		done <- res
@@ -58,13 +67,13 @@ func start(t *testing.T, cfg Config) (client, backend *net.TCPConn, result <-cha
 	return client, backend, done
 }
 
-func await(t *testing.T, result <-chan Result) Result {
+func await(t *testing.T, ended <-chan passed) passed {
 	t.Helper()
 	select {
-	case r := <-result:
+	case r := <-ended:
 		return r
 	case <-time.After(30 * time.Second):
-		t.Fatal("Copy does not end")
+		t.Fatal("the relay does not end")
 		panic("unreachable")
 	}
 }
@@ -100,7 +109,7 @@ func TestBothWays(t *testing.T) {
 	f := func(up, down int) {
 		t.Helper()
 		var in, out atomic.Int64
-		client, backend, result := start(t, Config{Idle: time.Minute, Progress: func(i, o int64) { in.Add(i); out.Add(o) }})
+		client, backend, result := start(t, relayConfig{Idle: time.Minute, Progress: func(i, o int64) { in.Add(i); out.Add(o) }})
 		var sentUp, sentDown, gotUp, gotDown []byte
 		var nUp, nDown int
 		var wg sync.WaitGroup
@@ -116,8 +125,8 @@ func TestBothWays(t *testing.T) {
 		if r.In != int64(up) || r.Out != int64(down) || in.Load() != r.In || out.Load() != r.Out {
 			t.Fatalf("unexpected counts; got %+v, progress %d, %d; want %d, %d", r, in.Load(), out.Load(), up, down)
 		}
-		if r.End != ClientEOF && r.End != BackendEOF {
-			t.Fatalf("unexpected end: %v", r.End)
+		if r.Reason != l4.ClientEOF && r.Reason != l4.BackendEOF {
+			t.Fatalf("unexpected end: %v", r.Reason)
 		}
 	}
 	f(0, 0)
@@ -134,9 +143,9 @@ func TestBothWays(t *testing.T) {
 // from either side.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
-	f := func(clientFirst bool, want End) {
+	f := func(clientFirst bool, want l4.Reason) {
 		t.Helper()
-		first, second, result := start(t, Config{})
+		first, second, result := start(t, relayConfig{})
 		if !clientFirst {
 			first, second = second, first
 		}
@@ -159,21 +168,21 @@ func TestHalfClose(t *testing.T) {
 		if n, _ := receive(t, first); n != 0 {
 			t.Fatalf("unexpected bytes at the end: %d", n)
 		}
-		if r := await(t, result); r.End != want {
-			t.Fatalf("unexpected end; got %v; want %v", r.End, want)
+		if r := await(t, result); r.Reason != want {
+			t.Fatalf("unexpected end; got %v; want %v", r.Reason, want)
 		}
 	}
-	f(true, ClientEOF)
-	f(false, BackendEOF)
+	f(true, l4.ClientEOF)
+	f(false, l4.BackendEOF)
 }
 
 // TestReset checks that a reset of one side arrives at the other as a reset,
 // whether that side is reading, or was sent more than it takes.
 func TestReset(t *testing.T) {
 	t.Parallel()
-	f := func(byClient, blocked bool, want End) {
+	f := func(byClient, blocked bool, want l4.Reason) {
 		t.Helper()
-		breaks, other, result := start(t, Config{})
+		breaks, other, result := start(t, relayConfig{})
 		if !byClient {
 			breaks, other = other, breaks
 		}
@@ -199,14 +208,14 @@ func TestReset(t *testing.T) {
 		if _, err := io.Copy(io.Discard, other); !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatalf("unexpected end of the other side; got %v; want ECONNRESET", err)
 		}
-		if r := await(t, result); r.End != want {
-			t.Fatalf("unexpected end; got %v; want %v", r.End, want)
+		if r := await(t, result); r.Reason != want {
+			t.Fatalf("unexpected end; got %v; want %v", r.Reason, want)
 		}
 	}
-	f(true, false, ClientReset)
-	f(false, false, BackendReset)
-	f(true, true, ClientReset)
-	f(false, true, BackendReset)
+	f(true, false, l4.ClientReset)
+	f(false, false, l4.BackendReset)
+	f(true, true, l4.ClientReset)
+	f(false, true, l4.BackendReset)
 }
 
 func TestIdle(t *testing.T) {
@@ -215,11 +224,11 @@ func TestIdle(t *testing.T) {
 	f := func(name string, prepare func(client, backend *net.TCPConn)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, backend, result := start(t, Config{Idle: idle})
+			client, backend, result := start(t, relayConfig{Idle: idle})
 			begin := time.Now()
 			prepare(client, backend)
-			if r := await(t, result); r.End != IdleTimeout {
-				t.Fatalf("unexpected end; got %v; want %v", r.End, IdleTimeout)
+			if r := await(t, result); r.Reason != l4.IdleTimeout {
+				t.Fatalf("unexpected end; got %v; want %v", r.Reason, l4.IdleTimeout)
 			}
 			if d := time.Since(begin); d < idle {
 				t.Fatalf("unexpected end after %v, before the idle time", d)
@@ -245,18 +254,18 @@ func TestIdle(t *testing.T) {
 func TestFIN(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{0, time.Hour} {
-		client, backend, result := start(t, Config{Idle: idle, FIN: 100 * time.Millisecond})
+		client, backend, result := start(t, relayConfig{Idle: idle, FIN: 100 * time.Millisecond})
 		select {
 		case r := <-result:
-			t.Fatalf("unexpected end before a half-close: %v", r.End)
+			t.Fatalf("unexpected end before a half-close: %v", r.Reason)
 		case <-time.After(300 * time.Millisecond):
 		}
 		_ = backend.CloseWrite()
 		if n, _ := receive(t, client); n != 0 {
 			t.Fatalf("unexpected bytes: %d", n)
 		}
-		if r := await(t, result); r.End != IdleTimeout {
-			t.Fatalf("unexpected end; got %v; want %v", r.End, IdleTimeout)
+		if r := await(t, result); r.Reason != l4.IdleTimeout {
+			t.Fatalf("unexpected end; got %v; want %v", r.Reason, l4.IdleTimeout)
 		}
 	}
 }
@@ -267,7 +276,7 @@ func TestTrickleIsNotIdle(t *testing.T) {
 	t.Parallel()
 	const idle = 400 * time.Millisecond
 	f := func(up bool) {
-		client, backend, result := start(t, Config{Idle: idle})
+		client, backend, result := start(t, relayConfig{Idle: idle})
 		from, to := client, backend
 		if !up {
 			from, to = backend, client
@@ -285,7 +294,7 @@ func TestTrickleIsNotIdle(t *testing.T) {
 		if err != nil || len(got) != n {
 			t.Fatalf("unexpected trickle; got %d bytes, %v; want %d", len(got), err, n)
 		}
-		if r := await(t, result); r.End == IdleTimeout {
+		if r := await(t, result); r.Reason == l4.IdleTimeout {
 			t.Fatal("unexpected idle timeout")
 		}
 	}
@@ -299,8 +308,8 @@ func TestClosedFromElsewhere(t *testing.T) {
 	t.Parallel()
 	client, inner := pairOf(t)
 	backend, outer := pairOf(t)
-	result := make(chan Result, 1)
-	go func() { result <- Copy(inner, outer, Config{}) }()
+	result := make(chan passed, 1)
+	go func() { result <- newRelay(inner, outer, relayConfig{}).run() }()
 	if _, err := client.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +317,7 @@ func TestClosedFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	inner.Close()
-	if r := await(t, result); r.End != Closed || r.In != 1 {
+	if r := await(t, result); r.Reason != l4.Draining || r.In != 1 {
 		t.Fatalf("unexpected result; got %+v; want closed with 1 byte in", r)
 	}
 }
@@ -321,7 +330,7 @@ func TestEndMeetsTimers(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for i := range 150 {
-				client, backend, result := start(t, Config{Idle: 4 * time.Millisecond, FIN: 2 * time.Millisecond})
+				client, backend, result := start(t, relayConfig{Idle: 4 * time.Millisecond, FIN: 2 * time.Millisecond})
 				time.Sleep(3*time.Millisecond + time.Duration(i)*20*time.Microsecond)
 				_ = client.CloseWrite()
 				backend.Close()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package relay
+package copy
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/l4"
 )
 
 // fill writes to c until nothing is taken any more.
@@ -30,10 +32,10 @@ func fill(t *testing.T, c *net.TCPConn, piece int) {
 // small pieces and with a bulk: the pair ends all the same.
 func TestResetWhileStuck(t *testing.T) {
 	t.Parallel()
-	f := func(name string, fromClient bool, piece int, want End) {
+	f := func(name string, fromClient bool, piece int, want l4.Reason) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, backend, result := start(t, Config{Idle: time.Hour, FIN: time.Hour})
+			client, backend, result := start(t, relayConfig{Idle: time.Hour, FIN: time.Hour})
 			src := backend
 			if fromClient {
 				src = client
@@ -41,28 +43,28 @@ func TestResetWhileStuck(t *testing.T) {
 			fill(t, src, piece)
 			_ = src.SetLinger(0)
 			src.Close()
-			if res := await(t, result); res.End != want {
-				t.Fatalf("unexpected end; got %v; want %v", res.End, want)
+			if res := await(t, result); res.Reason != want {
+				t.Fatalf("unexpected end; got %v; want %v", res.Reason, want)
 			}
 		})
 	}
-	f("client, small", true, 1<<10, ClientReset)
-	f("client, bulk", true, 1<<20, ClientReset)
-	f("backend, small", false, 1<<10, BackendReset)
-	f("backend, bulk", false, 1<<20, BackendReset)
+	f("client, small", true, 1<<10, l4.ClientReset)
+	f("client, bulk", true, 1<<20, l4.ClientReset)
+	f("backend, small", false, 1<<10, l4.BackendReset)
+	f("backend, bulk", false, 1<<20, l4.BackendReset)
 }
 
 // TestResetAfterEnd resets a client that has ended its direction and waits.
 func TestResetAfterEnd(t *testing.T) {
 	t.Parallel()
-	client, backend, result := start(t, Config{Idle: time.Hour, FIN: time.Second})
+	client, backend, result := start(t, relayConfig{Idle: time.Hour, FIN: time.Second})
 	_, _ = client.Write([]byte("x"))
 	_ = client.CloseWrite()
 	_ = readAll(backend)
 	_ = client.SetLinger(0)
 	client.Close()
-	if res := await(t, result); res.End != ClientReset {
-		t.Fatalf("unexpected end; got %v; want %v", res.End, ClientReset)
+	if res := await(t, result); res.Reason != l4.ClientReset {
+		t.Fatalf("unexpected end; got %v; want %v", res.Reason, l4.ClientReset)
 	}
 }
 
@@ -87,16 +89,16 @@ func TestIdleMeetsEnd(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 20_000 {
-			p := &pair{}
-			p.up = direction{pair: p, src: c, dst: b, eof: ClientEOF}
-			p.down = direction{pair: p, src: b, dst: c, eof: BackendEOF}
+			p := &relay{}
+			p.up = direction{relay: p, src: c, dst: b, eof: l4.ClientEOF}
+			p.down = direction{relay: p, src: b, dst: c, eof: l4.BackendEOF}
 			p.watch = newIdleWatch(p, time.Hour, time.Minute)
 			p.watch.mu.Lock()
 			p.watch.since = time.Now().Add(-2 * time.Hour)
 			p.watch.mu.Unlock()
 			var wg sync.WaitGroup
 			wg.Go(p.watch.tick)
-			wg.Go(func() { p.finish(ClientEOF) })
+			wg.Go(func() { p.finish(l4.ClientEOF) })
 			wg.Wait()
 			p.watch.stop()
 		}
@@ -112,7 +114,7 @@ func TestIdleMeetsEnd(t *testing.T) {
 // time does not count.
 func TestPauseIsNotIdle(t *testing.T) {
 	t.Parallel()
-	p := &pair{}
+	p := &relay{}
 	w := newIdleWatch(p, time.Hour, 0)
 	defer w.stop()
 	now := w.looked

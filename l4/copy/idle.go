@@ -1,18 +1,21 @@
-package relay
+package copy
 
 import (
 	"sync"
 	"syscall"
 	"time"
+
+	"sluice/l4"
+	"sluice/pkg/tcp"
 )
 
 // ticksPerIdle is how often the idle watch looks within one idle time.
 const ticksPerIdle = 4
 
-// idleWatch ends a pair that moved no byte for the idle time. It looks at the
+// idleWatch ends a relay that moved no byte for the idle time. It looks at the
 // counters now and then, so that the data path sets no deadlines.
 type idleWatch struct {
-	p *pair
+	p *relay
 
 	// mu protects the fields below.
 	mu      sync.Mutex
@@ -29,7 +32,7 @@ type idleWatch struct {
 // for a while.
 const late = 100 * time.Millisecond
 
-func newIdleWatch(p *pair, idle, fin time.Duration) *idleWatch {
+func newIdleWatch(p *relay, idle, fin time.Duration) *idleWatch {
 	w := &idleWatch{p: p, idle: max(idle, 0), fin: max(fin, 0)}
 	w.timer = time.AfterFunc(time.Hour, func() { p.act(w.tick) })
 	w.mu.Lock()
@@ -63,12 +66,12 @@ func (w *idleWatch) halfClosed() {
 // lock and asks for this one would wait for ever.
 func (w *idleWatch) tick() {
 	if w.over(time.Now()) {
-		w.p.abort(IdleTimeout)
+		w.p.abort(l4.IdleTimeout)
 		return
 	}
 	for _, d := range []*direction{&w.p.up, &w.p.down} {
 		// Of a side that has ended nobody reads whether it broke after that.
-		if d.finSent.Load() && !d.opposite().finSent.Load() && wasReset(d.src) {
+		if d.finSent.Load() && !d.opposite().finSent.Load() && tcp.IsBroken(d.src) {
 			d.fail(syscall.ECONNRESET)
 		}
 	}

@@ -1,5 +1,0 @@
-//go:build !linux || portable
-
-package l4
-
-const atOnce = false
