@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sluice/l4"
-	"sluice/pkg/tcp"
 )
 
 // ticksPerIdle is how often the idle watch looks within one idle time.
@@ -71,7 +70,7 @@ func (w *idleWatch) tick() {
 	}
 	for _, d := range []*direction{&w.p.up, &w.p.down} {
 		// Of a side that has ended nobody reads whether it broke after that.
-		if d.finSent.Load() && !d.opposite().finSent.Load() && tcp.IsBroken(d.src) {
+		if d.finSent.Load() && d.wasReset() {
 			d.fail(syscall.ECONNRESET)
 		}
 	}

@@ -160,7 +160,7 @@ func (d *direction) look() {
 	if !d.waiting.Load() {
 		return
 	}
-	reset := !d.opposite().finSent.Load() && tcp.IsBroken(d.src)
+	reset := d.wasReset()
 	if reset && d.lost {
 		d.fail(syscall.ECONNRESET)
 		return
@@ -168,6 +168,11 @@ func (d *direction) look() {
 	d.lost = reset
 	d.stuck.Reset(lookEvery)
 }
+
+// wasReset reports whether src is closed although we have not ended our direction
+// of it. The order matters: finSent is set before FIN is sent, so that an end of
+// both sides, of which nothing else tells, is not taken for a reset.
+func (d *direction) wasReset() bool { return tcp.IsBroken(d.src) && !d.opposite().finSent.Load() }
 
 func (d *direction) opposite() *direction {
 	if d == &d.relay.up {
@@ -270,7 +275,7 @@ func (d *direction) copy(progress func(int64)) {
 			break
 		}
 	}
-	if !d.opposite().finSent.Load() && tcp.IsBroken(d.src) {
+	if d.wasReset() {
 		// The kernel tells of a reset once; a write of the other direction has
 		// heard it, and reads then return 0 as if the peer had closed.
 		d.fail(syscall.ECONNRESET)

@@ -341,3 +341,31 @@ func TestEndMeetsTimers(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestBothEndAtOnce has both sides end at the same moment, again and again: that
+// is no reset, though the kernel has closed a socket of ours by the time that
+// its end is looked into.
+func TestBothEndAtOnce(t *testing.T) {
+	t.Parallel()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 250 {
+				client, backend, result := start(t, relayConfig{})
+				go func() { _ = client.CloseWrite() }()
+				_ = backend.CloseWrite()
+				for _, c := range []*net.TCPConn{client, backend} {
+					if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+						t.Errorf("unexpected end: %d, %v", n, err)
+					}
+				}
+				if r := await(t, result); r.Reason != l4.ClientEOF && r.Reason != l4.BackendEOF {
+					t.Errorf("unexpected reason: %v", r.Reason)
+				}
+				client.Close()
+				backend.Close()
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -126,13 +126,14 @@ func (c *Conn) awaitTaken(nc net.Conn) bool {
 			return false
 		case <-look.C:
 		}
+		if !tcp.IsBroken(nc) {
+			continue
+		}
 		c.mu.Lock()
-		finish := c.finish // then a socket that is closed may have ended in order
+		c.reset = !c.finish // else both sides may have ended, in order
+		reset := c.reset
 		c.mu.Unlock()
-		if !finish && tcp.IsBroken(nc) {
-			c.mu.Lock()
-			c.reset = true
-			c.mu.Unlock()
+		if reset {
 			c.post()
 			look.Stop()
 		}
