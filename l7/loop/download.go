@@ -277,7 +277,7 @@ func (x *exchange) toClient(p []byte) bool {
 		d.pending.add(x.sh.l, p)
 		return true
 	}
-	n, err := x.c.stream.Write(p)
+	n, err := x.write(p)
 	x.c.wrote += int64(max(n, 0))
 	if err != nil && !errors.Is(err, reactor.ErrAgain) {
 		x.clientBroke(err)
@@ -286,4 +286,13 @@ func (x *exchange) toClient(p []byte) bool {
 	d.pending.add(x.sh.l, p[n:])
 	x.arm()
 	return true
+}
+
+// write writes to the client. Behind the last of a response that is the last one
+// on its connection comes the end, at once.
+func (x *exchange) write(p []byte) (int, error) {
+	if s, ok := x.c.stream.(*reactor.Socket); ok && x.download.done && x.Whole() && x.Closes() {
+		return s.WriteLast(p)
+	}
+	return x.c.stream.Write(p)
 }
