@@ -3,7 +3,6 @@ package clienthello
 import (
 	"encoding/binary"
 	"errors"
-	"strings"
 )
 
 // MaxSize is how many bytes a ClientHello may take with the headers of its
@@ -36,21 +35,13 @@ const (
 	errDuplicate  Malformed = "an extension comes twice"
 	errServerName Malformed = "server_name does not hold one name"
 	errName       Malformed = "the server's name is not one of DNS"
-	errALPN       Malformed = "the protocols of ALPN do not fit"
-	errVersions   Malformed = "supported_versions does not hold versions"
 )
 
 // Hello is what a ClientHello says. It shares no memory with the bytes.
 type Hello struct {
 	// ServerName is the name that the client wants to reach, in lower case and
-	// without a dot at its end; "" if it gives none. Match compares it.
+	// without a dot at its end; "" if it gives none.
 	ServerName string
-	// Protocols are those that the client offers by ALPN (RFC 7301), in its
-	// order; nil without ALPN. They may hold any bytes.
-	Protocols []string
-	// MaxVersion is the highest version of TLS that the client offers, for
-	// instance tls.VersionTLS13; 0 if it offers only unknown ones.
-	MaxVersion uint16
 }
 
 // The layout of records and handshakes (RFC 8446, 4, 5.1 and B.3).
@@ -63,11 +54,7 @@ const (
 	sizeHandshake   = 4 // type and length
 	sizeRandom      = 32
 
-	extServerName        = 0
-	extALPN              = 16
-	extSupportedVersions = 43
-
-	versionTLS12 = 0x0303
+	extServerName = 0
 )
 
 // Parse reads the ClientHello at the beginning of b, all that a client has
@@ -210,7 +197,7 @@ func (r *reader) only(width int) (v reader, ok bool) {
 // hello reads the message (RFC 8446, 4.1.2; RFC 5246, 7.4.1.2).
 func (r *reader) hello() (h Hello, err error) {
 	ok := r.take(nil, sizeHandshake)
-	version, ok1 := r.uint(2)
+	_, ok1 := r.uint(2) // the version that is offered
 	ok = ok && ok1 && r.take(nil, sizeRandom)
 	session, ok1 := r.vector(1)
 	suites, ok2 := r.vector(2)
@@ -218,8 +205,6 @@ func (r *reader) hello() (h Hello, err error) {
 	if !ok || !ok1 || !ok2 || !ok3 || session.n > 32 || suites.n == 0 || suites.n%2 != 0 || methods.n == 0 {
 		return h, errFrame
 	}
-	// More than TLS 1.2 is only offered by supported_versions (4.2.1).
-	h.MaxVersion = uint16(min(version, versionTLS12))
 	if r.n == 0 {
 		return h, nil // before TLS 1.3 there need not be extensions
 	}
@@ -227,30 +212,21 @@ func (r *reader) hello() (h Hello, err error) {
 	if !ok {
 		return h, errFrame
 	}
-	var seen uint64 // the extensions that are read, by number
-	for extensions.n > 0 {
+	for named := false; extensions.n > 0; {
 		kind, ok1 := extensions.uint(2)
 		ext, ok2 := extensions.vector(2)
-		if !ok1 || !ok2 {
+		switch {
+		case !ok1 || !ok2:
 			return h, errFrame
-		}
-		switch kind {
-		case extServerName:
-			h.ServerName, err = ext.serverName()
-		case extALPN:
-			h.Protocols, err = ext.protocols()
-		case extSupportedVersions:
-			h.MaxVersion, err = ext.maxVersion()
-		default:
+		case kind != extServerName:
 			continue
-		}
-		if seen&(1<<kind) != 0 {
+		case named:
 			return h, errDuplicate
 		}
-		if err != nil {
+		named = true
+		if h.ServerName, err = ext.serverName(); err != nil {
 			return h, err
 		}
-		seen |= 1 << kind
 	}
 	return h, nil
 }
@@ -284,51 +260,4 @@ func (r *reader) serverName() (name string, err error) {
 		}
 	}
 	return name, nil
-}
-
-// protocols reads application_layer_protocol_negotiation (RFC 7301, 3.1).
-func (r *reader) protocols() ([]string, error) {
-	list, ok := r.only(2)
-	if !ok || list.n == 0 {
-		return nil, errALPN
-	}
-	count := 0
-	for again := list; again.n > 0; count++ {
-		p, ok := again.vector(1)
-		if !ok || p.n == 0 {
-			return nil, errALPN
-		}
-	}
-	// Their names are parts of one string.
-	var text strings.Builder
-	text.Grow(list.n - count)
-	for again := list; again.n > 0; {
-		var buf [255]byte
-		p, _ := again.vector(1)
-		name := buf[:p.n]
-		p.take(name, len(name))
-		text.Write(name)
-	}
-	protocols, all := make([]string, 0, count), text.String()
-	for again := list; again.n > 0; {
-		p, _ := again.vector(1)
-		protocols = append(protocols, all[:p.n])
-		all = all[p.n:]
-	}
-	return protocols, nil
-}
-
-// maxVersion reads supported_versions (RFC 8446, 4.2.1). Those that are not
-// 3.x are GREASE or drafts.
-func (r *reader) maxVersion() (highest uint16, err error) {
-	list, ok := r.only(1)
-	if !ok || list.n == 0 || list.n%2 != 0 {
-		return 0, errVersions
-	}
-	for list.n > 0 {
-		if v, _ := list.uint(2); v>>8 == 3 {
-			highest = max(highest, uint16(v))
-		}
-	}
-	return highest, nil
 }

@@ -63,17 +63,12 @@ func fragments(b []byte, sizes ...int) []byte {
 	return out
 }
 
-func equal(a, b Hello) bool {
-	return a.ServerName == b.ServerName && slices.Equal(a.Protocols, b.Protocols) && a.MaxVersion == b.MaxVersion &&
-		(a.Protocols == nil) == (b.Protocols == nil)
-}
-
 // accepts parses b whole, with bytes behind it, and byte by byte; of a long b
 // it tries only some lengths, those around its ends among them.
 func accepts(t *testing.T, b []byte, want Hello) {
 	t.Helper()
 	for _, behind := range []string{"", "\x14\x03\x03\x00\x01\x01", "GET", "\x16\x03\x01\x00\x01\x01"} {
-		if h, err := Parse(append(bytes.Clone(b), behind...)); err != nil || !equal(h, want) {
+		if h, err := Parse(append(bytes.Clone(b), behind...)); err != nil || h != want {
 			t.Fatalf("unexpected result; got %+v, %v; want %+v", h, err, want)
 		}
 	}
@@ -81,7 +76,7 @@ func accepts(t *testing.T, b []byte, want Hello) {
 		if i > 4096 && i < len(b)-64 && i%101 != 0 {
 			continue
 		}
-		if h, err := Parse(b[:i]); !errors.Is(err, ErrShort) || !equal(h, Hello{}) {
+		if h, err := Parse(b[:i]); !errors.Is(err, ErrShort) || h != (Hello{}) {
 			t.Fatalf("unexpected result for %d of %d bytes; got %+v, %v; want ErrShort", i, len(b), h, err)
 		}
 	}
@@ -111,7 +106,7 @@ func refuses(t *testing.T, b []byte, want error) {
 		}
 		h, err := Parse(b[:i])
 		final = final || err == want
-		if !equal(h, Hello{}) || final && err != want || !final && !errors.Is(err, ErrShort) {
+		if h != (Hello{}) || final && err != want || !final && !errors.Is(err, ErrShort) {
 			t.Fatalf("unexpected result for %d bytes of %.80q; got %+v, %v; want ErrShort, then %v", i, b, h, err, want)
 		}
 	}
@@ -134,21 +129,21 @@ func TestRealHellos(t *testing.T) {
 	}
 	const mlkem = 1184 + 32 // bytes of the key share
 	f(&tls.Config{ServerName: "www.example.com", CurvePreferences: []tls.CurveID{tls.X25519MLKEM768}}, mlkem,
-		Hello{ServerName: "www.example.com", MaxVersion: tls.VersionTLS13})
-	f(&tls.Config{ServerName: "www.example.com"}, mlkem, Hello{ServerName: "www.example.com", MaxVersion: tls.VersionTLS13})
-	f(&tls.Config{ServerName: "WWW.Example.COM."}, 0, Hello{ServerName: "www.example.com", MaxVersion: tls.VersionTLS13})
+		Hello{ServerName: "www.example.com"})
+	f(&tls.Config{ServerName: "www.example.com"}, mlkem, Hello{ServerName: "www.example.com"})
+	f(&tls.Config{ServerName: "WWW.Example.COM."}, 0, Hello{ServerName: "www.example.com"})
 	f(&tls.Config{ServerName: "www.example.com", CurvePreferences: []tls.CurveID{tls.X25519}}, 0,
-		Hello{ServerName: "www.example.com", MaxVersion: tls.VersionTLS13})
+		Hello{ServerName: "www.example.com"})
 	f(&tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}}, mlkem,
-		Hello{ServerName: "www.example.com", MaxVersion: tls.VersionTLS13, Protocols: []string{"h2", "http/1.1"}})
+		Hello{ServerName: "www.example.com"})
 	f(&tls.Config{NextProtos: []string{strings.Repeat("x", 255)}}, mlkem,
-		Hello{MaxVersion: tls.VersionTLS13, Protocols: []string{strings.Repeat("x", 255)}})
-	f(&tls.Config{}, mlkem, Hello{MaxVersion: tls.VersionTLS13})
-	f(&tls.Config{ServerName: "192.0.2.1"}, mlkem, Hello{MaxVersion: tls.VersionTLS13})
+		Hello{})
+	f(&tls.Config{}, mlkem, Hello{})
+	f(&tls.Config{ServerName: "192.0.2.1"}, mlkem, Hello{})
 	f(&tls.Config{ServerName: "a_b.xn--bcher-kva.example", MaxVersion: tls.VersionTLS12}, 0,
-		Hello{ServerName: "a_b.xn--bcher-kva.example", MaxVersion: tls.VersionTLS12})
+		Hello{ServerName: "a_b.xn--bcher-kva.example"})
 	f(&tls.Config{ServerName: "localhost", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, 0,
-		Hello{ServerName: "localhost", MaxVersion: tls.VersionTLS10})
+		Hello{ServerName: "localhost"})
 }
 
 // TestSessionTicket parses a ClientHello that does not fit one record: the
@@ -209,7 +204,7 @@ func TestSessionTicket(t *testing.T) {
 	if len(long) < size || bytes.Count(long, []byte{recordHandshake, 3, 1, 0x40, 0}) < 2 {
 		t.Fatalf("unexpected ClientHello of %d bytes; want several records", len(long))
 	}
-	want := Hello{ServerName: "example.com", MaxVersion: tls.VersionTLS13}
+	want := Hello{ServerName: "example.com"}
 	acceptsFragmented(t, long, want)
 	// In records of a byte each it is larger than MaxSize.
 	if _, err := Parse(fragments(long, 1)); err != errLarge {
@@ -233,7 +228,7 @@ func TestEncryptedClientHello(t *testing.T) {
 	if bytes.Contains(b, []byte("secret")) {
 		t.Fatal("the inner name is not encrypted")
 	}
-	acceptsFragmented(t, b, Hello{ServerName: outer, MaxVersion: tls.VersionTLS13})
+	acceptsFragmented(t, b, Hello{ServerName: outer})
 }
 
 // vector returns b after its length, which takes width bytes.
@@ -276,16 +271,16 @@ func record1(b []byte) []byte {
 
 func TestParseSuccess(t *testing.T) {
 	t.Parallel()
-	f := func(b []byte, name string, version uint16, protocols ...string) {
+	f := func(b []byte, name string) {
 		t.Helper()
-		acceptsFragmented(t, b, Hello{ServerName: name, MaxVersion: version, Protocols: protocols})
+		acceptsFragmented(t, b, Hello{ServerName: name})
 	}
 	name := func(sent, want string) {
 		t.Helper()
-		f(raw(names(sent)), want, tls.VersionTLS12)
+		f(raw(names(sent)), want)
 	}
-	f(raw(), "", tls.VersionTLS12)
-	f(raw([]byte{}), "", tls.VersionTLS12)
+	f(raw(), "")
+	f(raw([]byte{}), "")
 	name("a", "a")
 	name("A.b-C.xn--BCHER-kva", "a.b-c.xn--bcher-kva")
 	name("_x.-y.3com.9", "_x.-y.3com.9")
@@ -304,31 +299,20 @@ func TestParseSuccess(t *testing.T) {
 
 	// A name of another type, which begins with its length, is passed over.
 	other := vector(2, append([]byte{7}, vector(2, []byte("other"))...))
-	f(raw(extension(extServerName, other)), "", tls.VersionTLS12)
-	f(raw(extension(extServerName, vector(2, append(other[2:], append([]byte{0}, vector(2, []byte("host"))...)...)))), "host", tls.VersionTLS12)
+	f(raw(extension(extServerName, other)), "")
+	f(raw(extension(extServerName, vector(2, append(other[2:], append([]byte{0}, vector(2, []byte("host"))...)...)))), "host")
 
-	versions := func(want uint16, list ...byte) {
-		t.Helper()
-		f(raw(names("h"), extension(extSupportedVersions, vector(1, list))), "h", want)
-	}
-	versions(tls.VersionTLS13, 3, 3, 3, 4, 3, 2)
-	versions(tls.VersionTLS13, 0xfa, 0xfa, 3, 4)
-	versions(tls.VersionTLS11, 3, 2)
-	versions(0x0305, 3, 4, 3, 5)
-	versions(0, 0x7f, 0x1c)
-
-	f(raw(extension(extALPN, vector(2, []byte("\x01a\x02\x00\xff"))), names("h")), "h", tls.VersionTLS12, "a", "\x00\xff")
 	// Unknown extensions are passed over, even twice: GREASE, padding.
-	f(raw(extension(0x0a0a, nil), extension(0x0a0a, []byte{0}), extension(21, make([]byte, 400)), names("h")), "h", tls.VersionTLS12)
+	f(raw(extension(0x0a0a, nil), extension(0x0a0a, []byte{0}), extension(21, make([]byte, 400)), names("h")), "h")
 
 	// The version of a record tells nothing; that of the message may be any.
 	b := raw(names("h"))
 	b[2] = 9
-	accepts(t, b, Hello{ServerName: "h", MaxVersion: tls.VersionTLS12})
+	accepts(t, b, Hello{ServerName: "h"})
 	b[sizeRecord+sizeHandshake+1] = 1
-	accepts(t, b, Hello{ServerName: "h", MaxVersion: tls.VersionTLS10})
+	accepts(t, b, Hello{ServerName: "h"})
 	b[sizeRecord+sizeHandshake] = 0x7f
-	accepts(t, b, Hello{ServerName: "h", MaxVersion: tls.VersionTLS12})
+	accepts(t, b, Hello{ServerName: "h"})
 
 	// MaxSize counts the headers of the records.
 	for _, size := range []int{MaxSize - 20, MaxSize} {
@@ -409,7 +393,7 @@ func TestParseFailure(t *testing.T) {
 	for n := range len(message) {
 		b := record1(append([]byte{typeClientHello}, vector(3, message[:n])...))
 		if n == bare {
-			accepts(t, b, Hello{MaxVersion: tls.VersionTLS12})
+			accepts(t, b, Hello{})
 		} else {
 			f(b, errFrame)
 		}
@@ -430,7 +414,6 @@ func TestParseFailure(t *testing.T) {
 	f(raw([]byte{0, 99, 0, 1}), errFrame) // one longer than the list
 	f(raw(extension(99, nil), []byte{0, 99, 0}), errFrame)
 	f(raw(names("a"), names("a")), errDuplicate)
-	f(raw(alpn("a"), names("a"), alpn("a")), errDuplicate)
 	f(raw(names("a"), extension(extServerName, nil)), errDuplicate) // whatever is in it
 
 	f(raw(extension(extServerName, nil)), errServerName)
@@ -444,20 +427,6 @@ func TestParseFailure(t *testing.T) {
 	f(raw(extension(extServerName, []byte{0, 4, 0, 0, 2, 'a'})), errServerName)
 	f(raw(extension(extServerName, []byte{0, 1, 0})), errServerName)
 	f(raw(extension(extServerName, []byte{0, 3, 1, 0, 0})), errServerName)
-
-	f(raw(extension(extALPN, nil)), errALPN)
-	f(raw(extension(extALPN, []byte{0, 0})), errALPN)
-	f(raw(alpn("")), errALPN)
-	f(raw(alpn("a", "", "b")), errALPN)
-	f(raw(extension(extALPN, []byte{0, 2, 2, 'a'})), errALPN)
-	f(raw(extension(extALPN, []byte{0, 2, 1, 'a', 0})), errALPN)
-
-	f(raw(extension(extSupportedVersions, nil)), errVersions)
-	f(raw(extension(extSupportedVersions, []byte{0})), errVersions)
-	f(raw(extension(extSupportedVersions, []byte{1, 3})), errVersions)
-	f(raw(extension(extSupportedVersions, []byte{3, 3, 4, 3})), errVersions)
-	f(raw(extension(extSupportedVersions, []byte{2, 3, 4, 0})), errVersions)
-	f(raw(extension(extSupportedVersions, []byte{4, 3, 4})), errVersions)
 
 	label := strings.Repeat("x", maxLabel)
 	for _, name := range []string{
@@ -475,7 +444,7 @@ func alpn(protocols ...string) []byte {
 	for _, p := range protocols {
 		list = append(list, vector(1, []byte(p))...)
 	}
-	return extension(extALPN, vector(2, list))
+	return extension(16, vector(2, list))
 }
 
 // TestNotTLS shows that other protocols are known by their first bytes.
@@ -521,7 +490,7 @@ func TestHelloIsACopy(t *testing.T) {
 		t.Fatalf("unexpected result: %v", err)
 	}
 	clear(b)
-	if want := (Hello{ServerName: "example.com", Protocols: []string{"h2", "http/1.1"}, MaxVersion: tls.VersionTLS12}); !equal(h, want) {
+	if want := (Hello{ServerName: "example.com"}); h != want {
 		t.Fatalf("unexpected result; got %+v; want %+v", h, want)
 	}
 }
@@ -543,7 +512,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(hello(f, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2"}}), uint8(1), uint8(7))
 	f.Add(hello(f, &tls.Config{ServerName: "a.example", CurvePreferences: []tls.CurveID{tls.X25519}}), uint8(3), uint8(200))
 	f.Add(raw(), uint8(1), uint8(1))
-	f.Add(raw(names("Example.com."), alpn("a", "b"), extension(extSupportedVersions, []byte{4, 0xfa, 0xfa, 3, 4})), uint8(9), uint8(90))
+	f.Add(raw(names("Example.com."), alpn("a", "b"), extension(43, []byte{4, 0xfa, 0xfa, 3, 4})), uint8(9), uint8(90))
 	f.Add(fragments(raw(names("1.2.3.4")), 1), uint8(1), uint8(1))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint8(1), uint8(1))
 	f.Fuzz(func(t *testing.T, b []byte, size1, size2 uint8) {
@@ -556,7 +525,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		case err != nil:
-			if !equal(h, Hello{}) || errors.Is(err, ErrNotTLS) == errors.As(err, &m) {
+			if h != (Hello{}) || errors.Is(err, ErrNotTLS) == errors.As(err, &m) {
 				t.Fatalf("unexpected result: %+v, %v", h, err)
 			}
 			if _, again := Parse(append(bytes.Clone(b), 0)); again != err {
@@ -569,11 +538,8 @@ func FuzzParse(f *testing.F) {
 			if name != h.ServerName && net.ParseIP(name) == nil {
 				t.Fatalf("unexpected name; got %q; want %q", h.ServerName, info.ServerName)
 			}
-			if !slices.Equal(info.SupportedProtos, h.Protocols) {
-				t.Fatalf("unexpected protocols; got %q; want %q", h.Protocols, info.SupportedProtos)
-			}
 		}
-		if pattern, err := ParsePattern(h.ServerName); h.ServerName != "" && (err != nil || pattern != h.ServerName || !Match(pattern, h.ServerName)) {
+		if pattern, err := ParsePattern(h.ServerName); h.ServerName != "" && (err != nil || pattern != h.ServerName) {
 			t.Fatalf("unexpected pattern for %q: %q, %v", h.ServerName, pattern, err)
 		}
 		// The records do not matter, nor does what follows the message.
@@ -593,7 +559,7 @@ func FuzzParse(f *testing.F) {
 		if len(again) > MaxSize {
 			return
 		}
-		if h2, err := Parse(again); err != nil || !equal(h, h2) {
+		if h2, err := Parse(again); err != nil || h != h2 {
 			t.Fatalf("unexpected result in other records; got %+v, %v; want %+v", h2, err, h)
 		}
 		if _, err := Parse(again[:len(again)-1]); !errors.Is(err, ErrShort) {
@@ -610,7 +576,7 @@ func TestOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acceptsFragmented(t, b, Hello{ServerName: "openssl.example", MaxVersion: tls.VersionTLS13, Protocols: []string{"h2", "http/1.1"}})
+	acceptsFragmented(t, b, Hello{ServerName: "openssl.example"})
 }
 
 func BenchmarkParse(b *testing.B) {

@@ -20,9 +20,8 @@
 //	name that is an IP address           no name; RFC 6066 forbids it, but such clients would be served without SNI
 //	name that is not one of DNS          malformed; letters, digits, hyphens and underscores make a label (RFC 1035, 2.3.4 for the lengths)
 //	two names, an empty name or list     malformed (RFC 6066, 3)
-//	extension that is read, twice        malformed (RFC 8446, 4.2); of other extensions only the frame is checked
+//	server_name, twice                   malformed (RFC 8446, 4.2); of other extensions only the frame is checked
 //	Encrypted Client Hello               the outer name, that of the server which can decrypt the inner one
-//	GREASE (RFC 8701)                    ignored in versions, passed on in ALPN as any unknown protocol
 //	bytes behind the ClientHello         not looked at: early data is the backend's matter
 //	SSL 2.0's ClientHello                not TLS; RFC 6176 forbids it
 //

@@ -12,7 +12,7 @@ const (
 	maxLabel = 63
 )
 
-// ParsePattern returns s as Match wants it, in lower case and without a dot at
+// ParsePattern returns s as names are compared with, in lower case and without a dot at
 // its end: a DNS name, or "*." and a DNS name. An IP address is not one, since
 // no client may ask for it by name.
 func ParsePattern(s string) (string, error) {
@@ -21,20 +21,6 @@ func ParsePattern(s string) (string, error) {
 		return "", fmt.Errorf("invalid server name %q; want a DNS name such as www.example.com, or *.example.com", s)
 	}
 	return strings.ToLower(strings.TrimSuffix(s, ".")), nil
-}
-
-// Match reports whether a pattern, as ParsePattern returns it, covers a name,
-// as Parse returns it. "*." stands for exactly one label (RFC 9525, 6.3):
-// *.example.com covers www.example.com, but neither example.com nor
-// a.b.example.com. Nothing covers the empty name. Of different patterns at most
-// two cover a name, itself and one wildcard; the caller decides that the exact
-// one wins.
-func Match(pattern, name string) bool {
-	if strings.HasPrefix(pattern, "*.") {
-		dot := strings.IndexByte(name, '.')
-		return dot > 0 && name[dot:] == pattern[1:]
-	}
-	return name != "" && name == pattern
 }
 
 // hostName returns raw, which it changes, as a name in lower case and without

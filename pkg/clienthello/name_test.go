@@ -56,29 +56,3 @@ func TestParsePattern(t *testing.T) {
 	failure(longest + "x")
 	failure("*." + longest)
 }
-
-func TestMatch(t *testing.T) {
-	t.Parallel()
-	f := func(pattern, name string, want bool) {
-		t.Helper()
-		if got := Match(pattern, name); got != want {
-			t.Fatalf("unexpected Match(%q, %q); got %v; want %v", pattern, name, got, want)
-		}
-	}
-	f("example.com", "example.com", true)
-	f("example.com", "www.example.com", false)
-	f("example.com", "example.co", false)
-	f("example.com", "xexample.com", false)
-	f("example.com", "", false)
-	f("*.example.com", "www.example.com", true)
-	f("*.example.com", "w.example.com", true)
-	f("*.example.com", "example.com", false)
-	f("*.example.com", "a.b.example.com", false)
-	f("*.example.com", "xexample.com", false)
-	f("*.example.com", ".example.com", false)
-	f("*.example.com", "www.example.org", false)
-	f("*.example.com", "", false)
-	f("*.com", "example.com", true)
-	f("*.com", "com", false)
-	f("", "", false)
-}

@@ -22,12 +22,8 @@ type HTTPCheck struct {
 	client *http.Client
 }
 
-// NewHTTPCheck returns a check that asks for path, which begins with a slash.
-// Every probe uses a connection of its own, because that is what it checks.
-func NewHTTPCheck(path string, via Via) *HTTPCheck {
-	return newHTTPCheck(httpSpec{path: path, method: http.MethodGet, header: make(http.Header)}, via)
-}
-
+// newHTTPCheck returns a check by spec. Every probe uses a connection of its own,
+// because that is what it checks.
 func newHTTPCheck(spec httpSpec, via Via) *HTTPCheck {
 	h := &HTTPCheck{spec: spec, scheme: "http", client: &http.Client{
 		Transport: &http.Transport{

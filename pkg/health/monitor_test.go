@@ -732,7 +732,7 @@ func TestProbe(t *testing.T) {
 	f("http:/drain-broken", live, "status 500")
 	word := func(path string, want backend.Word) {
 		t.Helper()
-		if r, err := NewHTTPCheck(path, Via{}).Probe(t.Context(), live); err != nil || r != (Result{Tested: Answer, Word: want}) {
+		if r, err := newHTTPCheck(httpSpec{path: path, method: http.MethodGet, header: make(http.Header)}, Via{}).Probe(t.Context(), live); err != nil || r != (Result{Tested: Answer, Word: want}) {
 			t.Fatalf("unexpected result of %s; got %+v, %v; want %+v", path, r, err, want)
 		}
 	}

@@ -72,8 +72,5 @@ func (c *Concurrency) Leave(began time.Time, latency time.Duration, now time.Tim
 	}
 }
 
-// InFlight returns how many requests are in flight.
-func (c *Concurrency) InFlight() int { return int(c.inFlight.Load()) }
-
 // Limit returns how many may be.
 func (c *Concurrency) Limit() int { return int(c.limit.Load()) }

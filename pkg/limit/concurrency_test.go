@@ -14,7 +14,7 @@ func TestConcurrencyFixed(t *testing.T) {
 	f := func(enter bool) {
 		t.Helper()
 		if got := c.Enter(); got != enter {
-			t.Fatalf("unexpected answer with %d in flight; got %v; want %v", c.InFlight(), got, enter)
+			t.Fatalf("unexpected answer with %d in flight; got %v; want %v", int(c.inFlight.Load()), got, enter)
 		}
 	}
 	now := time.Unix(1000, 0)
@@ -25,8 +25,8 @@ func TestConcurrencyFixed(t *testing.T) {
 	c.Leave(now, time.Second, now)
 	f(true)
 	f(false)
-	if c.InFlight() != 2 || c.Limit() != 2 {
-		t.Fatalf("unexpected numbers; got %d of %d; want 2 of 2", c.InFlight(), c.Limit())
+	if int(c.inFlight.Load()) != 2 || c.Limit() != 2 {
+		t.Fatalf("unexpected numbers; got %d of %d; want 2 of 2", int(c.inFlight.Load()), c.Limit())
 	}
 	c.Leave(now, time.Second, now)
 	c.Leave(now, 0, now)
@@ -48,7 +48,7 @@ func TestConcurrencyConcurrently(t *testing.T) {
 				if !c.Enter() {
 					continue
 				}
-				if n := c.InFlight(); n > 8+16 { // those that are about to be refused are counted for a moment
+				if n := int(c.inFlight.Load()); n > 8+16 { // those that are about to be refused are counted for a moment
 					t.Errorf("unexpected number in flight; got %d", n)
 				}
 				now := time.Now()
@@ -57,8 +57,8 @@ func TestConcurrencyConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if c.InFlight() != 0 || c.Limit() < 1 || c.Limit() > 8 {
-		t.Fatalf("unexpected numbers; got %d of %d; want 0 of 1 to 8", c.InFlight(), c.Limit())
+	if int(c.inFlight.Load()) != 0 || c.Limit() < 1 || c.Limit() > 8 {
+		t.Fatalf("unexpected numbers; got %d of %d; want 0 of 1 to 8", int(c.inFlight.Load()), c.Limit())
 	}
 }
 

@@ -41,7 +41,7 @@ func (d *detached) holdOff() error {
 }
 
 // detach gives the listening socket, which is non-blocking, to somebody who
-// accepts from it on their own, and takes it from Accept, which must not have
+// accepts from it on their own, and takes it from AcceptConn, which must not have
 // been called. They ask admit about every connection. The listener still owns
 // the descriptor: Close, and Drain when the queue is empty, call stop, which
 // must make them stop and return when they have, and then close it.
@@ -72,7 +72,7 @@ func (l *Listener) detach(stop func()) (fd int, err error) {
 	return fd, nil
 }
 
-// detachPatiently is detach that waits, as Accept does, while there is no
+// detachPatiently is detach that waits, as AcceptConn does, while there is no
 // descriptor for the copy; connections wait in the kernel's queue. It returns
 // net.ErrClosed if the listener is closed meanwhile.
 func (l *Listener) detachPatiently(stop func()) (fd int, err error) {

@@ -82,8 +82,7 @@ type Config struct {
 	Metrics *metrics.Set
 }
 
-// Listener is a bound TCP listener; it implements net.Listener. All methods
-// are safe for concurrent use.
+// Listener is a bound TCP listener. All methods are safe for concurrent use.
 type Listener struct {
 	cfg    Config
 	ln     *net.TCPListener
@@ -202,16 +201,7 @@ func (l *Listener) Kept() bool { return l.kept.Load() }
 // Name returns what the listener is for, as configured.
 func (l *Listener) Name() string { return l.cfg.Name }
 
-// Accept waits for the next connection, a *Conn. Its error is net.ErrClosed.
-func (l *Listener) Accept() (net.Conn, error) {
-	c, err := l.AcceptConn()
-	if err != nil {
-		return nil, err // not c: a nil *Conn is no nil net.Conn
-	}
-	return c, nil
-}
-
-// AcceptConn is Accept with the connection's own type.
+// AcceptConn waits for the next connection. Its error is net.ErrClosed.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	var backoff time.Duration
 	for {
@@ -415,7 +405,7 @@ func (l *Listener) Keep() { l.kept.Store(true) }
 
 // Drain stops new connections and returns once those that the kernel had
 // already queued are accepted and the listener is closed, after some 0.2 s
-// and at most 2 s. Somebody must be calling Accept meanwhile. On Linux new
+// and at most 2 s. Somebody must be calling AcceptConn meanwhile. On Linux new
 // SYNs are dropped while the queue empties, so that no connection is
 // established only to be reset; elsewhere one may be.
 //
@@ -436,7 +426,7 @@ func (l *Listener) Drain() {
 	end := time.Now().Add(drainMax)
 	l.drainUntil.Store(&end)
 	l.extendDrain()
-	// Accept closes the listener when nothing came for a while; for a socket
+	// AcceptConn closes the listener when nothing came for a while; for a socket
 	// that was given away, the loop below does.
 	ticker := time.NewTicker(drainQuiet)
 	defer ticker.Stop()
@@ -484,7 +474,7 @@ func (l *Listener) extendDrain() {
 	if quiet.After(*end) {
 		quiet = *end
 	}
-	_ = l.ln.SetDeadline(quiet) // fails only if closed, which Accept sees
+	_ = l.ln.SetDeadline(quiet) // fails only if closed, which AcceptConn sees
 }
 
 // Wait blocks until the listener is closed and no connection is open, or

@@ -59,7 +59,7 @@ func TestCap(t *testing.T) {
 	accepted := make(chan net.Conn, 10)
 	go func() {
 		for {
-			c, err := l.Accept()
+			c, err := l.AcceptConn()
 			if err != nil {
 				return
 			}
@@ -166,7 +166,7 @@ func TestCloseEndsAccept(t *testing.T) {
 	l, _ := newListener(t, 0)
 	done := make(chan error)
 	go func() {
-		_, err := l.Accept()
+		_, err := l.AcceptConn()
 		done <- err
 	}()
 	l.Close()
@@ -187,7 +187,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	l, _ := newListener(t, 0)
 	go func() {
 		for {
-			c, err := l.Accept()
+			c, err := l.AcceptConn()
 			if err != nil {
 				return
 			}
@@ -237,7 +237,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	}
 	<-warm
 	l.Drain()
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+	if _, err := l.AcceptConn(); !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("unexpected error after Drain; got %v; want net.ErrClosed", err)
 	}
 	close(stop)
@@ -254,7 +254,7 @@ func TestWait(t *testing.T) {
 	t.Parallel()
 	l, _ := newListener(t, 0)
 	client := dial(t, l)
-	c, err := l.Accept()
+	c, err := l.AcceptConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestAcceptSurvivesExhaustion(t *testing.T) {
 	l, set := newListener(t, 0)
 	accepted := make(chan net.Conn, 1)
 	go func() {
-		c, err := l.Accept()
+		c, err := l.AcceptConn()
 		if err == nil {
 			accepted <- c
 		}
@@ -336,7 +336,7 @@ func TestAcceptSurvivesExhaustion(t *testing.T) {
 	restore := noFiles(t)
 	defer restore()
 	go func() {
-		c, err := l.Accept()
+		c, err := l.AcceptConn()
 		if err == nil {
 			accepted <- c
 		}

@@ -8,7 +8,7 @@ import "testing"
 func TestAllocs(t *testing.T) {
 	f := func(header string) {
 		t.Helper()
-		in, out := []byte(header), make([]byte, 0, MaxAppend)
+		in, out := []byte(header), make([]byte, 0, maxAppend)
 		n := testing.AllocsPerRun(100, func() {
 			h, _, err := Parse(in, both)
 			if err == nil {

@@ -10,9 +10,6 @@ const (
 	// MaxSize is the size of the longest header that Parse accepts: of version
 	// 2, with the addresses of UNIX sockets and 4 KiB of TLVs.
 	MaxSize = sizeV2 + sizeUnix + 4<<10
-	// MaxAppend is how many bytes Append adds at most: a version 1 line of
-	// IPv6 addresses (section 2.1).
-	MaxAppend = 104
 )
 
 // ErrShort says that the bytes are the beginning of a header: read more.
@@ -141,7 +138,7 @@ func Parse(b []byte, accepted Versions) (h Header, n int, err error) {
 }
 
 // Append appends a header of version 1 or 2 to b and returns the result; other
-// versions panic. It writes no TLVs, and at most MaxAppend bytes.
+// versions panic. It writes no TLVs, and at most 104 bytes.
 //
 // Local is for connections that have no client. Version 2 then carries no
 // addresses. Version 1 has no such command: give the two addresses of the

@@ -127,10 +127,6 @@ func (l *Loop) Stop(t *Timer) { l.wheel.stop(t) }
 // goroutine.
 func (l *Loop) Streams() int { return int(l.streams.Load()) }
 
-// Turns returns how many turns the loop has made. It may be called from any
-// goroutine.
-func (l *Loop) Turns() uint64 { return l.turns.Load() }
-
 // run turns the loop until Group.Close.
 func (l *Loop) run() {
 	var lastEvent int64

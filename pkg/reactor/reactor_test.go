@@ -218,9 +218,9 @@ func TestIdleLoopRests(t *testing.T) {
 	l.Post(func() { l.After(&timer, time.Hour, AlarmFunc(func() {})); close(armed) })
 	<-armed
 	time.Sleep(20 * time.Millisecond)
-	before := l.Turns()
+	before := l.turns.Load()
 	time.Sleep(300 * time.Millisecond)
-	if n := l.Turns() - before; n > 10 {
+	if n := l.turns.Load() - before; n > 10 {
 		t.Fatalf("unexpected turns of an idle loop in 0.3 s: %d", n)
 	}
 }

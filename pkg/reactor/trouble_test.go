@@ -258,8 +258,8 @@ func TestTimersAreBounded(t *testing.T) {
 	l.Post(func() {
 		for i := range timers {
 			l.After(&timers[i], time.Millisecond, AlarmFunc(func() {
-				if l.Turns() != turn {
-					turn, last = l.Turns(), 0
+				if l.turns.Load() != turn {
+					turn, last = l.turns.Load(), 0
 				}
 				last++
 				most = max(most, last)
