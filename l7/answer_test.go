@@ -18,7 +18,9 @@ import (
 )
 
 // TestOwnAnswers looks at what sluice says itself: when, and why.
-func TestOwnAnswers(t *testing.T) {
+func TestOwnAnswers(t *testing.T) { eachDriver(t, testOwnAnswers) }
+
+func testOwnAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		old := c.Routes[0]
@@ -58,7 +60,9 @@ func TestOwnAnswers(t *testing.T) {
 
 // TestMalformations tries that a client and whoever reads the log are told
 // which malformation it was.
-func TestMalformations(t *testing.T) {
+func TestMalformations(t *testing.T) { eachDriver(t, testMalformations) }
+
+func testMalformations(t *testing.T) {
 	t.Parallel()
 	out := &syncBuffer{}
 	log := accesslog.New(accesslog.Config{Out: out, Metrics: metrics.NewSet()})
@@ -131,7 +135,9 @@ func TestMalformations(t *testing.T) {
 
 // TestKeptConnections tries that a connection outlives a refusal of a request
 // whose body has come, and not of one whose has not.
-func TestKeptConnections(t *testing.T) {
+func TestKeptConnections(t *testing.T) { eachDriver(t, testKeptConnections) }
+
+func testKeptConnections(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t)
 	f := newFront(t, func(c *Config) {
@@ -185,7 +191,9 @@ func TestKeptConnections(t *testing.T) {
 
 // TestForeignStatuses passes on statuses that HTTP does not have; they are
 // nobody's fault.
-func TestForeignStatuses(t *testing.T) {
+func TestForeignStatuses(t *testing.T) { eachDriver(t, testForeignStatuses) }
+
+func testForeignStatuses(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil, newRawBackend(t, func(_ int, c *rawConn) {
 		for {
@@ -210,7 +218,9 @@ func TestForeignStatuses(t *testing.T) {
 
 // TestBreakerRetryAfter asks clients to wait no shorter than the breaker is
 // open.
-func TestBreakerRetryAfter(t *testing.T) {
+func TestBreakerRetryAfter(t *testing.T) { eachDriver(t, testBreakerRetryAfter) }
+
+func testBreakerRetryAfter(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		withPolicy(t, c, PolicyConfig{Breaker: &limit.BreakerConfig{MinRequests: 2, OpenTime: 20 * time.Minute}})
@@ -231,7 +241,9 @@ func TestBreakerRetryAfter(t *testing.T) {
 
 // TestUpgradeRequired passes on which protocols a 426 asks for, and nothing that
 // is none.
-func TestUpgradeRequired(t *testing.T) {
+func TestUpgradeRequired(t *testing.T) { eachDriver(t, testUpgradeRequired) }
+
+func testUpgradeRequired(t *testing.T) {
 	t.Parallel()
 	seen := make(chan string, 1)
 	f := newFront(t, nil, newRawBackend(t, func(_ int, c *rawConn) {
@@ -274,7 +286,9 @@ func TestUpgradeRequired(t *testing.T) {
 
 // TestTrailerNegotiation passes on that a client takes trailers, those that say
 // a body's digest, and announces none that are dropped.
-func TestTrailerNegotiation(t *testing.T) {
+func TestTrailerNegotiation(t *testing.T) { eachDriver(t, testTrailerNegotiation) }
+
+func testTrailerNegotiation(t *testing.T) {
 	t.Parallel()
 	type message struct{ te, connection, announced, trailer string }
 	seen := make(chan message, 1)

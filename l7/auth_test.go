@@ -48,7 +48,9 @@ func authorization(user, password string) string {
 	return "Authorization: " + req.Header.Get("Authorization") + "\r\n"
 }
 
-func TestAuth(t *testing.T) {
+func TestAuth(t *testing.T) { eachDriver(t, testAuth) }
+
+func testAuth(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -113,7 +115,9 @@ func TestAuth(t *testing.T) {
 }
 
 // TestAuthGone has clients go away while their credentials are verified.
-func TestAuthGone(t *testing.T) {
+func TestAuthGone(t *testing.T) { eachDriver(t, testAuthGone) }
+
+func testAuthGone(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) { c.Auth = auth(t, users(t, "amy"), false) }, named(t, "web"))
 	for i := range 50 {

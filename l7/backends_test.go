@@ -102,7 +102,9 @@ func replies() []reply {
 // TestMisbehavingBackends lets a backend send each reply whole and in small
 // pieces, and looks at what the client gets, and whether the one after it gets
 // what is its own.
-func TestMisbehavingBackends(t *testing.T) {
+func TestMisbehavingBackends(t *testing.T) { eachDriver(t, testMisbehavingBackends) }
+
+func testMisbehavingBackends(t *testing.T) {
 	t.Parallel()
 	for _, pieces := range []int{1 << 20, 1, 7} {
 		t.Run(fmt.Sprintf("pieces=%d", pieces), func(t *testing.T) {
@@ -190,7 +192,9 @@ func (f *front) fetch(method, proto string) string {
 
 // TestInterimResponses checks that those which are for the client come as they
 // are, before the response.
-func TestInterimResponses(t *testing.T) {
+func TestInterimResponses(t *testing.T) { eachDriver(t, testInterimResponses) }
+
+func testInterimResponses(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
@@ -224,7 +228,9 @@ func TestInterimResponses(t *testing.T) {
 }
 
 // TestTrailers checks both directions.
-func TestTrailers(t *testing.T) {
+func TestTrailers(t *testing.T) { eachDriver(t, testTrailers) }
+
+func testTrailers(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
@@ -244,7 +250,9 @@ func TestTrailers(t *testing.T) {
 // TestRandomCloses sends 10,000 GET and 10,000 POST requests to a backend that
 // closes idle connections at random moments: no GET fails, and no POST runs
 // twice.
-func TestRandomCloses(t *testing.T) {
+func TestRandomCloses(t *testing.T) { eachDriver(t, testRandomCloses) }
+
+func testRandomCloses(t *testing.T) {
 	t.Parallel()
 	const clients = 16
 	each := 1250 // GET, and as many POST
@@ -311,7 +319,9 @@ func TestRandomCloses(t *testing.T) {
 
 // TestLateBodies has a backend that sends a body where there is none, a little
 // later: the request right behind does not get it.
-func TestLateBodies(t *testing.T) {
+func TestLateBodies(t *testing.T) { eachDriver(t, testLateBodies) }
+
+func testLateBodies(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		for {

@@ -4,16 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"sluice/l7/gate"
 	"sluice/pkg/backend"
 	"sluice/pkg/limit"
+	"sluice/pkg/reactor"
 )
 
 // stuff writes to c until nothing is taken any more.
@@ -41,7 +44,9 @@ func reset(c *net.TCPConn) {
 // TestResetWhileStuck resets one side while the other one takes nothing, in a
 // body either way and in a tunnel: the request ends, and gives its slot back,
 // long before a time-out.
-func TestResetWhileStuck(t *testing.T) {
+func TestResetWhileStuck(t *testing.T) { eachDriver(t, testResetWhileStuck) }
+
+func testResetWhileStuck(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("it is not noticed here")
@@ -87,7 +92,9 @@ func TestResetWhileStuck(t *testing.T) {
 // TestResetBehindAnEnd resets a client that has ended its direction,
 // and one that is ahead with more requests than are read, while the backend
 // thinks.
-func TestResetBehindAnEnd(t *testing.T) {
+func TestResetBehindAnEnd(t *testing.T) { eachDriver(t, testResetBehindAnEnd) }
+
+func testResetBehindAnEnd(t *testing.T) {
 	t.Parallel()
 	if !atOnce {
 		t.Skip("it is not noticed here")
@@ -114,7 +121,9 @@ func TestResetBehindAnEnd(t *testing.T) {
 
 // TestBytesAreCountedOnTheWay looks at the counters while bodies are under way,
 // either way and in a tunnel: health takes for silence what is not counted.
-func TestBytesAreCountedOnTheWay(t *testing.T) {
+func TestBytesAreCountedOnTheWay(t *testing.T) { eachDriver(t, testBytesAreCountedOnTheWay) }
+
+func testBytesAreCountedOnTheWay(t *testing.T) {
 	t.Parallel()
 	goOn := make(chan struct{})
 	f := newFront(t, nil, newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +167,9 @@ func TestBytesAreCountedOnTheWay(t *testing.T) {
 
 // TestRescueMany has more connections than one turn looks at, and several
 // backends that fall one after the other.
-func TestRescueMany(t *testing.T) {
+func TestRescueMany(t *testing.T) { eachDriver(t, testRescueMany) }
+
+func testRescueMany(t *testing.T) {
 	t.Parallel()
 	over := make(chan struct{})
 	var mutes []string
@@ -211,5 +222,46 @@ func TestRescueMany(t *testing.T) {
 	}
 	for _, c := range conns {
 		c.Close()
+	}
+}
+
+// TestAnswerBeforeRequest has backends that answer as soon as they are connected
+// to, and end their connection or not, while the loops are so busy that both come
+// with one event: the answer is passed on.
+func TestAnswerBeforeRequest(t *testing.T) { eachDriver(t, testAnswerBeforeRequest) }
+
+func testAnswerBeforeRequest(t *testing.T) {
+	t.Parallel()
+	own, err := reactor.NewGroup(1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Start()
+	t.Cleanup(own.Close)
+	over := make(chan struct{})
+	addr := newRawBackend(t, func(n int, c *rawConn) {
+		c.write("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+		if n%2 == 0 {
+			_ = c.CloseWrite()
+		}
+		<-over
+	})
+	t.Cleanup(func() { close(over) })
+	f := newFront(t, func(c *Config) { c.Loops, c.ResponseTimeout = own, 5*time.Second }, addr)
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() {
+		for !stop.Load() {
+			done := make(chan struct{})
+			if !own.Loops()[0].Post(func() { time.Sleep(2 * time.Millisecond); close(done) }) {
+				return
+			}
+			<-done
+		}
+	}()
+	for range 10 {
+		if resp, body := f.raw().do("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); resp.StatusCode != 429 || body != "no" {
+			t.Fatalf("unexpected answer; got %d %q %v", resp.StatusCode, body, resp.Header)
+		}
 	}
 }

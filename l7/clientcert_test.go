@@ -21,7 +21,9 @@ import (
 
 // TestClientCertificate has backends told of a client's certificate by sluice
 // alone, whatever the client says.
-func TestClientCertificate(t *testing.T) {
+func TestClientCertificate(t *testing.T) { eachDriver(t, testClientCertificate) }
+
+func testClientCertificate(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -62,7 +62,9 @@ func (f *front) stay(path string, n int) {
 
 // TestAdaptiveAndStaying fills an adaptive limit with what stays: what it does
 // not time it must not count.
-func TestAdaptiveAndStaying(t *testing.T) {
+func TestAdaptiveAndStaying(t *testing.T) { eachDriver(t, testAdaptiveAndStaying) }
+
+func testAdaptiveAndStaying(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/ws", "/sse", "/download", "/upload"} {
 		t.Run(path[1:], func(t *testing.T) {
@@ -81,7 +83,9 @@ func TestAdaptiveAndStaying(t *testing.T) {
 // TestAdaptiveUploads checks that a request whose body has gone up is counted,
 // until its answer begins, so that a service which takes uploads and then
 // does not answer is noticed.
-func TestAdaptiveUploads(t *testing.T) {
+func TestAdaptiveUploads(t *testing.T) { eachDriver(t, testAdaptiveUploads) }
+
+func testAdaptiveUploads(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	f := newFront(t, func(c *Config) { withPolicy(t, c, PolicyConfig{Adaptive: true, MaxRequests: 1}) }, newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +117,9 @@ func TestAdaptiveUploads(t *testing.T) {
 
 // TestFixedAndStaying checks that a fixed limit counts streams until their end,
 // and upgraded connections not at all.
-func TestFixedAndStaying(t *testing.T) {
+func TestFixedAndStaying(t *testing.T) { eachDriver(t, testFixedAndStaying) }
+
+func testFixedAndStaying(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]int{"/ws": 200, "/sse": 503, "/download": 503, "/upload": 503} {
 		f := newFront(t, func(c *Config) { withPolicy(t, c, PolicyConfig{MaxRequests: 2}) }, staying(t))

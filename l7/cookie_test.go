@@ -6,7 +6,9 @@ import (
 )
 
 // TestCookieAsSet has a client get a cookie as it is asked for.
-func TestCookieAsSet(t *testing.T) {
+func TestCookieAsSet(t *testing.T) { eachDriver(t, testCookieAsSet) }
+
+func testCookieAsSet(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		withPolicy(t, c, PolicyConfig{Sticky: Sticky{By: StickyCookie, Name: "sid", Cookie: Cookie{Path: "/app", SameSite: "Strict", Always: true}}})

@@ -25,7 +25,9 @@ func edits(t *testing.T, m headeredit.Message, specs ...string) (es headeredit.E
 }
 
 // TestHeaderEdits has listener, service and route change what goes both ways.
-func TestHeaderEdits(t *testing.T) {
+func TestHeaderEdits(t *testing.T) { eachDriver(t, testHeaderEdits) }
+
+func testHeaderEdits(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -84,7 +86,9 @@ func TestHeaderEdits(t *testing.T) {
 
 // TestEditOrigin has edits say what was found of a request, not what a trusted
 // proxy's connection looks like.
-func TestEditOrigin(t *testing.T) {
+func TestEditOrigin(t *testing.T) { eachDriver(t, testEditOrigin) }
+
+func testEditOrigin(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Found")) })
 	f := newFront(t, func(c *Config) {

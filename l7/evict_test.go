@@ -30,7 +30,9 @@ func (c *rawConn) upgrade() {
 
 // TestUpgradeTimeouts has upgraded connections that fall silent, half-closed by
 // either side or not: what is ended there breaks, for both.
-func TestUpgradeTimeouts(t *testing.T) {
+func TestUpgradeTimeouts(t *testing.T) { eachDriver(t, testUpgradeTimeouts) }
+
+func testUpgradeTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, closes := range []string{"", "client", "backend"} {
 		over := make(chan error, 1)
@@ -78,7 +80,9 @@ func TestUpgradeTimeouts(t *testing.T) {
 // TestEvictions takes a backend away on which an upgraded connection, a stream
 // and a connection that is bound stay, in every way there is: they end when they
 // should, as breaks, and nothing else does.
-func TestEvictions(t *testing.T) {
+func TestEvictions(t *testing.T) { eachDriver(t, testEvictions) }
+
+func testEvictions(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
 		what   string

@@ -22,7 +22,9 @@ import (
 	"sluice/pkg/limit"
 )
 
-func TestRequestAndResponse(t *testing.T) {
+func TestRequestAndResponse(t *testing.T) { eachDriver(t, testRequestAndResponse) }
+
+func testRequestAndResponse(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -74,7 +76,9 @@ func get(t *testing.T, c *http.Client, url string) (status int, reason, body str
 
 var traceparent = regexp.MustCompile("^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
 
-func TestHopByHopAndForwarded(t *testing.T) {
+func TestHopByHopAndForwarded(t *testing.T) { eachDriver(t, testHopByHopAndForwarded) }
+
+func testHopByHopAndForwarded(t *testing.T) {
 	t.Parallel()
 	heads := make(chan http.Header, 1)
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -149,7 +153,9 @@ func TestHopByHopAndForwarded(t *testing.T) {
 	c.response("GET")
 }
 
-func TestConnectRetries(t *testing.T) {
+func TestConnectRetries(t *testing.T) { eachDriver(t, testConnectRetries) }
+
+func testConnectRetries(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -174,7 +180,9 @@ func TestConnectRetries(t *testing.T) {
 	}
 }
 
-func TestFailures(t *testing.T) {
+func TestFailures(t *testing.T) { eachDriver(t, testFailures) }
+
+func testFailures(t *testing.T) {
 	t.Parallel()
 	f := func(wantStatus int, wantReason string, edit func(*Config), backends ...string) {
 		t.Helper()
@@ -219,7 +227,9 @@ func TestFailures(t *testing.T) {
 	f(504, "response_timeout", func(c *Config) { c.ResponseTimeout = 50 * time.Millisecond }, silent)
 }
 
-func TestInterimResponsesAreSkipped(t *testing.T) {
+func TestInterimResponsesAreSkipped(t *testing.T) { eachDriver(t, testInterimResponsesAreSkipped) }
+
+func testInterimResponsesAreSkipped(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		if _, _, err := c.request(); err == nil {
@@ -234,7 +244,9 @@ func TestInterimResponsesAreSkipped(t *testing.T) {
 
 // TestReplays checks what is sent again after a backend broke off without a
 // response: a GET once, on another backend, and a POST never.
-func TestReplays(t *testing.T) {
+func TestReplays(t *testing.T) { eachDriver(t, testReplays) }
+
+func testReplays(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Int64
 	breaks := func() string {
@@ -282,7 +294,9 @@ func TestReplays(t *testing.T) {
 // TestIdleConnectionsThatDied serves each connection for one request and then
 // closes it without saying so: the look before reuse must notice, also for
 // requests that cannot be sent twice.
-func TestIdleConnectionsThatDied(t *testing.T) {
+func TestIdleConnectionsThatDied(t *testing.T) { eachDriver(t, testIdleConnectionsThatDied) }
+
+func testIdleConnectionsThatDied(t *testing.T) {
 	t.Parallel()
 	if !atOnce {
 		t.Skip("a POST may meet a connection that died a moment ago")
@@ -319,7 +333,9 @@ func TestIdleConnectionsThatDied(t *testing.T) {
 
 // TestSurplusBytes checks that bytes after a response are never taken for the
 // next one.
-func TestSurplusBytes(t *testing.T) {
+func TestSurplusBytes(t *testing.T) { eachDriver(t, testSurplusBytes) }
+
+func testSurplusBytes(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -349,7 +365,9 @@ func TestSurplusBytes(t *testing.T) {
 }
 
 // TestKilledBackend kills one of two backends under load: no GET may fail.
-func TestKilledBackend(t *testing.T) {
+func TestKilledBackend(t *testing.T) { eachDriver(t, testKilledBackend) }
+
+func testKilledBackend(t *testing.T) {
 	t.Parallel()
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "ok") })
 	victim := httptest.NewServer(h)
@@ -389,7 +407,9 @@ func TestKilledBackend(t *testing.T) {
 	victim.Close()
 }
 
-func TestRemovedBackendIsLetGo(t *testing.T) {
+func TestRemovedBackendIsLetGo(t *testing.T) { eachDriver(t, testRemovedBackendIsLetGo) }
+
+func testRemovedBackendIsLetGo(t *testing.T) {
 	t.Parallel()
 	var open atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -415,7 +435,9 @@ func TestRemovedBackendIsLetGo(t *testing.T) {
 	}
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLog(t *testing.T) { eachDriver(t, testAccessLog) }
+
+func testAccessLog(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil {
@@ -491,7 +513,9 @@ func TestAccessLog(t *testing.T) {
 }
 
 // TestPanic has a defect answered, and nobody else hears of it.
-func TestPanic(t *testing.T) {
+func TestPanic(t *testing.T) { eachDriver(t, testPanic) }
+
+func testPanic(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		c.Auth = new(Auth) // which is good for nothing: a defect

@@ -189,7 +189,9 @@ func exchangeText(t *testing.T, addr, text string, bytewise, halfClose bool) str
 
 // TestFraming sends every vector whole and byte by byte, on a connection of
 // its own, and looks at what the client gets and what the backend saw.
-func TestFraming(t *testing.T) {
+func TestFraming(t *testing.T) { eachDriver(t, testFraming) }
+
+func testFraming(t *testing.T) {
 	t.Parallel()
 	for _, bytewise := range []bool{false, true} {
 		t.Run(fmt.Sprintf("bytewise=%v", bytewise), func(t *testing.T) {

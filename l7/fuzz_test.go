@@ -248,7 +248,9 @@ func TestMutants(t *testing.T) {
 // TestMutantsServed sends such texts through a real server to the strict
 // recorder, which fails at what is ambiguous, and compares what came to be
 // requests with what the code that judges makes of them.
-func TestMutantsServed(t *testing.T) {
+func TestMutantsServed(t *testing.T) { eachDriver(t, testMutantsServed) }
+
+func testMutantsServed(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t)
 	f := newFront(t, nil, r.addr)

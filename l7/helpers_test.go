@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 // front is a server under test.
 type front struct {
-	*Server
+	server
 	t    *testing.T
 	addr string
 	cfg  Config // as it was made
@@ -88,7 +88,7 @@ func newFrontOn(t *testing.T, lcfg listen.Config, edit func(*Config), backends .
 	if edit != nil {
 		edit(&cfg)
 	}
-	if f.Server, err = New(ln, cfg); err != nil {
+	if f.server, err = driverOf(t).new(ln, cfg); err != nil {
 		t.Fatal(err)
 	}
 	f.cfg, f.ln = cfg, ln

@@ -24,7 +24,9 @@ import (
 // TestClientAbort lets a client go away while its request is being answered:
 // the backend hears of it at once after a reset, and after FINTimeout if the
 // client has only ended its direction.
-func TestClientAbort(t *testing.T) {
+func TestClientAbort(t *testing.T) { eachDriver(t, testClientAbort) }
+
+func testClientAbort(t *testing.T) {
 	t.Parallel()
 	for _, reset := range []bool{true, false} {
 		begun, gone := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -57,7 +59,9 @@ func TestClientAbort(t *testing.T) {
 
 // TestHalfClosedClient ends its direction after the request and still gets the
 // response, the one to a pipelined request as well.
-func TestHalfClosedClient(t *testing.T) {
+func TestHalfClosedClient(t *testing.T) { eachDriver(t, testHalfClosedClient) }
+
+func testHalfClosedClient(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		for range 5 { // some response takes a while
@@ -81,7 +85,9 @@ func TestHalfClosedClient(t *testing.T) {
 
 // TestUploadsCutOff cuts uploads off anywhere, by an end and by a reset: the
 // backend never takes one for complete.
-func TestUploadsCutOff(t *testing.T) {
+func TestUploadsCutOff(t *testing.T) { eachDriver(t, testUploadsCutOff) }
+
+func testUploadsCutOff(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t)
 	f := newFront(t, nil, r.addr)
@@ -119,7 +125,9 @@ func TestUploadsCutOff(t *testing.T) {
 
 // TestKilledMidResponse kills a backend's connection anywhere in a response:
 // the client always sees that it is not complete.
-func TestKilledMidResponse(t *testing.T) {
+func TestKilledMidResponse(t *testing.T) { eachDriver(t, testKilledMidResponse) }
+
+func testKilledMidResponse(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("0123456789abcdef", 20<<10)
 	heads := map[string]string{
@@ -168,7 +176,9 @@ func TestKilledMidResponse(t *testing.T) {
 
 // TestBackPressure lets a client take nothing: the backend is read no further
 // than what buffers on the way hold.
-func TestBackPressure(t *testing.T) {
+func TestBackPressure(t *testing.T) { eachDriver(t, testBackPressure) }
+
+func testBackPressure(t *testing.T) {
 	t.Parallel()
 	var written atomic.Int64
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
@@ -221,7 +231,9 @@ func TestBackPressure(t *testing.T) {
 
 // TestUpgradeHalfCloses ends each direction of an upgraded connection on its
 // own, in both orders.
-func TestUpgradeHalfCloses(t *testing.T) {
+func TestUpgradeHalfCloses(t *testing.T) { eachDriver(t, testUpgradeHalfCloses) }
+
+func testUpgradeHalfCloses(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		req, _, err := c.request()
@@ -271,7 +283,9 @@ func TestUpgradeHalfCloses(t *testing.T) {
 // TestSlowloris opens thousands of connections that never complete a head.
 // They harm nobody, and end by the deadline for heads. It is not parallel, for
 // the descriptors it takes.
-func TestSlowloris(t *testing.T) {
+func TestSlowloris(t *testing.T) { eachDriverInTurn(t, testSlowloris) }
+
+func testSlowloris(t *testing.T) {
 	conns := 5000
 	if testing.Short() || raceEnabled {
 		conns = 1000
@@ -316,7 +330,9 @@ func TestSlowloris(t *testing.T) {
 }
 
 // TestTLS serves the same requests on connections that speak TLS.
-func TestTLS(t *testing.T) {
+func TestTLS(t *testing.T) { eachDriver(t, testTLS) }
+
+func testTLS(t *testing.T) {
 	t.Parallel()
 	cert, key := certificatetest.NewAuthority(t).Write(t, "a.example")
 	store, err := certificate.Open(slog.New(slog.DiscardHandler), certificate.Source{Cert: cert, Key: key})
@@ -348,7 +364,9 @@ func TestTLS(t *testing.T) {
 
 // TestBulkAfterPause lets a client with a small buffer pause, so that splices
 // towards it come back short, and then take the rest: nothing gets stuck.
-func TestBulkAfterPause(t *testing.T) {
+func TestBulkAfterPause(t *testing.T) { eachDriver(t, testBulkAfterPause) }
+
+func testBulkAfterPause(t *testing.T) {
 	t.Parallel()
 	size := int64(48 << 20)
 	if raceEnabled {
@@ -378,7 +396,9 @@ func TestBulkAfterPause(t *testing.T) {
 
 // TestConnectDeadline has backends that do not answer connects: all attempts
 // together end by the deadline.
-func TestConnectDeadline(t *testing.T) {
+func TestConnectDeadline(t *testing.T) { eachDriver(t, testConnectDeadline) }
+
+func testConnectDeadline(t *testing.T) {
 	t.Parallel()
 	var full []string
 	for range 3 {

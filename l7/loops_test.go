@@ -10,7 +10,9 @@ import (
 // TestRouteToItself sends a request to a service that leads back here, directly
 // and by way of another process: it is answered 508 after one round. One that
 // only passes by another service on its way is served.
-func TestRouteToItself(t *testing.T) {
+func TestRouteToItself(t *testing.T) { eachDriver(t, testRouteToItself) }
+
+func testRouteToItself(t *testing.T) {
 	t.Parallel()
 	a, b := newFront(t, nil), newFront(t, nil)
 	ask := func(f *front, want int, reason string) {

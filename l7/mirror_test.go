@@ -47,7 +47,9 @@ func mirrorTo(t *testing.T, c *Config, percent float64, edit []string, addrs ...
 }
 
 // TestMirror has a second service get the same requests as the first.
-func TestMirror(t *testing.T) {
+func TestMirror(t *testing.T) { eachDriver(t, testMirror) }
+
+func testMirror(t *testing.T) {
 	t.Parallel()
 	var first, second asked
 	serve := func(a *asked, answer int) string {
@@ -117,7 +119,9 @@ func TestMirror(t *testing.T) {
 
 // TestMirrorHangs has copies get no answer, or nobody to send them to, which
 // the requests themselves must not feel.
-func TestMirrorHangs(t *testing.T) {
+func TestMirrorHangs(t *testing.T) { eachDriver(t, testMirrorHangs) }
+
+func testMirrorHangs(t *testing.T) {
 	t.Parallel()
 	hangs := newRawBackend(t, func(_ int, c *rawConn) { _, _ = io.Copy(io.Discard, c) })
 	for what, x := range map[string]struct {
@@ -149,7 +153,9 @@ func TestMirrorHangs(t *testing.T) {
 }
 
 // TestMirrorShare copies a part of the requests, and no upload that breaks off.
-func TestMirrorShare(t *testing.T) {
+func TestMirrorShare(t *testing.T) { eachDriver(t, testMirrorShare) }
+
+func testMirrorShare(t *testing.T) {
 	t.Parallel()
 	var copies asked
 	shadow := newBackend(t, func(_ http.ResponseWriter, r *http.Request) { copies.add(r, nil) })

@@ -10,7 +10,9 @@ import (
 
 // TestNames sends requests to a backend that is given by a name with several
 // addresses, of which one has a server, as localhost has on many systems.
-func TestNames(t *testing.T) {
+func TestNames(t *testing.T) { eachDriver(t, testNames) }
+
+func testNames(t *testing.T) {
 	t.Parallel()
 	_, port, _ := net.SplitHostPort(newBackend(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") }))
 	for _, hosts := range [][]string{{"::1", "127.0.0.1"}, {"127.0.0.1"}, {"127.0.0.7", "127.0.0.8", "127.0.0.1"}, {"::1", "127.0.0.7"}} {

@@ -15,7 +15,9 @@ import (
 
 // TestLogFields has lines that hold what clients and backends say, whatever
 // that is.
-func TestLogFields(t *testing.T) {
+func TestLogFields(t *testing.T) { eachDriver(t, testLogFields) }
+
+func testLogFields(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Cache", "hit "+r.URL.RawQuery)

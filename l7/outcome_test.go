@@ -12,7 +12,9 @@ import (
 
 // TestFaults checks what a backend is blamed for: the responses that say that
 // it failed, and those that never came, and not what a client did.
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { eachDriver(t, testFaults) }
+
+func testFaults(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		if code, err := strconv.Atoi(r.URL.Path[1:]); err == nil {

@@ -29,7 +29,9 @@ func (c *rawConn) drip(text string, every time.Duration, stop <-chan struct{}) {
 
 // TestSlowUploads has clients that send their bodies a byte at a time, of every
 // kind: each is answered with 408 and leaves the place that it held.
-func TestSlowUploads(t *testing.T) {
+func TestSlowUploads(t *testing.T) { eachDriver(t, testSlowUploads) }
+
+func testSlowUploads(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -77,7 +79,9 @@ func TestSlowUploads(t *testing.T) {
 
 // TestSlowDownload has a client that takes its response a little at a time: it
 // is cut off, with a reset. One that takes nothing is for the body timeout.
-func TestSlowDownload(t *testing.T) {
+func TestSlowDownload(t *testing.T) { eachDriver(t, testSlowDownload) }
+
+func testSlowDownload(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(64<<20))
@@ -110,7 +114,9 @@ func TestSlowDownload(t *testing.T) {
 }
 
 // TestTotalTimeout lets a request take too long in each of its phases.
-func TestTotalTimeout(t *testing.T) {
+func TestTotalTimeout(t *testing.T) { eachDriver(t, testTotalTimeout) }
+
+func testTotalTimeout(t *testing.T) {
 	t.Parallel()
 	hold := make(chan struct{})
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -164,7 +170,9 @@ func (f *front) fetchPath(path string) string {
 
 // TestLinger has a client that sends on for long after its early answer, and
 // only then reads it: it is not lost.
-func TestLinger(t *testing.T) {
+func TestLinger(t *testing.T) { eachDriver(t, testLinger) }
+
+func testLinger(t *testing.T) {
 	t.Parallel()
 	early := newRawBackend(t, func(_ int, c *rawConn) {
 		if _, err := http.ReadRequest(c.br); err == nil {
@@ -201,7 +209,9 @@ func TestLinger(t *testing.T) {
 }
 
 // TestLingerEnds checks that nobody may send for ever, nor slowly.
-func TestLingerEnds(t *testing.T) {
+func TestLingerEnds(t *testing.T) { eachDriver(t, testLingerEnds) }
+
+func testLingerEnds(t *testing.T) {
 	t.Parallel()
 	for _, edit := range []func(*Config){
 		func(c *Config) { c.LingerTime, c.MinBodyRate = 100*time.Millisecond, -1 },

@@ -67,7 +67,9 @@ func (c *rawConn) do(request string) (*http.Response, string) {
 	return c.response(method)
 }
 
-func TestRouteActions(t *testing.T) {
+func TestRouteActions(t *testing.T) { eachDriver(t, testRouteActions) }
+
+func testRouteActions(t *testing.T) {
 	t.Parallel()
 	addr := named(t, "web")
 	other := named(t, "other")
@@ -128,7 +130,9 @@ func TestRouteActions(t *testing.T) {
 
 // TestRefusedUpload has a request refused whose body is still on its way: the
 // answer comes at once, and reaches the client although it goes on sending.
-func TestRefusedUpload(t *testing.T) {
+func TestRefusedUpload(t *testing.T) { eachDriver(t, testRefusedUpload) }
+
+func testRefusedUpload(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) { c.Routes[0].Deny = prefixes("127.0.0.0/8") }, named(t, "web"))
 	for _, framing := range []string{"Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 5", "Content-Length: 5\r\nExpect: 100-continue"} {
@@ -141,7 +145,9 @@ func TestRefusedUpload(t *testing.T) {
 	}
 }
 
-func TestHTTPSOptions(t *testing.T) {
+func TestHTTPSOptions(t *testing.T) { eachDriver(t, testHTTPSOptions) }
+
+func testHTTPSOptions(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		c.RequireHTTPS, c.HSTS = true, 2*time.Hour
@@ -171,7 +177,9 @@ func TestHTTPSOptions(t *testing.T) {
 }
 
 // TestHTTPSItself has HTTPS end here: what depends on it needs no proxy's word.
-func TestHTTPSItself(t *testing.T) {
+func TestHTTPSItself(t *testing.T) { eachDriver(t, testHTTPSItself) }
+
+func testHTTPSItself(t *testing.T) {
 	t.Parallel()
 	cert, key := certificatetest.NewAuthority(t).Write(t, "a.example")
 	store, err := certificate.Open(slog.New(slog.DiscardHandler), certificate.Source{Cert: cert, Key: key})
@@ -207,7 +215,9 @@ func TestHTTPSItself(t *testing.T) {
 	}
 }
 
-func TestRateLimit(t *testing.T) {
+func TestRateLimit(t *testing.T) { eachDriver(t, testRateLimit) }
+
+func testRateLimit(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		c.Rate, c.RateHeader = limit.NewRate(0.5, 3), "x-key"
@@ -254,7 +264,9 @@ func gated(t *testing.T, in *atomic.Int64, gate chan struct{}) string {
 	})
 }
 
-func TestMaxRequests(t *testing.T) {
+func TestMaxRequests(t *testing.T) { eachDriver(t, testMaxRequests) }
+
+func testMaxRequests(t *testing.T) {
 	t.Parallel()
 	var in atomic.Int64
 	gate := make(chan struct{})
@@ -303,7 +315,9 @@ func TestMaxRequests(t *testing.T) {
 }
 
 // TestQueue has requests wait for a backend that may have one at a time.
-func TestQueue(t *testing.T) {
+func TestQueue(t *testing.T) { eachDriver(t, testQueue) }
+
+func testQueue(t *testing.T) {
 	t.Parallel()
 	var in atomic.Int64
 	gate := make(chan struct{})
@@ -355,7 +369,9 @@ func TestQueue(t *testing.T) {
 }
 
 // TestQueueTimeout ends a wait that takes too long, and the connection lives.
-func TestQueueTimeout(t *testing.T) {
+func TestQueueTimeout(t *testing.T) { eachDriver(t, testQueueTimeout) }
+
+func testQueueTimeout(t *testing.T) {
 	t.Parallel()
 	var in atomic.Int64
 	gate := make(chan struct{})
@@ -383,7 +399,9 @@ func TestQueueTimeout(t *testing.T) {
 
 // TestQueueUnderLoad sends many times what a backend may have at once: all are
 // served, and never more than that at once.
-func TestQueueUnderLoad(t *testing.T) {
+func TestQueueUnderLoad(t *testing.T) { eachDriver(t, testQueueUnderLoad) }
+
+func testQueueUnderLoad(t *testing.T) {
 	t.Parallel()
 	var now, most atomic.Int64
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -413,7 +431,9 @@ func TestQueueUnderLoad(t *testing.T) {
 	}
 }
 
-func TestMaxBody(t *testing.T) {
+func TestMaxBody(t *testing.T) { eachDriver(t, testMaxBody) }
+
+func testMaxBody(t *testing.T) {
 	t.Parallel()
 	var whole atomic.Int64
 	f := newFront(t, func(c *Config) { c.MaxBodyBytes = 20_000 }, newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -447,7 +467,9 @@ func TestMaxBody(t *testing.T) {
 // the rest hears of it at once, and when the load is gone everything is served.
 // What the backend can take is measured first, so that a busy machine is taken
 // for a slow backend.
-func TestOverload(t *testing.T) {
+func TestOverload(t *testing.T) { eachDriverInTurn(t, testOverload) }
+
+func testOverload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -534,7 +556,9 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-func TestBreaker(t *testing.T) {
+func TestBreaker(t *testing.T) { eachDriver(t, testBreaker) }
+
+func testBreaker(t *testing.T) {
 	t.Parallel()
 	var bad atomic.Bool
 	var hits [2]atomic.Int64
@@ -620,7 +644,9 @@ func allClosed(f *front) bool {
 
 // TestBreakerMostOpen has most backends of a pool fail: requests find those
 // that do not, however unlikely the strategy picks them.
-func TestBreakerMostOpen(t *testing.T) {
+func TestBreakerMostOpen(t *testing.T) { eachDriver(t, testBreakerMostOpen) }
+
+func testBreakerMostOpen(t *testing.T) {
 	t.Parallel()
 	var addrs []string
 	for range 8 {
@@ -644,7 +670,9 @@ func TestBreakerMostOpen(t *testing.T) {
 	}
 }
 
-func TestStickyCookie(t *testing.T) {
+func TestStickyCookie(t *testing.T) { eachDriver(t, testStickyCookie) }
+
+func testStickyCookie(t *testing.T) {
 	t.Parallel()
 	var addrs []string
 	for i := range 5 {
@@ -714,7 +742,9 @@ func TestStickyCookie(t *testing.T) {
 	}
 }
 
-func TestStickyHeader(t *testing.T) {
+func TestStickyHeader(t *testing.T) { eachDriver(t, testStickyHeader) }
+
+func testStickyHeader(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *Config) {
 		if err := c.Routes[0].Balancer.SetStrategy("maglev"); err != nil {
@@ -739,7 +769,9 @@ func TestStickyHeader(t *testing.T) {
 	}
 }
 
-func TestCanaryShare(t *testing.T) {
+func TestCanaryShare(t *testing.T) { eachDriver(t, testCanaryShare) }
+
+func testCanaryShare(t *testing.T) {
 	t.Parallel()
 	addr, next := named(t, "stable"), named(t, "canary")
 	f := newFront(t, func(c *Config) {
@@ -768,7 +800,9 @@ func TestCanaryShare(t *testing.T) {
 
 // TestSetRoutes changes routes under load, which nobody notices but those whose
 // route it is.
-func TestSetRoutes(t *testing.T) {
+func TestSetRoutes(t *testing.T) { eachDriver(t, testSetRoutes) }
+
+func testSetRoutes(t *testing.T) {
 	t.Parallel()
 	addr, next := named(t, "old"), named(t, "new")
 	f := newFront(t, nil, addr)

@@ -48,7 +48,9 @@ var refusals = []struct {
 	{505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 }
 
-func TestRefusals(t *testing.T) {
+func TestRefusals(t *testing.T) { eachDriver(t, testRefusals) }
+
+func testRefusals(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a request reached the backend: %s %s %v", r.Method, r.RequestURI, r.Header)
@@ -83,7 +85,9 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestNoRoute(t *testing.T) {
+func TestNoRoute(t *testing.T) { eachDriver(t, testNoRoute) }
+
+func testNoRoute(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(http.ResponseWriter, *http.Request) {})
 	f := newFront(t, func(c *Config) { c.Routes[0].Path = "/api" }, addr)
@@ -103,7 +107,9 @@ func TestNoRoute(t *testing.T) {
 	c.wantEOF()
 }
 
-func TestPipelining(t *testing.T) {
+func TestPipelining(t *testing.T) { eachDriver(t, testPipelining) }
+
+func testPipelining(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -130,7 +136,9 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-func TestResponsesWithoutBody(t *testing.T) {
+func TestResponsesWithoutBody(t *testing.T) { eachDriver(t, testResponsesWithoutBody) }
+
+func testResponsesWithoutBody(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -176,7 +184,9 @@ func TestResponsesWithoutBody(t *testing.T) {
 	}
 }
 
-func TestLengthWithoutBody(t *testing.T) {
+func TestLengthWithoutBody(t *testing.T) { eachDriver(t, testLengthWithoutBody) }
+
+func testLengthWithoutBody(t *testing.T) {
 	t.Parallel()
 	f := func(status, length string) {
 		t.Helper()
@@ -200,7 +210,9 @@ func TestLengthWithoutBody(t *testing.T) {
 	f("204 No Content", "") // RFC 9110 8.6 forbids it
 }
 
-func TestExpectContinue(t *testing.T) {
+func TestExpectContinue(t *testing.T) { eachDriver(t, testExpectContinue) }
+
+func testExpectContinue(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		if e := r.Header.Get("Expect"); e != "" {
@@ -247,7 +259,9 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-func TestHTTP10(t *testing.T) {
+func TestHTTP10(t *testing.T) { eachDriver(t, testHTTP10) }
+
+func testHTTP10(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Proto != "HTTP/1.1" {
@@ -278,7 +292,9 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-func TestBackendHTTP10(t *testing.T) {
+func TestBackendHTTP10(t *testing.T) { eachDriver(t, testBackendHTTP10) }
+
+func testBackendHTTP10(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		if _, _, err := c.request(); err == nil {
@@ -295,7 +311,9 @@ func TestBackendHTTP10(t *testing.T) {
 	}
 }
 
-func TestUpgrade(t *testing.T) {
+func TestUpgrade(t *testing.T) { eachDriver(t, testUpgrade) }
+
+func testUpgrade(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		req, _, err := c.request()
@@ -331,7 +349,9 @@ func TestUpgrade(t *testing.T) {
 	f.wantMetric(`sluice_l7_requests{service="web"}`, 0)
 }
 
-func TestUpgradeRefused(t *testing.T) {
+func TestUpgradeRefused(t *testing.T) { eachDriver(t, testUpgradeRefused) }
+
+func testUpgradeRefused(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -356,7 +376,9 @@ func TestUpgradeRefused(t *testing.T) {
 	}
 }
 
-func TestHeadTimeout(t *testing.T) {
+func TestHeadTimeout(t *testing.T) { eachDriver(t, testHeadTimeout) }
+
+func testHeadTimeout(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(http.ResponseWriter, *http.Request) {})
 	f := newFront(t, func(c *Config) { c.HeadTimeout = 100 * time.Millisecond }, addr)
@@ -389,7 +411,9 @@ func TestHeadTimeout(t *testing.T) {
 	f.wantMetric(`sluice_l7_rejected_total`, 1)
 }
 
-func TestIdleTimeout(t *testing.T) {
+func TestIdleTimeout(t *testing.T) { eachDriver(t, testIdleTimeout) }
+
+func testIdleTimeout(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(http.ResponseWriter, *http.Request) {})
 	f := newFront(t, func(c *Config) { c.IdleTimeout = 50 * time.Millisecond }, addr)
@@ -400,7 +424,9 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 // TestChunkedPieces sends a chunked body in awkward pieces.
-func TestChunkedPieces(t *testing.T) {
+func TestChunkedPieces(t *testing.T) { eachDriver(t, testChunkedPieces) }
+
+func testChunkedPieces(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != -1 || len(r.Trailer) > 0 {

@@ -14,7 +14,9 @@ import (
 
 // TestProxyHeader tries what the header of the PROXY protocol says of the
 // client: its scheme and the port that it is connected to.
-func TestProxyHeader(t *testing.T) {
+func TestProxyHeader(t *testing.T) { eachDriver(t, testProxyHeader) }
+
+func testProxyHeader(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header

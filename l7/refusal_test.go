@@ -14,7 +14,9 @@ import (
 // TestFewLive has most members refuse connections, before anybody has checked
 // one: every request is served from the first on, whatever the strategy and the
 // method.
-func TestFewLive(t *testing.T) {
+func TestFewLive(t *testing.T) { eachDriver(t, testFewLive) }
+
+func testFewLive(t *testing.T) {
 	t.Parallel()
 	live := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -61,7 +63,9 @@ func TestFewLive(t *testing.T) {
 
 // TestAllDead has all members refuse: once that is known, a request tries no
 // more of them than it may. So it is at once if retries are limited.
-func TestAllDead(t *testing.T) {
+func TestAllDead(t *testing.T) { eachDriver(t, testAllDead) }
+
+func testAllDead(t *testing.T) {
 	t.Parallel()
 	f := func(retries int, want ...int) {
 		t.Helper()

@@ -14,7 +14,9 @@ import (
 // TestRescue lets health find a backend down that was asked and does not
 // answer: what can be tried again is answered by the other one, the rest goes
 // on waiting.
-func TestRescue(t *testing.T) {
+func TestRescue(t *testing.T) { eachDriver(t, testRescue) }
+
+func testRescue(t *testing.T) {
 	t.Parallel()
 	f := func(what, method, body string, good bool, wantRescue bool) {
 		t.Helper()

@@ -14,7 +14,9 @@ import (
 // TestReserve sends requests while the members of the first tier refuse, or
 // break off, and health does not know yet: the next tier answers what may be
 // sent again. Requests that have not been sent may be, whatever their method.
-func TestReserve(t *testing.T) {
+func TestReserve(t *testing.T) { eachDriver(t, testReserve) }
+
+func testReserve(t *testing.T) {
 	t.Parallel()
 	good := newBackend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "good") })
 	breaks := func() string {
@@ -60,7 +62,9 @@ func TestReserve(t *testing.T) {
 
 // TestReserveIdle has an idle connection to the only member of the first tier
 // die: the member itself is asked again, not the next tier.
-func TestReserveIdle(t *testing.T) {
+func TestReserveIdle(t *testing.T) { eachDriver(t, testReserveIdle) }
+
+func testReserveIdle(t *testing.T) {
 	t.Parallel()
 	later := newBackend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "later") })
 	first := newRawBackend(t, func(n int, c *rawConn) {

@@ -17,7 +17,9 @@ import (
 )
 
 // TestReuse checks who gets an idle connection.
-func TestReuse(t *testing.T) {
+func TestReuse(t *testing.T) { eachDriver(t, testReuse) }
+
+func testReuse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		reuse Reuse
@@ -103,7 +105,9 @@ func ntlm(t *testing.T, name string, scheme string, ended *atomic.Int64) string 
 // TestConnectionAuthentication has clients that log in on connections, beside
 // others that do not: nobody is ever taken for somebody else, whoever has
 // logged in stays so, and what they used is used by nobody after them.
-func TestConnectionAuthentication(t *testing.T) {
+func TestConnectionAuthentication(t *testing.T) { eachDriver(t, testConnectionAuthentication) }
+
+func testConnectionAuthentication(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"NTLM", "Negotiate"} {
 		for _, reuse := range []Reuse{ReuseAlways, ReuseSafe, ReuseNever} {
@@ -159,7 +163,9 @@ func TestConnectionAuthentication(t *testing.T) {
 
 // TestBoundConnectionEnds checks that a backend may end a connection that is
 // bound, and that the client goes on with another one then.
-func TestBoundConnectionEnds(t *testing.T) {
+func TestBoundConnectionEnds(t *testing.T) { eachDriver(t, testBoundConnectionEnds) }
+
+func testBoundConnectionEnds(t *testing.T) {
 	t.Parallel()
 	drop := make(chan struct{})
 	addr := newRawBackend(t, func(n int, c *rawConn) {
@@ -189,7 +195,9 @@ func TestBoundConnectionEnds(t *testing.T) {
 // let the others wait, as prefork servers do. With max-conns= no request waits
 // for a connection that is idle, nor does a check, whichever loops and listeners
 // the requests come by.
-func TestFewConnections(t *testing.T) {
+func TestFewConnections(t *testing.T) { eachDriver(t, testFewConnections) }
+
+func testFewConnections(t *testing.T) {
 	t.Parallel()
 	for _, workers := range []int{1, 2, 3} {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,7 +247,9 @@ func TestFewConnections(t *testing.T) {
 
 // TestCrowded has a backend that serves one connection at a time, and nobody who
 // says so: who waits for an idle one is helped.
-func TestCrowded(t *testing.T) {
+func TestCrowded(t *testing.T) { eachDriver(t, testCrowded) }
+
+func testCrowded(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -356,7 +366,9 @@ func TestHandedOver(t *testing.T) {
 
 // TestHintObeyed has a backend that keeps connections for so long as it says:
 // it never gets a request, nor has to close, after that.
-func TestHintObeyed(t *testing.T) {
+func TestHintObeyed(t *testing.T) { eachDriver(t, testHintObeyed) }
+
+func testHintObeyed(t *testing.T) {
 	t.Parallel()
 	ends := make(chan error, 1)
 	addr := newRawBackend(t, func(_ int, c *rawConn) {

@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-func TestDrain(t *testing.T) {
+func TestDrain(t *testing.T) { eachDriver(t, testDrain) }
+
+func testDrain(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +54,9 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-func TestShutdownCuts(t *testing.T) {
+func TestShutdownCuts(t *testing.T) { eachDriver(t, testShutdownCuts) }
+
+func testShutdownCuts(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
 	wg.Add(3)
@@ -90,7 +94,9 @@ func TestShutdownCuts(t *testing.T) {
 	f.wantMetric(`sluice_l7_failed_total{service="web",reason="draining"}`, 3)
 }
 
-func TestShutdownIsQuick(t *testing.T) {
+func TestShutdownIsQuick(t *testing.T) { eachDriver(t, testShutdownIsQuick) }
+
+func testShutdownIsQuick(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil, deadAddr(t))
 	start := time.Now()
@@ -102,7 +108,9 @@ func TestShutdownIsQuick(t *testing.T) {
 
 // TestNothingIsLeft runs all kinds of requests and counts goroutines. It is
 // not parallel, since it looks at those of the whole process.
-func TestNothingIsLeft(t *testing.T) {
+func TestNothingIsLeft(t *testing.T) { eachDriverInTurn(t, testNothingIsLeft) }
+
+func testNothingIsLeft(t *testing.T) {
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/early":

@@ -95,7 +95,9 @@ func writeSite(t *testing.T) string {
 
 // TestSpellings tries every spelling against servers that are at hand
 // everywhere, of both kinds: of files, and with handlers for paths.
-func TestSpellings(t *testing.T) {
+func TestSpellings(t *testing.T) { eachDriver(t, testSpellings) }
+
+func testSpellings(t *testing.T) {
 	t.Parallel()
 	dir := writeSite(t)
 	answer := func(p string) string { // as careless as can be
@@ -154,7 +156,9 @@ func (discard) Printf(string, ...any) {}
 
 // TestMethodSpellings tries that a method is the same in any case to what
 // hangs on a route: some servers take it so.
-func TestMethodSpellings(t *testing.T) {
+func TestMethodSpellings(t *testing.T) { eachDriver(t, testMethodSpellings) }
+
+func testMethodSpellings(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(strings.ToUpper(r.Method))) })
 	f := newFront(t, func(c *Config) {

@@ -36,7 +36,9 @@ func sum(r io.Reader) (string, int64, error) {
 
 // TestBulk moves 100 MiB each way, or as many bytes as SLUICE_TEST_BULK says.
 // It is not parallel: it looks at the memory of the whole process.
-func TestBulk(t *testing.T) {
+func TestBulk(t *testing.T) { eachDriverInTurn(t, testBulk) }
+
+func testBulk(t *testing.T) {
 	size := int64(100 << 20)
 	if s := os.Getenv("SLUICE_TEST_BULK"); s != "" {
 		var err error
@@ -110,7 +112,9 @@ func TestBulk(t *testing.T) {
 	f.wantMetric(`sluice_l7_bytes_total{service="web",direction="in"}`, float64(2*size))
 }
 
-func TestFullDuplexEcho(t *testing.T) {
+func TestFullDuplexEcho(t *testing.T) { eachDriver(t, testFullDuplexEcho) }
+
+func testFullDuplexEcho(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -154,7 +158,9 @@ func TestFullDuplexEcho(t *testing.T) {
 }
 
 // TestFullDuplexBulk echoes more than all buffers on the way hold.
-func TestFullDuplexBulk(t *testing.T) {
+func TestFullDuplexBulk(t *testing.T) { eachDriver(t, testFullDuplexBulk) }
+
+func testFullDuplexBulk(t *testing.T) {
 	t.Parallel()
 	const size = 20 << 20
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -178,7 +184,9 @@ func TestFullDuplexBulk(t *testing.T) {
 	}
 }
 
-func TestEarlyResponse(t *testing.T) {
+func TestEarlyResponse(t *testing.T) { eachDriver(t, testEarlyResponse) }
+
+func testEarlyResponse(t *testing.T) {
 	t.Parallel()
 	addr := newRawBackend(t, func(_ int, c *rawConn) {
 		if _, err := http.ReadRequest(c.br); err != nil {
@@ -208,7 +216,9 @@ func TestEarlyResponse(t *testing.T) {
 	}
 }
 
-func TestTruncatedResponse(t *testing.T) {
+func TestTruncatedResponse(t *testing.T) { eachDriver(t, testTruncatedResponse) }
+
+func testTruncatedResponse(t *testing.T) {
 	t.Parallel()
 	f := func(response string, http10 bool) {
 		t.Helper()
@@ -246,7 +256,9 @@ func TestTruncatedResponse(t *testing.T) {
 	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", true)
 }
 
-func TestTruncatedUpload(t *testing.T) {
+func TestTruncatedUpload(t *testing.T) { eachDriver(t, testTruncatedUpload) }
+
+func testTruncatedUpload(t *testing.T) {
 	t.Parallel()
 	f := func(request string) {
 		t.Helper()
@@ -272,7 +284,9 @@ func TestTruncatedUpload(t *testing.T) {
 	f("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nhe")
 }
 
-func TestBadChunk(t *testing.T) {
+func TestBadChunk(t *testing.T) { eachDriver(t, testBadChunk) }
+
+func testBadChunk(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}, 1), make(chan error, 1)
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -305,7 +319,9 @@ func TestBadChunk(t *testing.T) {
 }
 
 // TestSmallTruncatedUpload never reaches a backend.
-func TestSmallTruncatedUpload(t *testing.T) {
+func TestSmallTruncatedUpload(t *testing.T) { eachDriver(t, testSmallTruncatedUpload) }
+
+func testSmallTruncatedUpload(t *testing.T) {
 	t.Parallel()
 	addr := newBackend(t, func(http.ResponseWriter, *http.Request) { t.Error("the backend was reached") })
 	f := newFront(t, nil, addr)
@@ -316,7 +332,9 @@ func TestSmallTruncatedUpload(t *testing.T) {
 	f.wantMetric(`sluice_l7_rejected_total{reason="client_abort"}`, 1)
 }
 
-func TestFlush(t *testing.T) {
+func TestFlush(t *testing.T) { eachDriver(t, testFlush) }
+
+func testFlush(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -342,7 +360,9 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-func TestClientGoesAway(t *testing.T) {
+func TestClientGoesAway(t *testing.T) { eachDriver(t, testClientGoesAway) }
+
+func testClientGoesAway(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{})
 	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -365,7 +385,9 @@ func TestClientGoesAway(t *testing.T) {
 	f.wantMetric(`sluice_l7_failed_total{service="web",reason="client_abort"}`, 1)
 }
 
-func TestBodyTimeouts(t *testing.T) {
+func TestBodyTimeouts(t *testing.T) { eachDriver(t, testBodyTimeouts) }
+
+func testBodyTimeouts(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	addr := newRawBackend(t, func(_ int, c *rawConn) {

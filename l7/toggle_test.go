@@ -4,7 +4,9 @@ import "testing"
 
 // TestEarlyHintsKept has interim responses reach those clients alone for whom
 // route, service or listener, in this order, want them.
-func TestEarlyHintsKept(t *testing.T) {
+func TestEarlyHintsKept(t *testing.T) { eachDriver(t, testEarlyHintsKept) }
+
+func testEarlyHintsKept(t *testing.T) {
 	t.Parallel()
 	b := newRawBackend(t, func(_ int, c *rawConn) {
 		for {

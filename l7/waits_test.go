@@ -14,7 +14,9 @@ import (
 
 // TestHeadLimits has heads refused, and let through, by the limits of their
 // listener.
-func TestHeadLimits(t *testing.T) {
+func TestHeadLimits(t *testing.T) { eachDriver(t, testHeadLimits) }
+
+func testHeadLimits(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		for i := range 300 {
@@ -59,7 +61,9 @@ func TestHeadLimits(t *testing.T) {
 }
 
 // TestRetriesOff has a route that must not be tried twice.
-func TestRetriesOff(t *testing.T) {
+func TestRetriesOff(t *testing.T) { eachDriver(t, testRetriesOff) }
+
+func testRetriesOff(t *testing.T) {
 	t.Parallel()
 	var resets, served atomic.Int64
 	bad := newRawBackend(t, func(_ int, c *rawConn) {
@@ -98,7 +102,9 @@ func TestRetriesOff(t *testing.T) {
 
 // TestWaitsOfRoute has one route that waits for a slow backend and one that
 // does not.
-func TestWaitsOfRoute(t *testing.T) {
+func TestWaitsOfRoute(t *testing.T) { eachDriver(t, testWaitsOfRoute) }
+
+func testWaitsOfRoute(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {

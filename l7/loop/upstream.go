@@ -223,6 +223,9 @@ func (up *upstream) connectReady() {
 func (up *upstream) established() {
 	up.connecting = false
 	up.sh.l.Stop(&up.timer)
+	if up.stream.Readable() { // it speaks first, or has ended; there may be no other event
+		up.sh.l.Again(up.stream)
+	}
 	up.x.connected(up)
 }
 
