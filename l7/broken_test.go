@@ -51,16 +51,16 @@ func testResetWhileStuck(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it is not noticed here")
 	}
-	backends := make(chan *rawConn, 1)
-	over := make(chan struct{})
-	addr := newRawBackend(t, func(_ int, c *rawConn) { backends <- c; <-over })
-	t.Cleanup(func() { close(over) })
-	f := newFront(t, nil, addr)
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n"
 	const upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-	g := func(what, request string, answer string, fromClient bool, want gate.Reason) {
-		t.Helper()
+	stuck := func(t *testing.T, what, request string, answer string, fromClient bool, want gate.Reason) {
+		t.Parallel()
+		backends := make(chan *rawConn, 1)
+		over := make(chan struct{})
+		addr := newRawBackend(t, func(_ int, c *rawConn) { backends <- c; <-over })
+		t.Cleanup(func() { close(over) })
+		f := newFront(t, nil, addr)
 		c := f.raw()
 		defer c.Close()
 		c.write(request)
@@ -82,6 +82,9 @@ func testResetWhileStuck(t *testing.T) {
 			t.Errorf("%s: unexpected end; want %s", what, want)
 		}
 		b.Close()
+	}
+	g := func(what, request string, answer string, fromClient bool, want gate.Reason) {
+		t.Run(what, func(t *testing.T) { stuck(t, what, request, answer, fromClient, want) })
 	}
 	g("an upload", post, "", true, gate.ClientAbort)
 	g("a download", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", false, gate.TruncatedResponse)

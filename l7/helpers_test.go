@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,9 +43,19 @@ func TestMain(m *testing.M) {
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) // loops keep their P while they are busy
 	loops.Start()
+	flag.Parse()
+	if !isSet("test.parallel") { // most tests wait most of the time
+		_ = flag.Set("test.parallel", "8")
+	}
 	code := m.Run()
 	loops.Close()
 	os.Exit(code)
+}
+
+// isSet reports whether a flag was given.
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 // front is a server under test.

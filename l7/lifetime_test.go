@@ -286,12 +286,12 @@ func testUpgradeHalfCloses(t *testing.T) {
 func TestSlowloris(t *testing.T) { eachDriverInTurn(t, testSlowloris) }
 
 func testSlowloris(t *testing.T) {
-	conns := 5000
+	conns := 2000
 	if testing.Short() || raceEnabled {
 		conns = 1000
 	}
 	addr := newBackend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	f := newFront(t, func(c *Config) { c.HeadTimeout = 4 * time.Second }, addr)
+	f := newFront(t, func(c *Config) { c.HeadTimeout = 1500 * time.Millisecond }, addr)
 	var before, during runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -181,29 +181,31 @@ func testLinger(t *testing.T) {
 	})
 	for _, head := range []string{"Content-Length: 100000000", "Transfer-Encoding: chunked"} {
 		for _, most := range []int64{0, 20} { // the backend's own answer, and one of sluice
-			f := newFront(t, func(c *Config) {
-				c.MaxBodyBytes, c.LingerTimeout, c.MinBodyRate = most, 250*time.Millisecond, -1
-			}, early)
-			c := f.raw()
-			c.write("POST / HTTP/1.1\r\nHost: a\r\n" + head + "\r\n\r\n32\r\n" + strings.Repeat("x", 50) + "\r\n")
-			for range 60 {
-				time.Sleep(10 * time.Millisecond)
-				if _, err := io.WriteString(c, "32\r\n"+strings.Repeat("x", 50)+"\r\n"); err != nil {
-					t.Fatalf("%s, %d: cannot go on sending: %v", head, most, err)
+			t.Run(fmt.Sprint(head, most), func(t *testing.T) {
+				t.Parallel()
+				f := newFront(t, func(c *Config) {
+					c.MaxBodyBytes, c.LingerTimeout, c.MinBodyRate = most, 250*time.Millisecond, -1
+				}, early)
+				c := f.raw()
+				c.write("POST / HTTP/1.1\r\nHost: a\r\n" + head + "\r\n\r\n32\r\n" + strings.Repeat("x", 50) + "\r\n")
+				for range 60 {
+					time.Sleep(10 * time.Millisecond)
+					if _, err := io.WriteString(c, "32\r\n"+strings.Repeat("x", 50)+"\r\n"); err != nil {
+						t.Fatalf("%s, %d: cannot go on sending: %v", head, most, err)
+					}
 				}
-			}
-			_ = c.CloseWrite()
-			resp, err := http.ReadResponse(c.br, nil)
-			if err != nil {
-				t.Errorf("%s, %d: the early answer is lost: %v", head, most, err)
-				continue
-			}
-			if want := map[int64]int{0: 401, 20: 413}[most]; resp.StatusCode != want {
-				t.Errorf("%s, %d: unexpected answer; got %d; want %d", head, most, resp.StatusCode, want)
-			}
-			if _, err := io.ReadAll(resp.Body); err != nil {
-				t.Errorf("%s, %d: the early answer breaks off: %v", head, most, err)
-			}
+				_ = c.CloseWrite()
+				resp, err := http.ReadResponse(c.br, nil)
+				if err != nil {
+					t.Fatalf("%s, %d: the early answer is lost: %v", head, most, err)
+				}
+				if want := map[int64]int{0: 401, 20: 413}[most]; resp.StatusCode != want {
+					t.Errorf("%s, %d: unexpected answer; got %d; want %d", head, most, resp.StatusCode, want)
+				}
+				if _, err := io.ReadAll(resp.Body); err != nil {
+					t.Errorf("%s, %d: the early answer breaks off: %v", head, most, err)
+				}
+			})
 		}
 	}
 }

@@ -473,7 +473,7 @@ func testOverload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	const workers, service = 8, 40 * time.Millisecond
+	const workers, service = 8, 20 * time.Millisecond
 	slots := make(chan struct{}, workers)
 	f := newFront(t, func(c *Config) {
 		withPolicy(t, c, PolicyConfig{Adaptive: true, MinRequests: 4})
@@ -528,7 +528,7 @@ func testOverload(t *testing.T) {
 			}
 		})
 	}
-	const probe = 2 * time.Second
+	const probe, long = 700 * time.Millisecond, 1500 * time.Millisecond
 	phase("as many as there are workers", func(wg *sync.WaitGroup) {
 		end := time.Now().Add(probe)
 		for range workers {
@@ -540,17 +540,17 @@ func testOverload(t *testing.T) {
 		}
 	})
 	capacity := float64(served) / probe.Seconds()
-	run("overload, until the limit is found", 3*capacity, 2*time.Second)
-	run("overload", 3*capacity, 4*time.Second)
+	run("overload, until the limit is found", 3*capacity, time.Second)
+	run("overload", 3*capacity, long)
 	// Less than half of what there is would mean that the limit collapses, and
 	// seconds that it does not hold.
-	if got := float64(served) / 4; got < 0.4*capacity || failed > 0 || refused == 0 {
+	if got := float64(served) / long.Seconds(); got < 0.4*capacity || failed > 0 || refused == 0 {
 		t.Errorf("unexpected service under overload; got %.0f/s of %.0f/s, %d refused, %d failed", got, capacity, refused, failed)
 	}
 	if slowest > 3*time.Second {
 		t.Errorf("unexpected latency under overload; got %v", slowest)
 	}
-	run("after it", 0.4*capacity, 2*time.Second)
+	run("after it", 0.4*capacity, 700*time.Millisecond)
 	if refused > served/4 || failed > 0 {
 		t.Errorf("unexpected refusals after the overload; got %d, and %d failed", refused, failed)
 	}

@@ -22,7 +22,8 @@ func testFewLive(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		_, _ = w.Write(body)
 	})
-	for _, strategy := range balance.Names() {
+	of := func(t *testing.T, strategy string) {
+		t.Parallel()
 		for _, dead := range []int{4, 9, 25} {
 			backends := []string{live}
 			for range dead {
@@ -56,8 +57,10 @@ func testFewLive(t *testing.T) {
 				one(i)
 			}
 			f.wantMetric("sluice_l7_retries_denied_total", 0)
-			f.shutdown(patience)
 		}
+	}
+	for _, strategy := range balance.Names() {
+		t.Run(strategy, func(t *testing.T) { of(t, strategy) })
 	}
 }
 
