@@ -25,10 +25,12 @@ type dialing struct {
 const freeDialings = 64
 
 func (q *sessions) newDialing(x *session) *dialing {
-	d := &dialing{}
+	var d *dialing
 	if n := len(q.free); n > 0 {
 		d = q.free[n-1]
 		q.free = q.free[:n-1]
+	} else {
+		d = new(dialing)
 	}
 	if d.plan == nil {
 		d.plan = &attempt.Plan{}

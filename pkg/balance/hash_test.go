@@ -285,8 +285,8 @@ func TestHashManyAndUneven(t *testing.T) {
 	for _, strategy := range []string{"consistent_hash", "maglev"} {
 		for _, weights := range [][]int{
 			{backend.MaxWeight, backend.MaxWeight, 1},
-			append(slices.Repeat([]int{1}, 2000), backend.MaxWeight),
-			slices.Repeat([]int{backend.MaxWeight}, 2000),
+			append(slices.Repeat([]int{1}, sized(2000)), backend.MaxWeight),
+			slices.Repeat([]int{backend.MaxWeight}, sized(2000)),
 			slices.Repeat([]int{1}, maxHashed+10),
 		} {
 			b := newBalancer(t, strategy, weights...)

@@ -91,7 +91,7 @@ func TestSharesInNoise(t *testing.T) {
 			for name, noise := range noises() {
 				for _, inFlight := range []int{1, 2, 4, 16, 64} {
 					for _, weights := range [][]int{{10, 1}, {3, 2, 1}} {
-						const n = 40000
+						n := sized(40000)
 						got := shares(newBalancer(t, strategy, weights...), inFlight, n, func(int) time.Duration { return noise() })
 						sum := 0
 						for _, w := range weights {
@@ -99,7 +99,7 @@ func TestSharesInNoise(t *testing.T) {
 						}
 						for i, w := range weights {
 							want := float64(w) / float64(sum)
-							if math.Abs(got[i]/want-1) > 0.15+4*math.Sqrt(1/(want*n)) {
+							if math.Abs(got[i]/want-1) > 0.15+4*math.Sqrt(1/(want*float64(n))) {
 								t.Errorf("unexpected share by %s of weight %d in %v with %d in flight and noise %q; got %.2f %%; want %.2f %%",
 									strategy, w, weights, inFlight, name, 100*got[i], 100*want)
 							}
@@ -120,7 +120,7 @@ func TestSlowerInNoise(t *testing.T) {
 			for name, noise := range noises() {
 				for _, inFlight := range []int{1, 4, 64} {
 					for factor, most := range map[int]float64{2: 0.36, 4: 0.16, 10: 0.06} {
-						const n = 8000
+						n := max(sized(8000), 2000)
 						got := shares(newBalancer(t, strategy, 1, 1), inFlight, n, func(i int) time.Duration {
 							if i == 0 {
 								return time.Duration(factor) * noise()

@@ -17,7 +17,7 @@ func TestSharesInFlight(t *testing.T) {
 	t.Parallel()
 	f := func(strategy string, inFlight int, oldest bool, weights ...int) {
 		t.Helper()
-		const n = 30000
+		n := sized(30000)
 		b := newBalancer(t, strategy, weights...)
 		sum := 0
 		counts := make(map[string]int)
@@ -38,10 +38,10 @@ func TestSharesInFlight(t *testing.T) {
 		}
 		for i, w := range weights {
 			p := float64(w) / float64(sum)
-			got, want := float64(counts[fmt.Sprintf("%04d", i)]), p*n
+			got, want := float64(counts[fmt.Sprintf("%04d", i)]), p*float64(n)
 			if math.Abs(got-want) > 0.15*want+4*math.Sqrt(want) {
 				t.Errorf("unexpected share by %s of weight %d in %v with %d in flight (oldest first: %v); got %.2f %%; want %.2f %%",
-					strategy, w, weights, inFlight, oldest, 100*got/n, 100*p)
+					strategy, w, weights, inFlight, oldest, 100*got/float64(n), 100*p)
 			}
 		}
 	}
