@@ -14,8 +14,12 @@
 // service was not there yet, is unknown and not zero: it is NaN here, and null
 // in JSON.
 //
-// Memory is bounded: [Steps] steps of [Metrics] values of four bytes, 58 KiB, for
-// each of at most [MaxServices] services and for the total, 7.3 MiB in all; a
+// Beside the steps there are the last [Minutes] whole minutes, for who compares
+// now with before.
+//
+// Memory is bounded: [Steps] steps and [Minutes] minutes of [Metrics] values of
+// four bytes, 64 KiB, for each of at most [MaxServices] services and for the
+// total, 8.1 MiB in all; a
 // service has none of it before its first traffic. [MaxMarks] marks of texts of
 // at most [MaxText] bytes add at most a quarter of a MiB.
 package history

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // service is a service of which a test counts what happens.
@@ -142,7 +143,7 @@ func TestBounded(t *testing.T) {
 		t.Fatalf("it has grown from %.1f to %.1f MiB", early, late)
 	}
 	r := newRing(0)
-	if size := len(r.steps) * Metrics * 4; size > 58<<10 {
+	if size := unsafe.Sizeof(*r); size > 65<<10 {
 		t.Fatalf("a ring takes %d bytes, more than the package's doc says", size)
 	}
 	runtime.KeepAlive(s)
@@ -386,5 +387,37 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(all)))
 	for b.Loop() {
 		Read(all)
+	}
+}
+
+// TestHour has the latency of a service double after half an hour; minutes say
+// so, by the mean of what came in each.
+func TestHour(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := New(now)
+	count, sum := 0, 0.0
+	for n := range 3600 + 120 {
+		k := n % 7
+		count += k
+		took := 0.010
+		if n > 1800 {
+			took = 0.020
+		}
+		sum += took * float64(k)
+		s.Add(now.Add(time.Duration(n)*time.Second), Read(fmt.Appendf(nil, "sluice_l7_requests_total{service=\"a\",code=\"2xx\"} %d\nsluice_l7_request_duration_seconds_bucket{service=\"a\",le=\"+Inf\"} %d\nsluice_l7_request_duration_seconds_sum{service=\"a\"} %g\n", count, count, sum)))
+	}
+	hour := s.Hour("a")
+	if len(hour) != Minutes || s.Hour("b") != nil {
+		t.Fatalf("unexpected number of minutes: %d", len(hour))
+	}
+	for i, m := range hour {
+		want := float32(0.010)
+		if i >= 29 {
+			want = 0.020
+		}
+		if math.Abs(float64(m[Mean]-want)) > 0.0005 || m[Requests] < 2.9 || m[Requests] > 3.1 {
+			t.Fatalf("unexpected minute %d: mean %g, %g requests a second; want %g, 3", i, m[Mean], m[Requests], want)
+		}
 	}
 }

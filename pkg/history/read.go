@@ -23,6 +23,8 @@ const (
 	bytesIn
 	bytesOut
 	ended
+	requestTime // in seconds, of all together
+	connectTime
 	inFlight // a gauge
 	open     // a gauge
 	counters
@@ -120,7 +122,8 @@ func wanted(name string) bool {
 	case "7_rejected_total", "istener_rejected_total", "7_requests_total", "7_requests", "7_failed_total", "7_retries_total",
 		"7_breaker_openings_total", "7_bytes_total", "7_request_duration_seconds_bucket", "7_connect_duration_seconds_bucket",
 		"4_connections_total", "4_connections", "4_connect_retries_total", "4_connect_hedges_total", "4_bytes_total",
-		"4_connect_duration_seconds_bucket":
+		"4_connect_duration_seconds_bucket",
+		"7_request_duration_seconds_sum", "7_connect_duration_seconds_sum", "4_connect_duration_seconds_sum":
 		return true
 	}
 	return false
@@ -167,6 +170,10 @@ func (c *Counts) count(name string, labels []byte, v float64) {
 		c.counters[failovers] += v
 	case "4_connect_hedges_total": // counted as retries, too
 		c.counters[failovers] -= v
+	case "7_request_duration_seconds_sum":
+		c.counters[requestTime] += v
+	case "7_connect_duration_seconds_sum", "4_connect_duration_seconds_sum":
+		c.counters[connectTime] += v
 	case "7_request_duration_seconds_bucket":
 		c.request.read(of("le"), v)
 	case "7_connect_duration_seconds_bucket", "4_connect_duration_seconds_bucket":

@@ -23,7 +23,8 @@ const (
 	Openings                   // times that a circuit breaker opened
 	BytesIn                    // from clients
 	BytesOut                   // to clients
-	P50                        // of the time of a request, or else to connect, in seconds
+	Mean                       // of the time of a request, or else to connect, in seconds
+	P50                        // the same at the 50th percentile
 	P95
 	P99
 	Metrics int = iota // how many there are
@@ -32,14 +33,14 @@ const (
 // Names returns the names of all metrics, in their order, as JSON has them.
 func Names() []string {
 	return []string{"requests", "connections", "in_flight", "open", "client_errors", "server_errors", "failed", "refused",
-		"retries", "failovers", "circuit_opens", "bytes_in", "bytes_out", "p50", "p95", "p99"}
+		"retries", "failovers", "circuit_opens", "bytes_in", "bytes_out", "mean", "p50", "p95", "p99"}
 }
 
 // String returns the name of the metric.
 func (m Metric) String() string { return Names()[m] }
 
 // isQuantile reports whether m is not to be summed up or averaged.
-func (m Metric) isQuantile() bool { return m >= P50 }
+func (m Metric) isQuantile() bool { return m >= Mean }
 
 // Step is what happened in one second.
 type Step [Metrics]float32
@@ -72,9 +73,12 @@ func step(before, now *Counts, elapsed time.Duration) (s Step) {
 	s[Connections] = float32(max(0, began) / elapsed.Seconds())
 	s[InFlight], s[Open] = float32(now.counters[inFlight]), float32(now.counters[open])
 	times := now.request.since(before.request)
+	sum := grown(before.counters[requestTime], now.counters[requestTime])
 	if times.count() == 0 {
 		times = now.connect.since(before.connect)
+		sum = grown(before.counters[connectTime], now.counters[connectTime])
 	}
+	s[Mean] = float32(sum / times.count()) // 0/0 is unknown, as it should be
 	for m, q := range map[Metric]float64{P50: 0.5, P95: 0.95, P99: 0.99} {
 		s[m] = float32(times.quantile(q))
 	}

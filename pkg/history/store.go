@@ -36,6 +36,8 @@ type Store struct {
 	mu       sync.Mutex
 	before   *Reading // nil before the first
 	read     time.Time
+	minute   *Reading // of the beginning of the present minute
+	minuteAt time.Time
 	total    *ring
 	services map[string]*ring
 	marks    []Mark // by time
@@ -58,13 +60,14 @@ func (s *Store) Add(now time.Time, r Reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.before == nil {
-		s.before, s.read = &r, now
+		s.before, s.read, s.minute, s.minuteAt = &r, now, &r, now
 		return
 	}
 	n := s.number(now)
 	if n <= s.total.last {
 		return
 	}
+	whole := s.number(s.minuteAt)/60 != n/60
 	elapsed := now.Sub(s.read)
 	s.total.put(n, step(&s.before.Total, &r.Total, elapsed))
 	s.forget(n)
@@ -89,6 +92,46 @@ func (s *Store) Add(now time.Time, r Reading) {
 		ring.seen = n
 	}
 	s.before, s.read = &r, now
+	if whole {
+		s.closeMinute(now, n/60-1, &r)
+	}
+}
+
+// closeMinute makes minute m of what a reading at its end has more than the one
+// at its beginning.
+func (s *Store) closeMinute(now time.Time, m int, r *Reading) {
+	elapsed := now.Sub(s.minuteAt)
+	s.total.putMinute(m, step(&s.minute.Total, &r.Total, elapsed))
+	for name, ring := range s.services {
+		before, counts := s.minute.Services[name], r.Services[name]
+		if counts == nil {
+			continue
+		}
+		if before == nil {
+			before = &Counts{}
+		}
+		ring.putMinute(m, step(before, counts, elapsed))
+	}
+	s.minute, s.minuteAt = r, now
+}
+
+// Hour returns the last Minutes whole minutes of a service or, by an empty name,
+// of all together, the oldest first; nil of a service of which nothing is known.
+func (s *Store) Hour(service string) []Step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.total
+	if service != "" {
+		r = s.services[service]
+	}
+	if r == nil {
+		return nil
+	}
+	all := make([]Step, 0, Minutes)
+	for m := s.total.latestMinute - Minutes + 1; m <= s.total.latestMinute; m++ {
+		all = append(all, r.minute(m))
+	}
+	return all
 }
 
 // idle reports whether a step says that nothing happens.
