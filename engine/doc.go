@@ -15,7 +15,7 @@
 //   - plane.go, readiness.go, register.go: what others are told of this process
 //   - reload.go, watch.go: the configuration, read again
 //   - operate.go: what the control plane does with an engine
-//   - record.go: what is remembered of the last minutes
+//   - facts.go, record.go: what is to be looked at, and what is remembered
 //   - tags.go, tagwatch.go: what tags ask for
 //   - turn.go, reconcile.go: a turn
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
+	"sluice/pkg/advice"
 	"sluice/pkg/backend"
 	"sluice/pkg/history"
 	"sluice/pkg/metricset"
@@ -22,7 +24,28 @@ type recorder struct {
 	text     bytes.Buffer
 	changes  map[*backend.Backend]seenChanges
 	troubled map[string]bool // sources of services
+
+	// mu protects the fields below.
+	mu      sync.Mutex
+	begun   time.Time
+	minutes int // that have passed
+	clients [window]history.Clients
+	members map[*backend.Backend]*remembered
 }
+
+// window is how many minutes counters are remembered for, as a ring.
+const window = int(advice.Window/time.Minute) + 1
+
+// remembered is what is remembered of a backend.
+type remembered struct {
+	picks [window]uint64 // at the beginning of each minute
+	since int            // the first of them
+	came  time.Time      // when it came, or came back; zero: before this process
+	cold  time.Duration  // its latency then
+}
+
+// coldAfter is when a backend that came is looked at: after its first requests.
+const coldAfter = 10 * time.Second
 
 // seenChanges is how far the changes of a backend have been marked.
 type seenChanges struct {
@@ -31,7 +54,11 @@ type seenChanges struct {
 }
 
 func newRecorder(ss *services, sets *metricset.Sets) *recorder {
-	return &recorder{store: history.New(time.Now()), sets: sets, services: ss, changes: make(map[*backend.Backend]seenChanges), troubled: make(map[string]bool)}
+	now := time.Now()
+	return &recorder{
+		store: history.New(now), sets: sets, services: ss, begun: now,
+		changes: make(map[*backend.Backend]seenChanges), troubled: make(map[string]bool), members: make(map[*backend.Backend]*remembered),
+	}
 }
 
 // follow records until ctx ends.
@@ -52,8 +79,77 @@ func (r *recorder) follow(ctx context.Context) {
 func (r *recorder) record(now time.Time) {
 	r.text.Reset()
 	r.sets.WriteSeries(&r.text)
-	r.store.Add(now, history.Read(r.text.Bytes()))
+	reading := history.Read(r.text.Bytes())
+	r.store.Add(now, reading)
 	r.mark(now)
+	r.remember(now, reading.Clients)
+}
+
+// remember remembers counters by the minute, and how backends begin.
+func (r *recorder) remember(now time.Time, clients history.Clients) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := int(now.Sub(r.begun) / time.Minute)
+	turned := m != r.minutes || m == 0 && len(r.members) == 0
+	for i := max(r.minutes+1, m-window+1); i <= m; i++ {
+		r.clients[i%window] = clients
+	}
+	there := make(map[*backend.Backend]*remembered, len(r.members))
+	for _, s := range r.services.list() {
+		for _, b := range s.pool.Snapshot().All {
+			x := r.members[b]
+			if x == nil {
+				x = &remembered{since: m}
+				x.picks[m%window] = b.Picked()
+				if now.Sub(r.begun) > time.Minute {
+					x.came = now
+				}
+			}
+			if turned {
+				for i := max(r.minutes+1, m-window+1); i <= m; i++ {
+					x.picks[i%window] = b.Picked()
+				}
+			}
+			if c := b.Condition(); c.State == backend.Up && c.Since.After(r.begun.Add(time.Minute)) && c.Since.After(x.came) {
+				x.came, x.cold = c.Since, 0
+			}
+			if x.cold == 0 && !x.came.IsZero() && now.Sub(x.came) >= coldAfter && now.Sub(x.came) < time.Minute {
+				x.cold = b.Latency(b.Now())
+			}
+			there[b] = x
+		}
+	}
+	r.members, r.minutes = there, m
+}
+
+// recall returns how often a backend was picked in the last minutes, and the
+// latency that it had when it came within the last hour; 0 for unknown.
+func (r *recorder) recall(b *backend.Backend, now time.Time) (picks float64, cold time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.members[b]
+	if x == nil {
+		return 0, 0
+	}
+	first := max(x.since, r.minutes-window+1)
+	picks = float64(b.Picked() - x.picks[first%window])
+	if now.Sub(x.came) < time.Hour {
+		cold = x.cold
+	}
+	return picks, cold
+}
+
+// limited returns what limits for each client did in the last minutes.
+func (r *recorder) limited(now history.Clients) []advice.Limited {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.clients[max(0, r.minutes-window+1)%window]
+	accepted := now.Accepted - was.Accepted
+	return []advice.Limited{
+		{Limit: "max-conns-per-client", Refused: now.TooMany - was.TooMany, Passed: accepted},
+		{Limit: "max-rate-per-client", Refused: now.TooOften - was.TooOften, Passed: accepted},
+		{Limit: "rate", Refused: now.RateLimited - was.RateLimited},
+	}
 }
 
 // markReload marks that the configuration was read again.

@@ -73,3 +73,39 @@ func TestHistory(t *testing.T) {
 		return false
 	})
 }
+
+// shownFinding is a finding as /admin/advice shows it.
+type shownFinding struct{ Rule, Severity, Service, Backend, Evidence, Consequence, Action string }
+
+// TestAdvice has a sluice on which all is well, but for having two backends, and
+// then has one of the two fail: advice says what it means.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	echos, addrs := startEchos(t, 2)
+	s := startSluice(t, append(backendArgs(addrs), "--health-interval=100ms")...)
+	findings := func() (rules map[string]shownFinding) {
+		rules = make(map[string]shownFinding)
+		status, body := get("http://" + s.addr("admin") + "/admin/advice")
+		var a struct {
+			Advice []shownFinding
+			Rules  []string
+		}
+		if err := json.Unmarshal([]byte(body), &a); err != nil || status != http.StatusOK || len(a.Rules) < 15 {
+			t.Fatalf("cannot read the advice: %d, %v: %s", status, err, body)
+		}
+		for _, x := range a.Advice {
+			rules[x.Rule] = x
+		}
+		return rules
+	}
+	eventually(t, "all is well", func() bool { return len(findings()) == 0 })
+	echos[0].signal(syscall.SIGKILL)
+	eventually(t, "one is left", func() bool {
+		x := findings()["single_backend"]
+		return x.Service == "echo" && x.Severity == "warning" && x.Evidence == "1 of 2 backends can serve"
+	})
+	echos[1].signal(syscall.SIGKILL)
+	eventually(t, "none is left", func() bool {
+		return findings()["no_backend"].Severity == "critical" || findings()["panic"].Severity == "critical"
+	})
+}

@@ -18,8 +18,8 @@
 // now with before.
 //
 // Memory is bounded: [Steps] steps and [Minutes] minutes of [Metrics] values of
-// four bytes, 64 KiB, for each of at most [MaxServices] services and for the
-// total, 8.1 MiB in all; a
+// four bytes, 68 KiB, for each of at most [MaxServices] services and for the
+// total, 8.6 MiB in all; a
 // service has none of it before its first traffic. [MaxMarks] marks of texts of
 // at most [MaxText] bytes add at most a quarter of a MiB.
 package history

@@ -143,7 +143,7 @@ func TestBounded(t *testing.T) {
 		t.Fatalf("it has grown from %.1f to %.1f MiB", early, late)
 	}
 	r := newRing(0)
-	if size := unsafe.Sizeof(*r); size > 65<<10 {
+	if size := unsafe.Sizeof(*r); size > 69<<10 {
 		t.Fatalf("a ring takes %d bytes, more than the package's doc says", size)
 	}
 	runtime.KeepAlive(s)
@@ -220,6 +220,10 @@ sluice_l4_connections{service="b"} 6
 sluice_l4_connect_retries_total{service="b"} 5
 sluice_l4_connect_hedges_total{service="b"} 2
 sluice_l4_bytes_total{service="b",direction="out"} 1e9
+sluice_l4_connect_retries_denied_total{service="b"} 9
+sluice_listener_accepted_total{listener="l4",name="x"} 40
+sluice_l7_rejected_total{reason="rate_limited"} 5
+sluice_listener_rejected_total{listener="l4",name="x",reason="client_conns"} 3
 sluice_l7_rejected_total{reason="bad_request"} 8
 sluice_listener_rejected_total{listener="x",reason="max_conns"} 1
 sluice_l7_requests_total{myservice="no",code="2xx"} 5
@@ -243,7 +247,11 @@ nonsense`))
 	f("unserved", b.counters[failed], 4)
 	f("retries", b.counters[retries], 5)
 	f("failovers", b.counters[failovers], 3)
-	f("refused", r.Total.counters[refused], 9)
+	f("refused", r.Total.counters[refused], 17)
+	f("accepted", r.Clients.Accepted, 40)
+	f("rate limited", r.Clients.RateLimited, 5)
+	f("too many of a client", r.Clients.TooMany, 3)
+	f("denied", b.counters[denied], 9)
 	f("total requests", r.Total.counters[requests], 8)
 	f("strange name", r.Services["q\"\\\n"].counters[inFlight], 1)
 	if len(r.Services) != 3 {

@@ -18,6 +18,7 @@ const (
 	failed
 	refused
 	retries
+	denied
 	failovers
 	openings
 	bytesIn
@@ -54,6 +55,27 @@ func (c *Counts) add(other *Counts) {
 type Reading struct {
 	Services map[string]*Counts
 	Total    Counts
+	Clients  Clients
+}
+
+// Clients is what limits for each client have let pass and turned away.
+type Clients struct {
+	Accepted, TooMany, TooOften float64 // connections, and those beyond max-conns-per-client and max-rate-per-client
+	RateLimited                 float64 // requests beyond rate=
+}
+
+func (c *Clients) count(name string, labels []byte, v float64) {
+	reason, _ := label(labels, "reason")
+	switch {
+	case name == "istener_accepted_total":
+		c.Accepted += v
+	case reason == "client_conns":
+		c.TooMany += v
+	case reason == "client_rate":
+		c.TooOften += v
+	case reason == "rate_limited":
+		c.RateLimited += v
+	}
 }
 
 // unserved are the ends of TCP connections that found no backend, and blameless
@@ -100,7 +122,11 @@ func (r *Reading) line(line []byte) {
 		return
 	}
 	switch name {
+	case "istener_accepted_total":
+		r.Clients.count(name, labels, v)
+		return
 	case "7_rejected_total", "istener_rejected_total":
+		r.Clients.count(name, labels, v)
 		r.Total.counters[refused] += v
 		return
 	}
@@ -119,7 +145,7 @@ func (r *Reading) line(line []byte) {
 // wanted reports whether a series of that name counts; most do not.
 func wanted(name string) bool {
 	switch name {
-	case "7_rejected_total", "istener_rejected_total", "7_requests_total", "7_requests", "7_failed_total", "7_retries_total",
+	case "7_rejected_total", "istener_rejected_total", "istener_accepted_total", "7_requests_total", "7_requests", "7_failed_total", "7_retries_total", "7_retries_denied_total", "4_connect_retries_denied_total",
 		"7_breaker_openings_total", "7_bytes_total", "7_request_duration_seconds_bucket", "7_connect_duration_seconds_bucket",
 		"4_connections_total", "4_connections", "4_connect_retries_total", "4_connect_hedges_total", "4_bytes_total",
 		"4_connect_duration_seconds_bucket",
@@ -150,6 +176,8 @@ func (c *Counts) count(name string, labels []byte, v float64) {
 	case "7_retries_total":
 		c.counters[retries] += v
 		c.counters[failovers] += v
+	case "7_retries_denied_total", "4_connect_retries_denied_total":
+		c.counters[denied] += v
 	case "7_breaker_openings_total":
 		c.counters[openings] += v
 	case "7_bytes_total", "4_bytes_total":

@@ -19,7 +19,8 @@ const (
 	Failed                     // requests and connections that were not served
 	Refused                    // requests and connections turned away before they had a service; of the total only
 	Retries                    // attempts after the first
-	Failovers                  // those of them on account of a failure
+	Denied                     // attempts that the retry budget did not allow
+	Failovers                  // attempts after the first on account of a failure
 	Openings                   // times that a circuit breaker opened
 	BytesIn                    // from clients
 	BytesOut                   // to clients
@@ -33,7 +34,7 @@ const (
 // Names returns the names of all metrics, in their order, as JSON has them.
 func Names() []string {
 	return []string{"requests", "connections", "in_flight", "open", "client_errors", "server_errors", "failed", "refused",
-		"retries", "failovers", "circuit_opens", "bytes_in", "bytes_out", "mean", "p50", "p95", "p99"}
+		"retries", "retries_denied", "failovers", "circuit_opens", "bytes_in", "bytes_out", "mean", "p50", "p95", "p99"}
 }
 
 // String returns the name of the metric.
@@ -64,6 +65,7 @@ func step(before, now *Counts, elapsed time.Duration) (s Step) {
 	rate(Failed, failed)
 	rate(Refused, refused)
 	rate(Retries, retries)
+	rate(Denied, denied)
 	rate(Failovers, failovers)
 	rate(Openings, openings)
 	rate(BytesIn, bytesIn)
