@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/engine/desired"
+	"sluice/l7"
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/health"
@@ -14,21 +15,25 @@ import (
 // change is what it takes to make a service be otherwise, made ready so that it
 // cannot fail.
 type change struct {
-	s     *service
-	next  desired.Service
-	check checkRules
-	feed  *feed // nil: the one there is stays
+	s      *service
+	next   desired.Service
+	check  checkRules
+	policy l7.PolicyConfig
+	feed   *feed // nil: the one there is stays
 }
 
 // prepare makes a change ready. It changes nothing.
 func (ss *services) prepare(s *service, next desired.Service) (*change, error) {
-	c := &change{s: s, next: next}
+	c := &change{s: s, next: next, policy: policyConfig(next, s.pool, s.metrics.Set, ss.logger)}
 	var err error
 	if c.check, err = ss.checkRules(next); err != nil {
 		return nil, err
 	}
 	if !balance.Valid(next.Settings.Strategy) {
 		return nil, fmt.Errorf("--service: %q: unknown strategy %q", s.name, next.Settings.Strategy)
+	}
+	if err := c.policy.Check(); err != nil {
+		return nil, fmt.Errorf("--service: %q: %w", s.name, err)
 	}
 	if old := s.wants.Load(); old == nil || !s.isFed() || !sameOrigins(*old, next) {
 		if c.feed, err = ss.feed(s, next); err != nil {
@@ -46,7 +51,7 @@ func (c *change) commit(paused func(time.Time) time.Duration) {
 	settings := next.Settings
 	if old != nil && old.Settings.Strategy != settings.Strategy {
 		if err := s.balancer.SetStrategy(settings.Strategy); err == nil { // prepare has seen to it
-			s.switches.Add(1)
+			s.switches.Inc()
 			s.logger.Info("strategy switched", "from", old.Settings.Strategy, "to", settings.Strategy)
 		}
 	}
@@ -59,6 +64,7 @@ func (c *change) commit(paused func(time.Time) time.Duration) {
 	if policy != s.pool.Policy() {
 		s.pool.SetPolicy(policy)
 	}
+	_ = s.policy.Set(c.policy) // prepare has seen to it
 	s.budget.SetRatio(float64(*settings.RetryBudget) / 100)
 	s.pool.SetMaintenance(maintenanceOf(next.Orders))
 	s.checks.become(c.check)

@@ -134,8 +134,11 @@ func (s *service) act(b *backend.Backend, c control.Change) {
 		b.Forget(backend.Latency)
 	case c.Value == "warmup":
 		b.Forget(backend.Warmth)
+	case c.Value == "breaker":
+		s.policy.ResetBreaker(b)
 	case c.Value == "all":
 		b.Forget(backend.Latency | backend.Warmth)
+		s.policy.ResetBreaker(b)
 	}
 	s.logger.Info("the operator had something done", "backend", b.Addr(), "what", c.String(), "reason", c.Reason, "by", c.By)
 }

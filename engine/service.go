@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"sluice/discovery"
 	"sluice/discovery/fabio"
 	"sluice/engine/desired"
@@ -41,7 +43,7 @@ type service struct {
 	consul   *metricset.Shared // of its service in Consul; nil if it has none
 	static   atomic.Pointer[[]string]
 	wants    atomic.Pointer[desired.Service] // as applied
-	switches atomic.Uint64                   // of its strategy
+	switches *metrics.Counter                // of its strategy
 	fronts   atomic.Int32                    // TCP listeners that lead to it and have not ended
 	// registered reports whether an address is registered in Consul, by whatever
 	// tags; nil if nobody knows.

@@ -75,6 +75,7 @@ func (ss *services) make(want desired.Service) (c *change, err error) {
 	name := want.Settings.Name
 	s := &service{id: want.ID, name: name, pool: backend.NewPool(name), began: time.Now(), self: ss.self, told: make(map[string]bool)}
 	s.metrics = ss.sets.Join("service " + name)
+	s.switches = s.metrics.GetOrCreateCounter(fmt.Sprintf("sluice_strategy_switches_total{service=%q}", name))
 	defer func() {
 		if err != nil {
 			s.discard()

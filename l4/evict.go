@@ -29,7 +29,9 @@ type Eviction struct {
 func (g *Gate) Follow(evict func(Eviction)) {
 	g.all(func(u *Upstream) {
 		u.unfollow = backend.Departures{
-			Drain: u.DrainTimeout, OnFailure: u.CloseOnUnhealthy,
+			Terms: func() backend.Terms {
+				return backend.Terms{Drain: u.DrainTimeout, OnFailure: u.CloseOnUnhealthy}
+			},
 			End: func(addr string, why backend.Departure, over time.Duration) {
 				e := Eviction{To: Destination{u, addr}, Reason: BackendDrained, Over: over}
 				if why == backend.Failed {

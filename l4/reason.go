@@ -16,6 +16,7 @@ const (
 	IdleTimeout                    // no byte moved for the idle timeout
 	DialFailed                     // no backend that was tried could be connected to
 	NoBackend                      // no backend was eligible
+	Maintenance                    // an operator has put the service into maintenance
 	Limit                          // no backend had a slot free, and too many waited or for too long
 	BackendDrained                 // the backend had been taken out, and the time to leave it was over
 	BackendUnhealthy               // the backend's checks failed, and close-on-unhealthy is set
@@ -41,6 +42,8 @@ func (r Reason) String() string {
 		return "dial_failed"
 	case NoBackend:
 		return "no_backend"
+	case Maintenance:
+		return "maintenance"
 	case Limit:
 		return "limit"
 	case BackendDrained:
@@ -58,4 +61,6 @@ func (r Reason) String() string {
 // Unserved reports whether the connection never had a backend. Nothing was
 // exchanged then, and the client is to learn of the failure by a reset rather
 // than by an answer that ends before it began.
-func (r Reason) Unserved() bool { return r == DialFailed || r == NoBackend || r == Limit }
+func (r Reason) Unserved() bool {
+	return r == DialFailed || r == NoBackend || r == Limit || r == Maintenance
+}

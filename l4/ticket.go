@@ -106,6 +106,8 @@ func (t *Ticket) GaveUp() Reason {
 		return DialFailed
 	case attempt.NoSlot:
 		return Limit
+	case attempt.Closed:
+		return Maintenance
 	}
 	return NoBackend
 }

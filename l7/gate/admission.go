@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"time"
 
 	"sluice/pkg/limit"
@@ -8,8 +9,9 @@ import (
 
 // admission is a request's place among those that its service has in flight.
 type admission struct {
-	begun    int64 // when it was admitted, or its body had gone up, as Now.Mono
-	settled  int64 // when the last outcome of an attempt was known
+	rules    *rules // of its service, when it was judged
+	begun    int64  // when it was admitted, or its body had gone up, as Now.Mono
+	settled  int64  // when the last outcome of an attempt was known
 	standing standing
 	admitted bool // it has a service and is counted there
 	uploaded bool // begun is when a body that was streamed had gone up
@@ -30,6 +32,11 @@ const (
 func (t *Ticket) Admit(now Now) Decision {
 	t.admission.admitted = true
 	t.svc.metrics.begin()
+	if m := t.svc.Pool().Maintenance(); m != nil {
+		d := t.Fail(Maintenance, nil)
+		t.outcome.detail = cmp.Or(m.Text, t.outcome.detail)
+		return d
+	}
 	if !t.enter(now) {
 		return t.Overdue(Overloaded)
 	}
@@ -43,15 +50,15 @@ func (t *Ticket) Admit(now Now) Decision {
 // enter counts the request among those in flight, and reports false if there are
 // too many.
 func (t *Ticket) enter(now Now) bool {
-	p := t.svc.policy
-	if p == nil || p.concurrency == nil {
+	c := t.admission.rules.concurrency
+	if c == nil {
 		return true
 	}
-	if t.admission.begun = now.Mono; !p.concurrency.Enter() {
+	if t.admission.begun = now.Mono; !c.Enter() {
 		return false
 	}
 	t.admission.standing = inside
-	if !t.whole && p.concurrency.Adaptive() {
+	if !t.whole && c.Adaptive() {
 		t.stepOut(now)
 		t.admission.standing = joining
 	}
@@ -66,7 +73,7 @@ func (t *Ticket) Uploaded(now Now) {
 		return
 	}
 	a.standing = inside
-	t.svc.policy.concurrency.Join()
+	t.admission.rules.concurrency.Join()
 	a.begun, a.uploaded = now.Mono, true
 }
 
@@ -78,7 +85,7 @@ func (t *Ticket) answering(now Now) {
 	switch a := &t.admission; {
 	case a.standing == joining:
 		a.standing = outside
-	case a.standing == inside && t.svc.policy.concurrency.Adaptive():
+	case a.standing == inside && t.admission.rules.concurrency.Adaptive():
 		t.stepOut(now)
 	}
 }
@@ -117,5 +124,5 @@ func (t *Ticket) stepOut(now Now) {
 	case t.attempt.responded && t.outcome.status < 500, t.outcome.reason == ResponseTimeout:
 		latency = time.Duration(a.settled - a.begun)
 	}
-	t.svc.policy.concurrency.Leave(now.Time.Add(-time.Duration(now.Mono-a.begun)), latency, now.Time)
+	t.admission.rules.concurrency.Leave(now.Time.Add(-time.Duration(now.Mono-a.begun)), latency, now.Time)
 }

@@ -39,7 +39,7 @@ func (t *Ticket) Fresh() bool { return t.attempt.retries == 0 && t.queue == nil 
 // idle. What is sent again goes over a new one: another idle one may have died
 // of the same cause.
 func (t *Ticket) MayReuse() bool {
-	return t.attempt.replays == 0 && t.svc.reuse.MayReuse(!t.client.Served)
+	return t.attempt.replays == 0 && t.admission.rules.reuse.MayReuse(!t.client.Served)
 }
 
 // Repeatable reports whether the request can be sent again should a connection
@@ -250,7 +250,7 @@ func (t *Ticket) settle(now Now, o limit.Outcome) {
 		t.admission.settled = now.Mono
 	}
 	if t.attempt.permit != 0 {
-		t.svc.policy.breakers.done(t.attempt.backend, t.attempt.permit, o, now.Time)
+		t.admission.rules.breakers.done(t.attempt.backend, t.attempt.permit, o, now.Time)
 		t.attempt.permit = 0
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,12 +21,35 @@ type breakers struct {
 	service string
 	logger  *slog.Logger
 
-	of     atomic.Pointer[map[*backend.Backend]*limit.Breaker]
-	closed atomic.Bool // nothing is written any more
+	of       atomic.Pointer[map[*backend.Backend]*limit.Breaker]
+	unfollow func() // ends the calls of follow
+
+	// mu is held by who replaces what of points to.
+	mu sync.Mutex
+}
+
+// end ends what follows the pool. bs may be nil.
+func (bs *breakers) end() {
+	if bs != nil {
+		bs.unfollow()
+	}
+}
+
+// reset gives b a breaker that knows nothing of it.
+func (bs *breakers) reset(b *backend.Backend) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	m := maps.Clone(*bs.of.Load())
+	if m[b] != nil {
+		m[b] = limit.NewBreaker(bs.cfg)
+		bs.of.Store(&m)
+	}
 }
 
 // follow is for backend.Pool.OnChange.
 func (bs *breakers) follow(s *backend.Snapshot) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
 	m := make(map[*backend.Backend]*limit.Breaker, len(s.All))
 	old := bs.of.Load()
 	for _, b := range s.All {
@@ -82,9 +107,6 @@ func (bs *breakers) opensIn(s *backend.Snapshot, now time.Time) time.Duration {
 
 // write writes the metrics of all breakers as they are now.
 func (bs *breakers) write(w io.Writer) {
-	if bs.closed.Load() {
-		return
-	}
 	type sums struct {
 		state    limit.BreakerState
 		openings uint64

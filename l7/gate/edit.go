@@ -19,9 +19,7 @@ func (t *Ticket) editRequest(b []byte) []byte {
 		b = a.edits.Apply(b, headeredit.Request, t)
 	}
 	b = t.g.cfg.RequestHeaders.Apply(b, headeredit.Request, t)
-	if p := t.svc.policy; p != nil {
-		b = p.requestHeaders.Apply(b, headeredit.Request, t)
-	}
+	b = t.admission.rules.requestHeaders.Apply(b, headeredit.Request, t)
 	return t.route.requestHeaders.Apply(b, headeredit.Request, t)
 }
 
@@ -29,8 +27,8 @@ func (t *Ticket) editRequest(b []byte) []byte {
 // service and route are known.
 func (t *Ticket) editResponse(b []byte) []byte {
 	b = t.g.cfg.ResponseHeaders.Apply(b, headeredit.Response, t)
-	if t.svc != nil && t.svc.policy != nil {
-		b = t.svc.policy.responseHeaders.Apply(b, headeredit.Response, t)
+	if t.svc != nil {
+		b = t.admission.rules.responseHeaders.Apply(b, headeredit.Response, t)
 	}
 	if t.route != nil {
 		b = t.route.responseHeaders.Apply(b, headeredit.Response, t)
@@ -46,7 +44,7 @@ type requestSettler Ticket
 func (s *requestSettler) Settles(name []byte) bool {
 	t := (*Ticket)(s)
 	return t.g.cfg.RequestHeaders.Touches(name, headeredit.Request) ||
-		t.svc.policy != nil && t.svc.policy.requestHeaders.Touches(name, headeredit.Request) ||
+		t.admission.rules.requestHeaders.Touches(name, headeredit.Request) ||
 		t.route.requestHeaders.Touches(name, headeredit.Request)
 }
 
@@ -57,7 +55,7 @@ type responseSettler Ticket
 func (s *responseSettler) Settles(name []byte) bool {
 	t := (*Ticket)(s)
 	return t.g.cfg.ResponseHeaders.Touches(name, headeredit.Response) ||
-		t.svc.policy != nil && t.svc.policy.responseHeaders.Touches(name, headeredit.Response) ||
+		t.admission.rules.responseHeaders.Touches(name, headeredit.Response) ||
 		t.route.responseHeaders.Touches(name, headeredit.Response)
 }
 

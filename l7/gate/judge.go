@@ -49,8 +49,8 @@ func (t *Ticket) Judge(now Now) Decision {
 	if passed(&t.Req, svc.mark) {
 		return t.Refuse(LoopDetected, "")
 	}
-	t.svc, t.from.mark = svc, svc.mark
-	t.limits = g.limits.with(svc.policy.ownWaits()).with(&t.route.waits)
+	t.svc, t.from.mark, t.admission.rules = svc, svc.mark, svc.rules()
+	t.limits = g.limits.with(&t.admission.rules.waits).with(&t.route.waits)
 	return Forward
 }
 

@@ -123,9 +123,9 @@ func (t *Ticket) sendCopy() {
 // headFor returns the head of the request as it would go to b of svc, with a body
 // of that length.
 func (t *Ticket) headFor(svc *Service, b *backend.Backend, length int64) []byte {
-	ownSvc, ownB, ownLength := t.svc, t.attempt.backend, t.Req.Length
-	t.svc, t.attempt.backend, t.Req.Length = svc, b, length
+	ownSvc, ownRules, ownB, ownLength := t.svc, t.admission.rules, t.attempt.backend, t.Req.Length
+	t.svc, t.admission.rules, t.attempt.backend, t.Req.Length = svc, svc.rules(), b, length
 	head := t.editRequest(appendRequest(make([]byte, 0, 2*len(t.Raw)+512), &t.Req, &t.from, t.target(b.Addr()), b.Addr()))
-	t.svc, t.attempt.backend, t.Req.Length = ownSvc, ownB, ownLength
+	t.svc, t.admission.rules, t.attempt.backend, t.Req.Length = ownSvc, ownRules, ownB, ownLength
 	return head
 }

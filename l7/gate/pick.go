@@ -33,7 +33,7 @@ func (t *Ticket) Pick(now Now) Decision {
 // this client alone, unless its breaker is open. The strategy is not asked, nor is
 // there a wait for a slot: that connection is there.
 func (t *Ticket) PickBound(b *backend.Backend, now Now) Decision {
-	if t.svc.policy != nil && !t.allowed(b, now) {
+	if !t.allowed(b, now) {
 		return Retry
 	}
 	b.Acquire()
@@ -62,7 +62,7 @@ func (t *Ticket) nobody(now Now, why Reason) Decision {
 		o.reason = why
 	}
 	if o.reason == BreakerOpen {
-		o.retryAfter = max(overloadRetry, t.svc.policy.breakers.opensIn(t.svc.Pool().Snapshot(), now.Time))
+		o.retryAfter = max(overloadRetry, t.admission.rules.breakers.opensIn(t.svc.Pool().Snapshot(), now.Time))
 	}
 	return t.Fail(o.reason, o.err)
 }
@@ -70,10 +70,7 @@ func (t *Ticket) nobody(now Now, why Reason) Decision {
 // pick takes a slot of a backend for the next attempt. If there is none, why
 // says so.
 func (t *Ticket) pick(now Now) (b *backend.Backend, why Reason) {
-	p, tried := t.svc.policy, &t.attempt.tried
-	if p == nil {
-		return t.choose(balance.Request{Tried: *tried, Key: t.key, HasKey: true, Failed: t.failed()}), NoBackend
-	}
+	p, tried := t.admission.rules, &t.attempt.tried
 	req := balance.Request{Tried: *tried, Failed: t.failed()}
 	req.Key, req.HasKey = p.sticky.key(t.Req.Fields, t.from.client)
 	if p.pins != nil {
@@ -100,7 +97,7 @@ func (t *Ticket) choose(req balance.Request) *backend.Backend { return t.svc.bal
 
 // allowed asks the breaker of b, if there is one.
 func (t *Ticket) allowed(b *backend.Backend, now Now) bool {
-	bs := t.svc.policy.breakers
+	bs := t.admission.rules.breakers
 	if bs == nil {
 		return true
 	}
@@ -125,7 +122,7 @@ func (t *Ticket) pickAllowed(refused *backend.Backend, req balance.Request, now 
 	s := t.svc.Pool().Snapshot()
 	var best *backend.Backend
 	for _, b := range s.Eligible {
-		if !t.attempt.tried.Has(b) && b.HasRoom() && (best == nil || balance.LessLoaded(b, b.Weight(), best, best.Weight())) && t.svc.policy.breakers.isClosed(b) {
+		if !t.attempt.tried.Has(b) && b.HasRoom() && (best == nil || balance.LessLoaded(b, b.Weight(), best, best.Weight())) && t.admission.rules.breakers.isClosed(b) {
 			best = b
 		}
 	}

@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -58,25 +62,39 @@ type PolicyConfig struct {
 }
 
 // Policy is what is decided about the requests for one service, whatever the
-// listener that they come by.
+// listener that they come by. What it says can be replaced while requests are
+// under way: each of them ends by what it said when the request was judged.
 type Policy struct {
+	pool    *backend.Pool
+	logger  *slog.Logger
+	metrics *metrics.Set
+	fronts  Fronts
+	current atomic.Pointer[rules]
+
+	// mu is held by Set. It protects the fields below.
+	mu     sync.Mutex
+	cfg    PolicyConfig
+	closed atomic.Bool // nothing is written any more
+}
+
+// rules are what a Policy says at one moment. They never change.
+type rules struct {
 	sticky      Sticky
 	pins        *pins              // nil without cookies
 	concurrency *limit.Concurrency // nil without a bound
 	breakers    *breakers          // nil without any
 	queue       time.Duration
 	reuse       Reuse
-	keep        time.Duration
-	fronts      Fronts
+	keep        time.Duration // of idle connections; negative: not at all
 	waits       Waits
-	metrics     *metrics.Set
 	hints       Toggle
-
-	drain            time.Duration
-	closeOnUnhealthy bool
+	terms       backend.Terms
 
 	requestHeaders, responseHeaders headeredit.Edits
 }
+
+// plainRules are those of a service without a Policy.
+func plainRules() *rules { return &rules{queue: defaultQueueTimeout, keep: defaultKeep} }
 
 const (
 	defaultMostRequests  = 10_000
@@ -87,66 +105,110 @@ const (
 
 // NewPolicy returns the policy of a service.
 func NewPolicy(cfg PolicyConfig) (*Policy, error) {
-	if err := cfg.Sticky.validate(); err != nil {
+	p := &Policy{pool: cfg.Pool, logger: cfg.Logger, metrics: cfg.Metrics}
+	if err := p.Set(cfg); err != nil {
 		return nil, err
 	}
-	if cfg.MaxRequests < 0 || cfg.MinRequests < 0 {
-		return nil, errors.New("a bound on requests is below 0")
-	}
-	p, service := &Policy{sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, metrics: cfg.Metrics, hints: cfg.EarlyHints, requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders}, cfg.Pool.Service()
-	if p.queue <= 0 {
-		p.queue = defaultQueueTimeout
-	}
-	p.drain, p.closeOnUnhealthy = cfg.Drain, cfg.CloseOnUnhealthy
-	p.reuse, p.keep = cfg.Reuse, min(cmp.Or(cfg.KeepIdle, defaultKeep), Forever)
-	if cfg.Sticky.By == StickyCookie {
-		p.pins = newPins(service, cfg.Sticky.Secret, cfg.Sticky.Cookie)
-		cfg.Pool.OnChange(p.pins.follow)
-	}
-	switch least, most := cfg.MinRequests, cfg.MaxRequests; {
-	case cfg.Adaptive:
-		if least == 0 {
-			least = defaultLeastRequests
-		}
-		if most == 0 {
-			most = defaultMostRequests
-		}
-		p.concurrency = limit.NewAdaptive(min(least, most), most, time.Now())
-	case most > 0:
-		p.concurrency = limit.NewConcurrency(most)
-	}
-	if p.concurrency != nil {
-		cfg.Metrics.GetOrCreateGauge(fmt.Sprintf("sluice_l7_requests_limit{service=%q}", service), func() float64 { return float64(p.concurrency.Limit()) })
-	}
-	if cfg.Breaker != nil {
-		p.breakers = &breakers{cfg: *cfg.Breaker, service: service, logger: cfg.Logger}
-		cfg.Pool.OnChange(p.breakers.follow)
-		cfg.Metrics.RegisterMetricsWriter(p.breakers.write)
-	}
+	cfg.Metrics.RegisterMetricsWriter(p.write)
 	return p, nil
+}
+
+// Check returns what is wrong with c, or nil.
+func (c *PolicyConfig) Check() error {
+	if err := c.Sticky.validate(); err != nil {
+		return err
+	}
+	if c.MaxRequests < 0 || c.MinRequests < 0 {
+		return errors.New("a bound on requests is below 0")
+	}
+	return nil
+}
+
+// Set replaces what the policy says, for the requests that come from now on. If
+// cfg cannot be used, nothing has changed. Pool, Logger and Metrics must be those
+// of before. Requests that are in flight count still where the limit stays of its
+// kind, and breakers of which nothing changes keep their states.
+func (p *Policy) Set(cfg PolicyConfig) error {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old, before := p.current.Load(), p.cfg
+	if old == nil {
+		old = &rules{}
+	}
+	r := &rules{
+		sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints,
+		reuse: cfg.Reuse, keep: min(cmp.Or(cfg.KeepIdle, defaultKeep), Forever), terms: backend.Terms{Drain: cfg.Drain, OnFailure: cfg.CloseOnUnhealthy},
+		requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders,
+		concurrency: old.concurrency, pins: old.pins, breakers: old.breakers,
+	}
+	if r.queue <= 0 {
+		r.queue = defaultQueueTimeout
+	}
+	if !reflect.DeepEqual(before.Sticky, cfg.Sticky) {
+		old.pins.end()
+		r.pins = nil
+		if cfg.Sticky.By == StickyCookie {
+			r.pins = newPins(p.pool.Service(), cfg.Sticky.Secret, cfg.Sticky.Cookie)
+			r.pins.unfollow = p.pool.OnChange(r.pins.follow)
+		}
+	}
+	if !reflect.DeepEqual(before.Breaker, cfg.Breaker) {
+		old.breakers.end()
+		r.breakers = nil
+		if cfg.Breaker != nil {
+			r.breakers = &breakers{cfg: *cfg.Breaker, service: p.pool.Service(), logger: p.logger}
+			r.breakers.unfollow = p.pool.OnChange(r.breakers.follow)
+		}
+	}
+	r.bound(before, cfg)
+	p.cfg = cfg
+	p.current.Store(r)
+	return nil
+}
+
+// bound sets the limit of requests in flight, of which the one before is there
+// still.
+func (r *rules) bound(before, cfg PolicyConfig) {
+	least, most := cfg.MinRequests, cfg.MaxRequests
+	switch {
+	case cfg.Adaptive && r.concurrency != nil && before.Adaptive && before.MinRequests == least && before.MaxRequests == most:
+	case cfg.Adaptive:
+		least, most = cmp.Or(least, defaultLeastRequests), cmp.Or(most, defaultMostRequests)
+		r.concurrency = limit.NewAdaptive(min(least, most), most, time.Now())
+	case most == 0:
+		r.concurrency = nil
+	case r.concurrency != nil && !before.Adaptive:
+		r.concurrency.SetLimit(most)
+	default:
+		r.concurrency = limit.NewConcurrency(most)
+	}
 }
 
 // Close ends the metrics that follow the pool's members. Requests that are
 // still under way may go on.
-func (p *Policy) Close() {
-	if p.breakers != nil {
-		p.breakers.closed.Store(true)
+func (p *Policy) Close() { p.closed.Store(true) }
+
+// ResetBreaker closes the circuit breaker of b, and forgets how requests to it
+// fared. It does nothing if there is none.
+func (p *Policy) ResetBreaker(b *backend.Backend) {
+	if bs := p.current.Load().breakers; bs != nil {
+		bs.reset(b)
 	}
 }
 
-// ownWaits returns what the service sets of the listener's limits.
-func (p *Policy) ownWaits() *Waits {
-	if p == nil {
-		return &Waits{}
+// write writes the metrics of what bounds requests, as it is now.
+func (p *Policy) write(w io.Writer) {
+	if p.closed.Load() {
+		return
 	}
-	return &p.waits
-}
-
-// connections returns what becomes of those that are idle, of a service whose
-// policy may be nil.
-func (p *Policy) connections() (Reuse, time.Duration) {
-	if p == nil {
-		return ReuseAlways, defaultKeep
+	r := p.current.Load()
+	if r.concurrency != nil {
+		fmt.Fprintf(w, "sluice_l7_requests_limit{service=%q} %d\n", p.pool.Service(), r.concurrency.Limit())
 	}
-	return p.reuse, p.keep
+	if r.breakers != nil {
+		r.breakers.write(w)
+	}
 }

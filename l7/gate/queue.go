@@ -27,17 +27,10 @@ func (t *Ticket) Await(now Now, w attempt.Waker) Decision {
 		t.queue = new(attempt.Queue)
 	}
 	// By the time that the driver hears of a wake, this has returned.
-	if _, ok := t.queue.Await(t.svc.Pool(), w, now.Mono, t.svc.policy.queueTimeout()); !ok {
+	if _, ok := t.queue.Await(t.svc.Pool(), w, now.Mono, t.admission.rules.queue); !ok {
 		return t.nobody(now, NoBackend)
 	}
 	return Await
-}
-
-func (p *Policy) queueTimeout() time.Duration {
-	if p == nil {
-		return defaultQueueTimeout
-	}
-	return p.queue
 }
 
 // Woken tells that a slot may be free, and reports whether that is still waited

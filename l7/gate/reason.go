@@ -34,6 +34,7 @@ const (
 	ClientAbort              // the client's connection ended before the exchange did
 	ClientTooSlow            // the client sends or takes a body at less than the rate it must
 	ClientStalled            // the client took no byte of the response for the body timeout
+	Maintenance              // an operator has put the service into maintenance
 	NoBackend                // no backend was eligible
 	NoSlot                   // every backend has as many requests as it may, and too many wait
 	Overloaded               // the service has as many requests in flight as it may
@@ -97,6 +98,8 @@ func (r Reason) String() string {
 		return "client_too_slow"
 	case ClientStalled:
 		return "client_stalled"
+	case Maintenance:
+		return "maintenance"
 	case NoBackend:
 		return "no_backend"
 	case NoSlot:
@@ -164,7 +167,7 @@ func (r Reason) status() int {
 		return 431
 	case ClientAbort, ClientStalled:
 		return statusClientGone
-	case AuthBusy, NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
+	case AuthBusy, Maintenance, NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
 		return 503
 	case ConnectTimeout, ResponseTimeout, TotalTimeout, BackendStalled:
 		return 504
@@ -245,6 +248,8 @@ func (r Reason) explain() string {
 		return "a user name and a password are needed"
 	case AuthBusy:
 		return "there was no time to verify your credentials"
+	case Maintenance:
+		return "the service is in maintenance"
 	case NoBackend:
 		return "no backend is available"
 	case NoSlot:

@@ -15,7 +15,7 @@ const (
 // AppendRequest appends the head that goes to the backend to dst, which is empty.
 func (t *Ticket) AppendRequest(dst []byte, s Sharing) []byte {
 	dst = t.editRequest(appendRequest(dst, &t.Req, &t.from, t.target(t.attempt.backend.Addr()), t.attempt.backend.Addr()))
-	if s == Shared && !t.Req.Binds && t.Req.Upgrade == nil && !t.svc.reuse.MayKeep(t.attempt.backend.SlotLimit()) {
+	if s == Shared && !t.Req.Binds && t.Req.Upgrade == nil && !t.admission.rules.reuse.MayKeep(t.attempt.backend.SlotLimit()) {
 		dst = append(dst[:len(dst)-2], "Connection: close\r\n\r\n"...)
 	}
 	return dst

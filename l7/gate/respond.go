@@ -103,7 +103,7 @@ func (t *Ticket) appendOwn(b []byte) []byte {
 	}
 	b = append(b[:len(b)-2], hsts...) // less the empty line
 	if t.repin {
-		p := t.svc.policy
+		p := t.admission.rules
 		b = p.pins.appendSetCookie(b, p.sticky.Name, t.attempt.backend, t.from.secure)
 	}
 	return append(b, "\r\n"...)

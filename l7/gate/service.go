@@ -15,10 +15,9 @@ type Service struct {
 	balancer *balance.Balancer
 	budget   *limit.Budget
 	policy   *Policy // or nil
+	plain    *rules  // without a policy
 	metrics  *serviceMetrics
-	reuse    Reuse
-	keep     time.Duration // of idle connections; negative: not at all
-	left     func()        // tells the driver that no route leads here any more
+	left     func() // tells the driver that no route leads here any more
 }
 
 // serviceOf returns the service of a route, one for all routes with the same
@@ -33,11 +32,10 @@ func (g *Gate) serviceOf(r *Route) *Service {
 	if r.Policy != nil {
 		set = r.Policy.metrics
 	}
-	svc := &Service{name: name, mark: loopMark(g.cfg.Instance, name), balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, metrics: newServiceMetrics(set, name)}
+	svc := &Service{name: name, mark: loopMark(g.cfg.Instance, name), balancer: r.Balancer, budget: r.RetryBudget, policy: r.Policy, plain: plainRules(), metrics: newServiceMetrics(set, name)}
 	if svc.budget == nil {
 		svc.budget = limit.NewBudget(0.2, 10, time.Now())
 	}
-	svc.reuse, svc.keep = r.Policy.connections()
 	g.services = append(g.services, svc)
 	return svc
 }
@@ -49,10 +47,18 @@ func (svc *Service) Name() string { return svc.name }
 func (svc *Service) Pool() *backend.Pool { return svc.balancer.Pool() }
 
 // Reuse returns which requests may use connections to backends that are idle.
-func (svc *Service) Reuse() Reuse { return svc.reuse }
+func (svc *Service) Reuse() Reuse { return svc.rules().reuse }
 
 // KeepIdle returns for how long those are kept; negative: not at all.
-func (svc *Service) KeepIdle() time.Duration { return svc.keep }
+func (svc *Service) KeepIdle() time.Duration { return svc.rules().keep }
+
+// rules returns what is said about the requests that come now.
+func (svc *Service) rules() *rules {
+	if svc.policy == nil {
+		return svc.plain
+	}
+	return svc.policy.current.Load()
+}
 
 // Fronts returns the drivers whose listeners lead to the service, or nil if it
 // has no Policy by which they could know each other.
@@ -76,8 +82,8 @@ func (svc *Service) Departures(end func(addr string, why Reason, over time.Durat
 		}
 		end(addr, reason, over)
 	}}
-	if p := svc.policy; p != nil {
-		d.Drain, d.OnFailure = p.drain, p.closeOnUnhealthy
+	if svc.policy != nil {
+		d.Terms = func() backend.Terms { return svc.rules().terms }
 	}
 	return d
 }

@@ -80,7 +80,15 @@ type pins struct {
 	// attributes and overHTTPS are what follows a cookie, with the line end.
 	attributes, overHTTPS string
 
-	current atomic.Pointer[pinned]
+	current  atomic.Pointer[pinned]
+	unfollow func() // ends the calls of follow
+}
+
+// end ends what follows the pool. p may be nil.
+func (p *pins) end() {
+	if p != nil {
+		p.unfollow()
+	}
 }
 
 // pinned is what pins knows of one snapshot. It never changes.

@@ -23,9 +23,5 @@ func decide(otherwise bool, toggles ...Toggle) bool {
 
 // passesHints reports whether interim responses of backends are for the client.
 func (t *Ticket) passesHints() bool {
-	service := Inherit
-	if p := t.svc.policy; p != nil {
-		service = p.hints
-	}
-	return decide(true, t.route.hints, service, t.g.cfg.EarlyHints)
+	return decide(true, t.route.hints, t.admission.rules.hints, t.g.cfg.EarlyHints)
 }

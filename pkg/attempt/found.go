@@ -14,11 +14,14 @@ const (
 	Nobody      Found = iota // no backend was eligible
 	NoSlot                   // none had a slot free, and too many waited, or for too long
 	Unreachable              // none of those tried could be connected to
+	Closed                   // the service is in maintenance
 )
 
 // Found returns why there is no backend, after GiveUp.
 func (p *Plan) Found() Found {
 	switch {
+	case p.closed:
+		return Closed
 	case p.tried.Len() > 0:
 		return Unreachable
 	case p.full:

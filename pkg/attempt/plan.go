@@ -75,6 +75,7 @@ type Plan struct {
 	took     time.Duration    // how long it took to
 	refused  bool             // the next one makes up for one that cost nothing
 	full     bool             // of those not tried, none had a slot free
+	closed   bool             // the service is in maintenance
 	overdue  bool
 }
 
@@ -198,6 +199,9 @@ func (p *Plan) pick() *backend.Backend {
 	retry := p.tried.Len() > 0
 	req := balance.Request{Tried: p.tried, Key: p.key, HasKey: true, Failed: p.failures >= p.tried.Len()}
 	switch {
+	case b.Pool().Maintenance() != nil:
+		p.closed = true
+		return nil
 	case !retry && !p.queue.Used() && b.Pool().Contended(): // others came first
 		p.full = true
 		return nil

@@ -18,10 +18,9 @@ const (
 	Drained                  // it was taken out, and the time to leave it is over
 )
 
-// Departures says what becomes of the connections to backends that leave a
-// service, or fail. A backend is its address: one that was deregistered and is
-// registered again is the same to its connections.
-type Departures struct {
+// Terms say on what terms the connections to backends end that leave a service,
+// or fail.
+type Terms struct {
 	// Drain is how long they live on after the backend was deregistered or put
 	// into maintenance; they are then ended over a tenth of that. 0 or less means
 	// for ever.
@@ -29,6 +28,15 @@ type Departures struct {
 	// OnFailure ends them at once when the backend's checks have failed, or it was
 	// withdrawn.
 	OnFailure bool
+}
+
+// Departures says what becomes of the connections to backends that leave a
+// service, or fail. A backend is its address: one that was deregistered and is
+// registered again is the same to its connections.
+type Departures struct {
+	// Terms returns the terms as they are now: those of a backend are the ones
+	// of when it leaves. nil means that all connections live on for ever.
+	Terms func() Terms
 	// End ends the connections to addr, in steps over some time; see InSteps. It
 	// must not block, nor write to the pool, and is called from any goroutine.
 	End func(addr string, why Departure, over time.Duration)
@@ -59,14 +67,19 @@ type departing struct {
 }
 
 type leaver struct {
-	drain     *time.Timer // set while the backend is on its way out
-	ordered   time.Time   // until when an operator lets them live, zero for no such order
+	over      time.Duration // of the drain, in which they are ended
+	drain     *time.Timer   // set while the backend is on its way out
+	ordered   time.Time     // until when an operator lets them live, zero for no such order
 	unhealthy bool
 	gone      bool // is no member any more
 	ended     bool // the time to leave it is over
 }
 
 func (f *departing) follow(now *Snapshot) {
+	var terms Terms
+	if f.Terms != nil {
+		terms = f.Terms()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	type seen struct {
@@ -90,7 +103,7 @@ func (f *departing) follow(now *Snapshot) {
 		if !member {
 			m.failed = slices.Contains(now.Withdrawn, addr)
 		}
-		if f.OnFailure && m.failed && !l.unhealthy {
+		if terms.OnFailure && m.failed && !l.unhealthy {
 			f.End(addr, Failed, 0)
 		}
 		l.unhealthy = m.failed
@@ -105,9 +118,10 @@ func (f *departing) follow(now *Snapshot) {
 		case m.staying && l.drain != nil:
 			l.drain.Stop()
 			l.drain, l.ended = nil, false
-		case !m.staying && l.drain == nil && f.Drain > 0:
-			l.drain = time.AfterFunc(f.Drain, func() { f.drained(addr, l) })
-		case !member && (f.Drain <= 0 || l.ended):
+		case !m.staying && l.drain == nil && terms.Drain > 0:
+			l.over = terms.Drain / 10
+			l.drain = time.AfterFunc(terms.Drain, func() { f.drained(addr, l) })
+		case !member && (l.drain == nil || l.ended):
 			delete(f.all, addr)
 		}
 		l.gone = !member
@@ -148,7 +162,7 @@ func (f *departing) drained(addr string, l *leaver) {
 	if f.all[addr] != l || l.drain == nil {
 		return // it came back at this moment
 	}
-	f.End(addr, Drained, f.Drain/10)
+	f.End(addr, Drained, l.over)
 	if l.ended = true; l.gone {
 		delete(f.all, addr)
 	}

@@ -28,7 +28,7 @@ func TestDeparturesForget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var ended []string
 				d := &departing{
-					Departures: Departures{Drain: drain, End: func(addr string, _ Departure, _ time.Duration) { ended = append(ended, addr) }},
+					Departures: Departures{Terms: func() Terms { return Terms{Drain: drain} }, End: func(addr string, _ Departure, _ time.Duration) { ended = append(ended, addr) }},
 					all:        make(map[string]*leaver),
 				}
 				p := NewPool("web")

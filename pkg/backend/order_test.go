@@ -88,7 +88,7 @@ func TestOrderedDeparture(t *testing.T) {
 		p.Set([]Target{{ID: "a", Address: "h1:80", Weight: 1}, {ID: "b", Address: "h2:80", Weight: 1}})
 		var ended []string
 		begin := time.Now()
-		defer Departures{Drain: time.Minute, End: func(addr string, why Departure, over time.Duration) {
+		defer Departures{Terms: func() Terms { return Terms{Drain: time.Minute} }, End: func(addr string, why Departure, over time.Duration) {
 			ended = append(ended, fmt.Sprintf("%s %d after %v over %v", addr, why, time.Since(begin), over))
 		}}.Follow(p)()
 		f := func(after time.Duration, want string) {

@@ -30,6 +30,9 @@ func NewAdaptive(least, most int, now time.Time) *Concurrency {
 	return c
 }
 
+// SetLimit changes a bound that is fixed. Those in flight beyond it stay.
+func (c *Concurrency) SetLimit(most int) { c.limit.Store(int64(most)) }
+
 // Enter reports whether one more request may be in flight. If so, Leave must be
 // called when it no longer is.
 func (c *Concurrency) Enter() bool {
