@@ -14,6 +14,7 @@
 //   - engine.go: from New to Close
 //   - plane.go, readiness.go, register.go: what others are told of this process
 //   - reload.go, watch.go: the configuration, read again
+//   - handover.go: the program, replaced
 //   - operate.go: what the control plane does with an engine
 //   - facts.go, record.go: what is to be looked at, and what is remembered
 //   - tags.go, tagwatch.go: what tags ask for
