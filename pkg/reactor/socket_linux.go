@@ -21,9 +21,10 @@ const HasSockets = true
 // Socket is a TCP socket as a Stream.
 type Socket struct {
 	base
-	ending bool // the peer has ended or broken the connection: reads must go on to find out
-	urgent bool // there is urgent data, at which a read stops short
-	fd     int32
+	ending   bool // the peer has ended or broken the connection: reads must go on to find out
+	urgent   bool // there is urgent data, at which a read stops short
+	borrowed bool // the descriptor is somebody else's; see Watch
+	fd       int32
 }
 
 var _ Stream = (*Socket)(nil)
@@ -34,8 +35,16 @@ const socketEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRD
 // Adopt makes fd, a non-blocking TCP socket, a stream of the loop, which then
 // owns fd. On an error fd is closed.
 func (l *Loop) Adopt(fd int) (*Socket, error) {
-	if err := l.poller.add(fd, socketEvents&0xffffffff); err != nil {
+	s, err := l.join(fd, socketEvents&0xffffffff)
+	if err != nil {
 		closeFD(fd)
+	}
+	return s, err
+}
+
+// join makes fd a stream of the loop, which waits for events.
+func (l *Loop) join(fd int, events uint32) (*Socket, error) {
+	if err := l.poller.add(fd, events); err != nil {
 		return nil, fmt.Errorf("cannot watch a socket: %w", err)
 	}
 	for fd >= len(l.poller.sockets) {
@@ -233,7 +242,11 @@ func (l *Loop) closeClosed() {
 	p := &l.poller
 	for i, s := range p.closing {
 		p.sockets[s.fd] = nil
-		closeFD(int(s.fd))
+		if s.borrowed {
+			_ = p.remove(int(s.fd))
+		} else {
+			closeFD(int(s.fd))
+		}
 		p.closing[i] = nil
 	}
 	l.streams.Add(-int64(len(p.closing)))
