@@ -85,7 +85,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 		if err != nil {
 			return f, err
 		}
-		c.Rate, c.Loops = f.rate, loops
+		c.Rate, c.Loops, c.Pauses = f.rate, loops, fs.pauses
 		c.IdleRoom = max(1, fs.files.idle/len(loops.Loops()))
 		f.server, err = l7.New(f.listener, c)
 		return f, err

@@ -13,6 +13,7 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	l, c := want.HTTP, want.HTTPCommon
 	var cfg l7.Config
 	cfg.Routes = routes
+	cfg.Driver = map[string]l7.Driver{"loop": l7.Loop, "fasthttp": l7.Fasthttp}[fs.config.L7Driver]
 	cfg.TrustedProxies = prefixes(c.TrustedProxies)
 	cfg.Forwarded = l.Forwarded
 	cfg.Instance = fs.instance

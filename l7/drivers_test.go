@@ -2,11 +2,11 @@ package l7
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 
 	"sluice/l7/gate"
-	"sluice/l7/loop"
 	"sluice/pkg/listen"
 )
 
@@ -28,9 +28,19 @@ type driver struct {
 }
 
 func drivers() []driver {
-	return []driver{
-		{name: "loop", new: func(ln *listen.Listener, cfg Config) (server, error) { return loop.New(ln, cfg) }},
+	with := func(d Driver) func(*listen.Listener, Config) (server, error) {
+		return func(ln *listen.Listener, cfg Config) (server, error) {
+			cfg.Driver = d
+			return New(ln, cfg)
+		}
 	}
+	all := []driver{
+		{name: "loop", new: with(Loop)},
+	}
+	if os.Getenv("SLUICE_TEST_L7_DRIVER") == "fasthttp" {
+		return []driver{{name: "fasthttp", new: with(Fasthttp)}}
+	}
+	return all
 }
 
 // eachDriver runs a test with every driver, as a subtest of the driver's name, all

@@ -5,11 +5,14 @@
 //   - l7/gate decides what becomes of a request, and keeps its books.
 //   - l7/mirror sends copies of requests to a second service.
 //   - l7/loop is a driver: connections live in event loops (pkg/reactor).
+//   - l7/plain serves one request as straight-line code in one goroutine, for
+//     fronts that bring their own server.
+//   - l7/fast is the other driver, such a front: fasthttp.Server.
 //
 // Imports point one way: a driver knows the gate, the gate the codec, and none of
 // them another driver. This package has nothing of its own but the names by which
-// listeners are configured, and a test suite that holds every driver to the same
-// behaviour.
+// listeners are configured, the choice of a driver, and a test suite that holds
+// every driver to the same behaviour.
 //
 // # Choices
 //
@@ -43,25 +46,86 @@
 package l7
 
 import (
+	"context"
+
+	"sluice/l7/fast"
 	"sluice/l7/gate"
 	"sluice/l7/http1"
 	"sluice/l7/loop"
+	"sluice/l7/plain"
 	"sluice/pkg/htpasswd"
 	"sluice/pkg/listen"
+	"sluice/pkg/pause"
+	"sluice/pkg/reactor"
 )
 
-// A listener, and what is decided about its requests.
+// Driver is what moves the bytes of a listener's connections.
+type Driver uint8
+
+// The drivers. Auto is Loop where loops have sockets of their own, which is on
+// Linux, and else Fasthttp.
+const (
+	Auto Driver = iota
+	Loop
+	Fasthttp
+)
+
+// Config describes an HTTP listener.
+type Config struct {
+	gate.Config
+	// Driver serves its connections.
+	Driver Driver
+	// Loops are where connections live, or those of Fasthttp that have no
+	// request. They must be running, and outlive the server.
+	Loops *reactor.Group
+	// IdleRoom is how many connections to backends a loop may have beyond one
+	// for each of its clients, or for Fasthttp how many of them may be idle,
+	// reckoned for each loop. Idle ones are closed for it. 0 means any number.
+	IdleRoom int
+	// Pauses knows when the process did not run, for a driver without loops. Nil
+	// means that it always does.
+	Pauses *pause.Watch
+}
+
+// Server serves the HTTP requests of one listener.
+type Server interface {
+	// Serve accepts and serves connections until the listener is closed, by
+	// Shutdown or otherwise, and then returns nil. Connections outlive it.
+	Serve() error
+	// SetRoutes replaces all routes at once, for the requests that come from now
+	// on; those under way are not touched. The error names every route that
+	// cannot be used, and then nothing has changed. Without any routes every
+	// request is answered with 404.
+	SetRoutes([]Route) error
+	// Drain makes every response from now on the last one on its connection.
+	// Connections are still accepted. It does not block.
+	Drain()
+	// Shutdown stops accepting without losing a queued connection, closes the
+	// connections that have no request at once, and waits until the others, those
+	// that switched protocols among them, have ended or ctx ends. Then it cuts
+	// those that are left and returns how many they were. Serve must be running.
+	Shutdown(ctx context.Context) (cut int)
+}
+
+// What is decided about the requests of a listener.
 type (
-	Config   = loop.Config
-	Server   = loop.Server
 	Origins  = gate.Origins
 	Timeouts = gate.Timeouts
 	Bounds   = gate.Bounds
 	HTTPS    = gate.HTTPS
 )
 
-// New returns a Server for a listener; see loop.New.
-func New(ln *listen.Listener, cfg Config) (*Server, error) { return loop.New(ln, cfg) }
+// New returns a Server for ln. It starts nothing. The error names every route
+// that cannot be used.
+func New(ln *listen.Listener, cfg Config) (Server, error) {
+	if cfg.Driver == Fasthttp || cfg.Driver == Auto && !reactor.HasSockets {
+		return fast.NewServer(ln, fast.Config{
+			Config: plain.Config{Config: cfg.Config, IdleRoom: cfg.IdleRoom * len(cfg.Loops.Loops()), Pauses: cfg.Pauses},
+			Loops:  cfg.Loops,
+		})
+	}
+	return loop.New(ln, loop.Config{Config: cfg.Config, Loops: cfg.Loops, IdleRoom: cfg.IdleRoom})
+}
 
 // NewInstance returns a name for a process that no other has.
 func NewInstance() string { return gate.NewInstance() }

@@ -177,6 +177,7 @@ func (r *reader) define() {
 	f.DurationVar(&c.L4FINTimeout, "l4-fin-timeout", c.L4FINTimeout, "the same once one side has closed its direction; 0 means as --l4-idle-timeout")
 	percentVar(f, &c.RetryBudget, "retry-budget", c.RetryBudget, "retries and hedged connects that a service may make, in percent of first attempts; 10 a second are always allowed")
 
+	f.StringVar(&c.L7Driver, "l7-driver", c.L7Driver, "what serves HTTP connections: loop (event loops), fasthttp (fasthttp's server, a goroutine for each request) or auto, loop on Linux and fasthttp elsewhere")
 	f.DurationVar(&c.L7ConnectTimeout, "l7-connect-timeout", c.L7ConnectTimeout, "time that one attempt to connect to a backend may take; another backend is tried after it")
 	f.DurationVar(&c.L7HeadTimeout, "l7-head-timeout", c.L7HeadTimeout, "time in which the whole head of a request must arrive, else 408")
 	f.DurationVar(&c.L7BodyTimeout, "l7-body-timeout", c.L7BodyTimeout, "time without progress after which a body that is under way, either way, is given up")

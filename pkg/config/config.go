@@ -94,6 +94,9 @@ type Config struct {
 	// share; 0 means never.
 	SlowStart time.Duration `yaml:"slow-start"`
 
+	// L7Driver is auto, loop or fasthttp.
+	L7Driver string `yaml:"l7-driver"`
+
 	// L4Driver is auto, epoll or copy.
 	L4Driver          string        `yaml:"l4-driver"`
 	L4ConnectTimeout  time.Duration `yaml:"l4-connect-timeout"`
@@ -182,6 +185,7 @@ func Default() Config {
 		MaxEjection:         50,
 		EjectionTime:        30 * time.Second,
 		PanicThreshold:      50,
+		L7Driver:            "auto",
 		L4Driver:            "auto",
 		L4ConnectTimeout:    2 * time.Second,
 		L4ConnectDeadline:   5 * time.Second,

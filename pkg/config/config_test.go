@@ -437,6 +437,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Admin = "0.0.0.0:9900"; c.AdminInsecure = true })
 	f(func(c *Config) { c.HealthAddr = "x" }, "--health-addr")
 	f(func(c *Config) { c.L4Driver = "x" }, "--l4-driver: unknown driver")
+	f(func(c *Config) { c.L7Driver = "epoll" }, "--l7-driver: unknown driver")
 	f(func(c *Config) { c.LogFormat, c.LogLevel = "xml", "loud" }, "--log-format", "--log-level")
 	several := func(parts ...string) func(*Config) {
 		return func(c *Config) {

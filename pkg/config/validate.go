@@ -354,6 +354,9 @@ func (v *validation) plane() {
 	default:
 		v.add("l4-driver", "unknown driver %q; known are auto, epoll, copy", c.L4Driver)
 	}
+	if !slices.Contains([]string{"auto", "loop", "fasthttp"}, c.L7Driver) {
+		v.add("l7-driver", "unknown driver %q; known are auto, loop, fasthttp", c.L7Driver)
+	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}

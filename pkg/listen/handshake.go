@@ -29,6 +29,9 @@ type Guest struct {
 	Read []byte
 }
 
+// SpeaksTLS reports whether connections begin with a TLS handshake.
+func (l *Listener) SpeaksTLS() bool { return l.cfg.TLS != nil }
+
 // HandshakeTimeout returns how long what comes before a connection can be
 // served may take.
 func (l *Listener) HandshakeTimeout() time.Duration { return l.cfg.HandshakeTimeout }

@@ -1,0 +1,81 @@
+//go:build !portable
+
+package fast
+
+import (
+	"time"
+
+	"sluice/pkg/reactor"
+)
+
+// rest is how a connection waits without a goroutine: in a loop, which tells
+// when there is something to read.
+type rest struct {
+	c     *conn
+	loop  *reactor.Loop
+	sock  *reactor.Socket // nil while it does not rest
+	timer reactor.Timer
+}
+
+// begin lets the connection rest until something comes, or until by.
+func (r *rest) begin(c *conn, by time.Time) {
+	r.c, r.loop = c, c.s.loops.Least()
+	if !r.loop.Post(func() { r.enter(by) }) {
+		c.leave()
+	}
+}
+
+func (r *rest) enter(by time.Time) {
+	sock, err := r.loop.Watch(r.c.fd)
+	if err != nil {
+		r.c.leave()
+		return
+	}
+	r.sock = sock
+	sock.Handle(r)
+	r.arm(by)
+	if r.c.isCut() {
+		r.end()
+		r.c.leave()
+	} else if r.c.s.stopping(r.c.session.Served) && r.c.w == r.c.r {
+		r.arm(time.Now().Add(idleGrace))
+	}
+}
+
+func (r *rest) arm(by time.Time) { r.loop.After(&r.timer, max(0, time.Until(by)), r) }
+
+// Ready is told that there is something to read, or the end.
+func (r *rest) Ready(s reactor.Stream) {
+	if s.Readable() {
+		r.end()
+		r.c.s.arrivals.put(r.c)
+	}
+}
+
+// Expired is told that nothing came in time.
+func (r *rest) Expired(*reactor.Timer) {
+	r.end()
+	r.c.overdue()
+}
+
+// end ends the rest. The connection is whose who calls it.
+func (r *rest) end() {
+	r.loop.Stop(&r.timer)
+	r.sock.Release()
+	r.sock = nil
+}
+
+// hurry makes a rest end soon, or at once, if it has not ended already. It may
+// be called from any goroutine.
+func (r *rest) hurry(how hurry) {
+	r.loop.Post(func() {
+		switch {
+		case r.sock == nil: // it has ended, or not begun: that looks for itself
+		case how == atOnce:
+			r.end()
+			r.c.leave()
+		case r.c.w == r.c.r:
+			r.arm(time.Now().Add(idleGrace))
+		}
+	})
+}
