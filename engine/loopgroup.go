@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -83,5 +84,10 @@ func exposePauses(set *metrics.Set, pauses *pause.Watch, loops *loopGroup) {
 	}
 	set.NewGauge("sluice_loop_stalls_total", of(func(g *reactor.Group) float64 { n, _ := g.Stalls(); return float64(n) }))
 	set.NewGauge("sluice_loop_stalled_seconds_total", of(func(g *reactor.Group) float64 { _, d := g.Stalls(); return d.Seconds() }))
+	set.NewGauge("sluice_loops_accepting", of(func(g *reactor.Group) float64 { return float64(g.Accepting()) }))
+	for i := range loops.loops {
+		set.NewGauge(fmt.Sprintf(`sluice_loop_streams{loop="%d"}`, i), of(func(g *reactor.Group) float64 { return float64(g.Loops()[i].Streams()) }))
+		set.NewGauge(fmt.Sprintf(`sluice_loop_busy_ratio{loop="%d"}`, i), of(func(g *reactor.Group) float64 { return g.Loops()[i].Share() }))
+	}
 	set.NewGauge("sluice_loops_stuck", of(func(g *reactor.Group) float64 { return float64(g.Stuck()) }))
 }

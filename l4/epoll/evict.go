@@ -20,6 +20,7 @@ func (s *Server) evict(e l4.Eviction) {
 	if s.closing.Err() != nil {
 		return
 	}
+	s.evictions.Add(1)
 	for i := range s.lists {
 		l, q := s.loops.Loops()[i], &s.lists[i]
 		l.Post(func() {
@@ -37,7 +38,7 @@ type eviction struct {
 	l4.Eviction
 	l      *reactor.Loop
 	q      *sessions
-	before int64         // those that began later stay; in the loop's real time
+	before int64         // those that came later stay; in the loop's real time
 	every  time.Duration // between two steps
 	per    int           // sessions a step
 	left   int           // of the current one
@@ -62,7 +63,7 @@ func (e *eviction) Expired(*reactor.Timer) {
 func (e *eviction) goOn() {
 	for range min(e.left, evictsPerTurn) {
 		c := e.q.led[e.To]
-		if c == nil || c.Last().Of.start > e.before {
+		if c == nil || c.Last().Of.since > e.before {
 			return
 		}
 		x := c.Last().Of

@@ -25,6 +25,12 @@ func (x *session) list() *sessions { return &x.s.lists[x.l.Index()] }
 func (q *sessions) lead(x *session, b *backend.Backend, took time.Duration) (planIsFree bool) {
 	planIsFree = x.ticket.Established(b, took)
 	x.link.Remove()
+	q.join(x)
+	return planIsFree
+}
+
+// join adds x, which has a backend.
+func (q *sessions) join(x *session) {
 	to := x.ticket.Destination()
 	c := q.led[to]
 	if c == nil {
@@ -32,7 +38,6 @@ func (q *sessions) lead(x *session, b *backend.Backend, took time.Duration) (pla
 		q.led[to] = c
 	}
 	c.AddFirst(&x.link)
-	return planIsFree
 }
 
 // remove takes x out.

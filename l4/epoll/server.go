@@ -2,6 +2,7 @@ package epoll
 
 import (
 	"context"
+	"sync/atomic"
 
 	"sluice/l4"
 	"sluice/pkg/dial"
@@ -15,6 +16,8 @@ type Server struct {
 	loops  *reactor.Group
 	lists  []sessions // one a loop
 	dialer dial.Dialer
+
+	evictions atomic.Uint64 // how many have begun
 
 	// closing ends when the connections that are left are cut; dials in
 	// progress end with it.

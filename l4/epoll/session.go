@@ -15,7 +15,7 @@ import (
 )
 
 // session is one connection on its walk. It belongs to the loop that its client
-// was accepted in, and so does its connection to the backend; nothing in it is
+// was accepted in, until it moves, and so does its connection to the backend; nothing in it is
 // touched by anybody else.
 type session struct {
 	s      *Server
@@ -33,6 +33,7 @@ type session struct {
 	pair  pump.Pair
 	start int64         // when it began, in the loop's real time
 	began int64         // the same, in the loop's time
+	since int64         // when it came to its loop, in the loop's real time
 	timer reactor.Timer // the connects', then the idle time's
 	flush reactor.Timer // the hedge's, then set while there are bytes not counted yet
 }
@@ -47,7 +48,7 @@ type naming struct {
 // welcome begins a session; it runs in the loop that the session will live in.
 func (s *Server) welcome(a listen.Arrival) {
 	x := &session{s: s, l: a.Stream.Loop(), client: a.Stream, place: a.Place, ticket: s.gate.Ticket(a.Client)}
-	x.start, x.began, x.link.Of = x.l.Real(), x.l.Now(), x
+	x.start, x.since, x.began, x.link.Of = x.l.Real(), x.l.Real(), x.l.Now(), x
 	if a.Local.IsValid() {
 		local := a.Local
 		x.local = &local
@@ -118,12 +119,12 @@ func (x *session) lead(up *l4.Upstream, read []byte) {
 func (x *session) Ready(reactor.Stream) {
 	switch {
 	case x.ended:
-	case x.dialing == nil:
-		x.move()
-	default:
+	case x.dialing != nil:
 		if x.readQueued(); !x.ended && x.client.Broken() {
 			x.end(l4.ClientReset)
 		}
+	case !x.settle():
+		x.move()
 	}
 }
 

@@ -41,7 +41,7 @@ const (
 )
 
 // conn is a client's connection, and the handler of its stream. It belongs to
-// the loop that accepted it. Between two requests it holds no buffer.
+// the loop that accepted it, until it moves. Between two requests it holds no buffer.
 type conn struct {
 	sh         *shard
 	stream     reactor.Stream
@@ -58,6 +58,7 @@ type conn struct {
 	timer    reactor.Timer
 	deadline int64 // when what is waited for is too late, in the loop's time
 	fires    int64 // when timer does, not after deadline
+	since    int64 // when it came to its loop, in that one's real time
 
 	state   connState
 	eof     bool // the client has ended its direction
@@ -72,7 +73,7 @@ type conn struct {
 // connection's loop.
 func (s *Server) start(a listen.Arrival) {
 	sh := s.shards[a.Stream.Loop().Index()]
-	c := &conn{sh: sh, stream: a.Stream, place: a.Place}
+	c := &conn{sh: sh, stream: a.Stream, place: a.Place, since: sh.l.Real()}
 	c.client = s.gate.Client(gate.Arrival{Client: a.Client, Local: a.Local, TLS: a.TLS, ProxyTLS: a.ProxyTLS})
 	sh.add(c)
 	c.stream.Handle(c)
@@ -116,7 +117,11 @@ func (sh *shard) remove(c *conn) {
 func (c *conn) Ready(reactor.Stream) {
 	defer c.guard()
 	switch c.state {
-	case idling, reading:
+	case idling:
+		if !c.move() {
+			c.serve()
+		}
+	case reading:
 		c.serve()
 	case serving:
 		c.x.clientReady()

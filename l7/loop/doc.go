@@ -16,7 +16,8 @@
 //     evict.go and rescue.go for those that leave or fail; shard.go: what a server
 //     has in one loop.
 //  2. conn.go: a connection that waits for a request is a small struct and holds
-//     no buffer; what has come of a head is kept until all of it is there.
+//     no buffer; what has come of a head is kept until all of it is there. move.go
+//     gives it to a loop that is less busy.
 //  3. exchange.go: one request and its response, its phase, and the events of both
 //     sides.
 //  4. receive.go: the head is parsed (l7/http1) and judged (l7/gate), and what

@@ -53,6 +53,16 @@ type Pair struct {
 // Begin starts the time in which no byte has moved, at now of the loop.
 func (p *Pair) Begin(now int64) { p.active = now }
 
+// Idle reports whether nothing is under way: nothing is held, and no side has
+// ended or broken.
+func (p *Pair) Idle() bool {
+	return p.Up.idle() && p.Down.idle() && !p.breaking
+}
+
+// Shift is told that the loop of the streams is another one from now on, whose
+// time is ahead of the former's by d.
+func (p *Pair) Shift(d int64) { p.active += d }
+
 // Move moves what can be moved both ways now, and passes ends on. After Ended or
 // Broke it must not be called again.
 func (p *Pair) Move(client, server reactor.Stream) (s Step) {

@@ -58,6 +58,9 @@ func (p *Pump) EOF() bool { return p.eof }
 // taken.
 func (p *Pump) Finished() bool { return p.eof && p.backlog.Empty() }
 
+// idle reports whether the source goes on, and nothing of it is held.
+func (p *Pump) idle() bool { return !p.eof && p.backlog.Empty() }
+
 // Moved returns how many bytes of the source the destination has taken.
 func (p *Pump) Moved() int64 { return p.moved }
 

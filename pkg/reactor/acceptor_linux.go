@@ -28,25 +28,48 @@ type Accepting struct {
 	Failed func(err error) time.Duration
 }
 
-// acceptor accepts from a listening socket in one loop.
-type acceptor struct {
-	loop *Loop
-	fd   int
-	to   Accepting
-	wait Timer
+// acceptors accept from one listening socket, one a loop: those of the loops of
+// the front do.
+type acceptors struct{ all []*acceptor }
+
+// fit makes those accept that should. It may be called from any goroutine, and
+// does not wait.
+func (as *acceptors) fit() {
+	for _, a := range as.all {
+		a.loop.Post(a.fitOrRetry)
+	}
 }
 
-// Listen makes all loops accept from fd, a listening non-blocking TCP socket
-// that stays the caller's, and returns a function that makes them stop and
-// returns when they have. Each connection wakes one loop (EPOLLEXCLUSIVE), and
-// goes to the least busy one if that has much fewer.
+// acceptor accepts from a listening socket in one loop.
+type acceptor struct {
+	loop  *Loop
+	fd    int
+	to    Accepting
+	wait  Timer
+	batch int // how many it accepts in a turn
+	ended bool
+}
+
+// Listen makes the loops of the front accept from fd, a listening non-blocking
+// TCP socket that stays the caller's, and returns a function that makes them stop
+// and returns when they have. Each connection wakes one loop (EPOLLEXCLUSIVE),
+// whose it is.
 func (g *Group) Listen(fd int, to Accepting) (stop func(), err error) {
 	setOptions(fd) // what is accepted inherits them
-	var started []*acceptor
+	as := &acceptors{}
+	for _, l := range g.loops {
+		as.all = append(as.all, &acceptor{loop: l, fd: fd, to: to, batch: 1})
+	}
+	g.mu.Lock()
+	g.fronts[as] = struct{}{}
+	g.mu.Unlock()
 	stop = func() {
-		done := make(chan struct{}, len(started))
+		g.mu.Lock()
+		delete(g.fronts, as)
+		g.mu.Unlock()
+		done := make(chan struct{}, len(as.all))
 		waiting := 0
-		for _, a := range started {
+		for _, a := range as.all {
 			if a.loop.Post(func() { a.stop(); done <- struct{}{} }) {
 				waiting++
 			}
@@ -55,10 +78,9 @@ func (g *Group) Listen(fd int, to Accepting) (stop func(), err error) {
 			<-done
 		}
 	}
-	for _, l := range g.loops {
-		a := &acceptor{loop: l, fd: fd, to: to}
+	for _, a := range as.all {
 		failed := make(chan error, 1)
-		if !l.Post(func() { failed <- a.start() }) {
+		if !a.loop.Post(func() { failed <- a.fit() }) {
 			err = fmt.Errorf("cannot accept: the loops have ended")
 		} else {
 			err = <-failed
@@ -67,38 +89,62 @@ func (g *Group) Listen(fd int, to Accepting) (stop func(), err error) {
 			stop()
 			return nil, err
 		}
-		started = append(started, a)
 	}
 	return stop, nil
 }
 
-func (a *acceptor) start() error {
-	if err := a.loop.poller.add(a.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
-		return fmt.Errorf("cannot watch a listening socket: %w", err)
+// setFront makes the first n loops accept.
+func (g *Group) setFront(n int) {
+	g.front.Store(int32(n))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for as := range g.fronts {
+		as.fit()
 	}
-	a.loop.poller.acceptors[a.fd] = a
+}
+
+// fit makes a accept if its loop is of the front, and else not.
+func (a *acceptor) fit() error {
+	on := a.loop.poller.acceptors[a.fd] == a
+	switch want := !a.ended && a.loop.index < int(a.loop.group.front.Load()); {
+	case want && !on && !a.wait.Set():
+		if err := a.loop.poller.add(a.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
+			return fmt.Errorf("cannot watch a listening socket: %w", err)
+		}
+		a.loop.poller.acceptors[a.fd] = a
+	case !want:
+		a.unwatch()
+		a.loop.Stop(&a.wait)
+	}
 	return nil
 }
 
-func (a *acceptor) stop() {
+func (a *acceptor) unwatch() {
 	if a.loop.poller.acceptors[a.fd] == a {
 		delete(a.loop.poller.acceptors, a.fd)
 		_ = a.loop.poller.remove(a.fd)
 	}
-	a.loop.Stop(&a.wait)
+}
+
+func (a *acceptor) stop() {
+	a.ended = true
+	_ = a.fit() // which does not fail where nothing is begun
 }
 
 // ready accepts some of the connections that wait; if there are more, the next
-// wait says so.
+// wait says so. How many it tries follows how many there were, as one try too
+// many is a call in vain.
 func (a *acceptor) ready() {
-	for range acceptsPerTurn {
+	for n := 0; n < a.batch; {
 		var sa unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
-		n, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(a.fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(a.fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:
-			a.accepted(int(n), addrPort(&sa))
+			n++
+			a.to.Accept(a.loop, int(fd), addrPort(&sa))
 		case unix.EAGAIN:
+			a.batch = max(1, n)
 			return
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
@@ -106,30 +152,20 @@ func (a *acceptor) ready() {
 			return
 		}
 	}
-}
-
-func (a *acceptor) accepted(fd int, peer netip.AddrPort) {
-	to := a.loop.group.quieter(a.loop)
-	if to == a.loop {
-		a.to.Accept(to, fd, peer)
-		return
-	}
-	to.streams.Add(1) // counts at once, or a burst would all go there
-	if !to.Post(func() { to.streams.Add(-1); a.to.Accept(to, fd, peer) }) {
-		closeFD(fd)
-	}
+	a.batch = min(2*a.batch, acceptsPerTurn)
 }
 
 // failed stops listening for a while; a level-triggered event would come back
 // at once.
 func (a *acceptor) failed(err error) {
-	delete(a.loop.poller.acceptors, a.fd)
-	_ = a.loop.poller.remove(a.fd)
-	a.loop.After(&a.wait, a.to.Failed(err), AlarmFunc(func() {
-		if err := a.start(); err != nil {
-			a.failed(err)
-		}
-	}))
+	a.unwatch()
+	a.loop.After(&a.wait, a.to.Failed(err), AlarmFunc(a.fitOrRetry))
+}
+
+func (a *acceptor) fitOrRetry() {
+	if err := a.fit(); err != nil {
+		a.failed(err)
+	}
 }
 
 // addrPort returns the address in sa.

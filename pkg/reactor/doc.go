@@ -1,8 +1,9 @@
 // Package reactor runs event loops over non-blocking streams. It knows no
 // protocol; what bytes mean is the business of the [Handler] of a stream.
 //
-// A [Group] has one [Loop] a core. A stream belongs to one loop for life, and
-// everything about it happens in that loop's goroutine: its handler is called
+// A [Group] has one [Loop] a core. A stream belongs to one loop, until it is
+// moved if that ever happens ([Socket.Move]), and everything about it happens in
+// that loop's goroutine: its handler is called
 // there, and its methods may be called only there. So a handler needs no
 // locks, and must never block. What comes from other goroutines enters a loop
 // through [Loop.Post].
@@ -24,6 +25,8 @@
 //   - Time stands still while a loop does not run, so that a pause of ours is
 //     nobody else's fault ([Loop.Now], [Loop.StalledSince]). Pauses are counted
 //     and logged, and so are loops that hang in a handler.
+//   - As few loops accept as can do the work; connections that have stayed move
+//     from busy loops to others (pack.go, [Loop.Shed]).
 //   - The work of a turn is bounded: so many events, accepts, timers, and bytes
 //     a stream.
 //   - A descriptor is closed at the end of the turn, so that no event of the

@@ -28,19 +28,25 @@ type Group struct {
 	maxPipes int          // of all loops together; 0 means no limit
 	pipes    atomic.Int64 // how many there are
 
+	front      atomic.Int32 // how many loops accept
+	quietSince int64        // since when the front could be smaller; of the first loop
+	born       time.Time
+
 	carriers sync.WaitGroup // the goroutines of Conns; they are begun in loops alone
 
 	// mu protects the fields below.
 	mu      sync.Mutex
 	started bool
 	closed  bool
-	leaving map[net.Conn]struct{} // of Conns that are closed and have something left to send
+	fronts  map[*acceptors]struct{} // of all sockets that are listened to
+	leaving map[net.Conn]struct{}   // of Conns that are closed and have something left to send
 }
 
 // NewGroup returns a group of n loops. It starts nothing; Close must be called
 // all the same. logger takes what goes wrong in handlers.
 func NewGroup(n int, logger *slog.Logger) (*Group, error) {
-	g := &Group{logger: logger, done: make(chan struct{}), leaving: make(map[net.Conn]struct{})}
+	g := &Group{logger: logger, done: make(chan struct{}), leaving: make(map[net.Conn]struct{}), fronts: make(map[*acceptors]struct{}), born: time.Now()}
+	g.front.Store(int32(firstFront(n)))
 	for i := range n {
 		l, err := newLoop(g, i)
 		if err != nil {
@@ -76,21 +82,6 @@ func (g *Group) Start() {
 // Loops returns the loops of the group. The slice must not be changed.
 func (g *Group) Loops() []*Loop { return g.loops }
 
-// imbalance is how many streams more than another loop, and an eighth of
-// those, a loop may have before it hands over what it accepts. Handing over
-// costs some microseconds, which short connections feel.
-const imbalance = 8
-
-// quieter returns a loop with much fewer streams than l, or l.
-func (g *Group) quieter(l *Loop) *Loop {
-	for _, x := range g.loops {
-		if n := x.Streams(); n+n/8+imbalance < l.Streams() {
-			l = x
-		}
-	}
-	return l
-}
-
 // Least returns the loop with the fewest streams, for a connection that was
 // not accepted in a loop. It may be called from any goroutine.
 func (g *Group) Least() *Loop {
@@ -102,6 +93,10 @@ func (g *Group) Least() *Loop {
 	}
 	return least
 }
+
+// Accepting returns how many loops accept connections: the first ones. It may be
+// called from any goroutine.
+func (g *Group) Accepting() int { return int(g.front.Load()) }
 
 // Close ends the loops, closes their streams without a word to the handlers,
 // and returns when nothing of the group runs any more. What was posted before

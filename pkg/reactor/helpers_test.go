@@ -89,8 +89,6 @@ func wantStreams(t *testing.T, g *Group, n int) {
 	}
 }
 
-// TestBalance checks that connections that stay are spread over the loops.
-
 type handlerFunc func(Stream)
 
 func (f handlerFunc) Ready(s Stream) { f(s) }

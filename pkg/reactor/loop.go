@@ -43,6 +43,11 @@ type Loop struct {
 	current member   // whom what runs is about, or nil
 	youth   youth
 
+	scale  scale
+	weight weight
+	shares []int // memory for the weights of all loops
+	shed   shedding
+
 	turns   atomic.Uint64
 	phase   atomic.Uint64 // counts the beginnings and ends of waits: odd while the loop waits
 	streams atomic.Int64
@@ -57,7 +62,7 @@ type Loop struct {
 
 func newLoop(g *Group, index int) (*Loop, error) {
 	l := &Loop{
-		group: g, index: index, start: time.Now(), scratch: make([]byte, ScratchSize),
+		group: g, index: index, start: g.born, scratch: make([]byte, ScratchSize),
 		conns: make(map[*Conn]struct{}),
 	}
 	l.clock = newClock()
@@ -127,6 +132,12 @@ func (l *Loop) Stop(t *Timer) { l.wheel.stop(t) }
 // goroutine.
 func (l *Loop) Streams() int { return int(l.streams.Load()) }
 
+// Share returns how much of a processor the loop has used lately, from 0 to 1. It
+// may be called from any goroutine.
+func (l *Loop) Share() float64 {
+	return float64(l.weight.shareAt(int64(time.Since(l.start)))) / 1000
+}
+
 // run turns the loop until Group.Close.
 func (l *Loop) run() {
 	var lastEvent int64
@@ -140,16 +151,25 @@ func (l *Loop) run() {
 		if len(l.again) > 0 {
 			wait = 0
 		}
+		measured, began := l.turns.Load()%measureOneIn == 0, int64(0)
+		if measured {
+			began = int64(time.Since(l.start))
+			l.scale.turns += began - l.clock.real
+		}
 		l.phase.Add(1)
 		n := l.poller.wait(wait, busy)
 		l.phase.Add(1)
 		if stall := l.clock.advance(int64(time.Since(l.start)), wait); stall > 0 {
 			l.noteStall(stall)
 		}
+		if measured {
+			l.scale.waits += l.clock.real - began
+		}
 		if n > 0 {
 			lastEvent = l.clock.real
 		}
 		l.turns.Add(1)
+		l.weigh()
 		l.dispatch(n)
 		l.runPosted()
 		// What has come is dealt with before anybody is told that nothing came

@@ -10,3 +10,12 @@ func (s *Socket) Unacked() int { return -1 }
 
 // youth is of sockets; there are none here.
 type youth struct{}
+
+// MovePair does the same with two sockets; here, none can be moved.
+func MovePair(_, _ *Socket, _ *Loop, _ func(a, b *Socket, err error)) bool { return false }
+
+// Shed returns nil: no stream can be moved.
+func (l *Loop) Shed(*Socket, int64) *Loop { return nil }
+
+// Divert does nothing: no stream can be moved.
+func (l *Loop) Divert(*Loop) {}

@@ -77,24 +77,6 @@ func TestEcho(t *testing.T) {
 	wantStreams(t, g, 0)
 }
 
-func TestBalance(t *testing.T) {
-	t.Parallel()
-	g := newGroup(t, 2)
-	addr := listen(t, g, func(_ *Loop, s *Socket, _ netip.AddrPort) { s.Handle(&echo{}) })
-	for range 64 {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-	}
-	wantStreams(t, g, 64)
-	a, b := g.Loops()[0].Streams(), g.Loops()[1].Streams()
-	if a-b > imbalance+6 || b-a > imbalance+6 {
-		t.Fatalf("unexpected spread: %d and %d", a, b)
-	}
-}
-
 // TestPanicEndsItsStreamOnly makes one handler panic among others in the same
 // loop.
 func TestPanicEndsItsStreamOnly(t *testing.T) {
