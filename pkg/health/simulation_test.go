@@ -455,7 +455,7 @@ func number(name string, otherwise uint64) uint64 {
 
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	from, n := number("SLUICE_SIM_FROM", 0), number("SLUICE_SIM_SEEDS", 24)
+	from, n := number("SLUICE_SIM_FROM", 0), number("SLUICE_SIM_SEEDS", worlds)
 	if testing.Short() {
 		n = min(n, 8)
 	}
