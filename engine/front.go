@@ -119,6 +119,9 @@ func (fs *fronts) listenConfig(want desired.Listener, f *front) listen.Config {
 	cost, httpCost := costs(fs.config.L4Driver)
 	if want.Kind == "l7" {
 		cost = httpCost
+		if want.HTTP.Offers() && fs.l7Driver().SpeaksHTTP2() {
+			alpn = []string{"h2"}
+		}
 	} else {
 		whole := config.Merged(want.L4())
 		limits, proxied, alpn = whole.ConnLimits, whole.ProxyIn, whole.ALPN

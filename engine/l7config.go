@@ -13,7 +13,7 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	l, c := want.HTTP, want.HTTPCommon
 	var cfg l7.Config
 	cfg.Routes = routes
-	cfg.Driver = map[string]l7.Driver{"loop": l7.Loop, "fasthttp": l7.Fasthttp}[fs.config.L7Driver]
+	cfg.Driver = fs.l7Driver()
 	cfg.TrustedProxies = prefixes(c.TrustedProxies)
 	cfg.Forwarded = l.Forwarded
 	cfg.Instance = fs.instance
@@ -48,9 +48,15 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	cfg.UpgradeIdleTimeout = cmp.Or(own.UpgradeIdleTimeout, orNever(c.UpgradeIdleTimeout))
 	cfg.UpgradeFINTimeout = cmp.Or(own.UpgradeFINTimeout, orNever(c.UpgradeFINTimeout))
 	cfg.MinBodyRate = cmp.Or(own.MinBodyRate, ownRate(&c.MinBodyRate))
+	cfg.HTTP2 = l7.HTTP2{Clear: l.H2C, MaxStreams: l.MaxStreams}
 	cfg.LingerTimeout, cfg.LingerTime = c.LingerTimeout, c.LingerTime
 	cfg.Retries, cfg.MaxHeadBytes, cfg.MaxFields, cfg.MaxTargetBytes = own.Retries, l.MaxHead, l.MaxFields, l.MaxTarget
 	return cfg, nil
+}
+
+// l7Driver returns what serves HTTP listeners.
+func (fs *fronts) l7Driver() l7.Driver {
+	return map[string]l7.Driver{"loop": l7.Loop, "fasthttp": l7.Fasthttp}[fs.config.L7Driver]
 }
 
 // pathPolicy says how a listener reads paths.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"sluice/pkg/config"
 	"sluice/pkg/listen"
@@ -16,6 +17,8 @@ import (
 func negotiate(cfg *tls.Config, kind string, alpn []string) {
 	switch {
 	case cfg == nil, len(alpn) == 1 && alpn[0] == config.ALPNNone:
+	case kind == "l7" && slices.Contains(alpn, "h2"):
+		listen.Negotiate(cfg, "h2", "http/1.1", "http/1.0")
 	case kind == "l7":
 		listen.Negotiate(cfg, "http/1.1", "http/1.0")
 	case len(alpn) > 0:

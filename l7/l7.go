@@ -5,6 +5,7 @@
 //   - l7/gate decides what becomes of a request, and keeps its books.
 //   - l7/mirror sends copies of requests to a second service.
 //   - l7/loop is a driver: connections live in event loops (pkg/reactor).
+//   - l7/h2 is HTTP/2 in them, as streams of HTTP/1.1.
 //   - l7/plain serves one request as straight-line code in one goroutine, for
 //     fronts that bring their own server.
 //   - l7/fast is the other driver, such a front: fasthttp.Server.
@@ -85,7 +86,12 @@ type Config struct {
 	// Pauses knows when the process did not run, for a driver without loops. Nil
 	// means that it always does.
 	Pauses *pause.Watch
+	// HTTP2 says how HTTP/2 is spoken, which Loop does alone.
+	HTTP2 HTTP2
 }
+
+// SpeaksHTTP2 reports whether a driver does.
+func (d Driver) SpeaksHTTP2() bool { return d == Loop || d == Auto && reactor.HasSockets }
 
 // Server serves the HTTP requests of one listener.
 type Server interface {
@@ -109,6 +115,7 @@ type Server interface {
 
 // What is decided about the requests of a listener.
 type (
+	HTTP2    = loop.HTTP2
 	Origins  = gate.Origins
 	Timeouts = gate.Timeouts
 	Bounds   = gate.Bounds
@@ -124,7 +131,7 @@ func New(ln *listen.Listener, cfg Config) (Server, error) {
 			Loops:  cfg.Loops,
 		})
 	}
-	return loop.New(ln, loop.Config{Config: cfg.Config, Loops: cfg.Loops, IdleRoom: cfg.IdleRoom})
+	return loop.New(ln, loop.Config{Config: cfg.Config, Loops: cfg.Loops, IdleRoom: cfg.IdleRoom, HTTP2: cfg.HTTP2})
 }
 
 // NewInstance returns a name for a process that no other has.

@@ -74,6 +74,9 @@ func httpKeys() []key {
 		{"hsts=TIME", "for how long those that do are told to, such as 8760h"},
 		{"forwarded=true", "say Forwarded (RFC 7239) to backends, beside X-Forwarded-*"},
 		{"early-hints=false", "103 and other interim responses of backends are kept from clients; from those of HTTP/1.0 they always are"},
+		{"h2=false", "do not speak HTTP/2 with TLS clients, as is done with those that offer it"},
+		{"h2c=true", "speak HTTP/2 with clients that do not use TLS, too, if they begin with it"},
+		{"h2-max-streams=N", "requests that a client may have under way on one connection of HTTP/2 (default 128)"},
 		{"trace-sample=PERCENT", "of the requests without a traceparent, how many begin a trace that is sampled (default: none is begun)"},
 	}
 }

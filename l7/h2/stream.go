@@ -309,6 +309,8 @@ func (st *Stream) Close() {
 	}
 	if !st.removed {
 		switch {
+		case st.out.state == inTunnel && !st.out.broke && st.recvEnd:
+			st.endStream()
 		case st.s.role == serving && !st.sentEnd && st.req.grpc && !st.out.abandoned:
 			st.breakCall()
 		case st.s.role == serving && !st.sentEnd:

@@ -35,7 +35,9 @@ func (c *conn) close() {
 	c.sh.l.Stop(&c.timer)
 	c.sh.remove(c)
 	c.stream.Close()
-	c.sh.s.ln.Leave(c.place)
+	if c.visit == nil {
+		c.sh.s.ln.Leave(c.place)
+	}
 }
 
 // guard ends the connection after a panic, a defect of ours.

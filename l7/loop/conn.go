@@ -48,6 +48,7 @@ type conn struct {
 	prev, next *conn
 	place      listen.Place
 	client     gate.Client
+	visit      *visit // of HTTP/2 that it is a part of, or nil
 
 	bound []*upstream // connections to backends that serve nobody else
 
@@ -75,6 +76,10 @@ func (s *Server) start(a listen.Arrival) {
 	sh := s.shards[a.Stream.Loop().Index()]
 	c := &conn{sh: sh, stream: a.Stream, place: a.Place, since: sh.l.Real()}
 	c.client = s.gate.Client(gate.Arrival{Client: a.Client, Local: a.Local, TLS: a.TLS, ProxyTLS: a.ProxyTLS})
+	if a.TLS != nil && a.TLS.NegotiatedProtocol == agreedOn {
+		sh.receiveVisit(a.Stream, a.Place, c.client, a.Read)
+		return
+	}
 	sh.add(c)
 	c.stream.Handle(c)
 	c.arm(s.cfg.HeadTimeout)
@@ -189,6 +194,10 @@ func (c *conn) feed(p []byte, m memory) {
 	}
 	if len(p) == 0 {
 		c.in, c.state = nil, idling
+		return
+	}
+	if c.isVisit(p) {
+		c.becomeVisit(p)
 		return
 	}
 	cfg := c.sh.s.cfg

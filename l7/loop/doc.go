@@ -18,6 +18,8 @@
 //  2. conn.go: a connection that waits for a request is a small struct and holds
 //     no buffer; what has come of a head is kept until all of it is there. move.go
 //     gives it to a loop that is less busy.
+//     visit.go: one of HTTP/2 (l7/h2), each of whose streams is such a connection;
+//     faults.go counts those that were ended for what they did.
 //  3. exchange.go: one request and its response, its phase, and the events of both
 //     sides.
 //  4. receive.go: the head is parsed (l7/http1) and judged (l7/gate), and what

@@ -18,6 +18,8 @@ type Config struct {
 	// IdleRoom is how many connections to backends a loop may have beyond one
 	// for each of its clients. Idle ones are closed for it. 0 means any number.
 	IdleRoom int
+	// HTTP2 says how HTTP/2 is spoken.
+	HTTP2 HTTP2
 }
 
 // How far a server has stopped.
@@ -35,6 +37,10 @@ type Server struct {
 	loops  *reactor.Group
 	shards []*shard // one a loop
 	room   int      // see Config.IdleRoom
+	http2  HTTP2
+	faults *faults // of connections of HTTP/2
+
+	leaving atomic.Bool // clients of HTTP/2 are asked to come again elsewhere
 
 	stopped atomic.Int32
 
@@ -47,7 +53,7 @@ type Server struct {
 // New returns a Server for ln. It starts nothing. The error names every route
 // that cannot be used.
 func New(ln *listen.Listener, cfg Config) (*Server, error) {
-	s := &Server{ln: ln, loops: cfg.Loops, room: cfg.IdleRoom}
+	s := &Server{ln: ln, loops: cfg.Loops, room: cfg.IdleRoom, http2: cfg.HTTP2}
 	s.closing, s.cut = context.WithCancel(context.Background())
 	for _, l := range cfg.Loops.Loops() {
 		s.shards = append(s.shards, newShard(s, l))
@@ -58,6 +64,7 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.gate, s.cfg = g, g.Config()
+	s.faults = newFaults(ln.Name(), s.cfg.Metrics, s.cfg.Logger)
 	return s, nil
 }
 
@@ -73,7 +80,13 @@ func (s *Server) Serve() error { return s.ln.Serve(s.closing, s.loops, s.start) 
 
 // Drain makes every response from now on the last one on its connection.
 // Connections are still accepted. It does not block.
-func (s *Server) Drain() { s.gate.Drain() }
+func (s *Server) Drain() {
+	s.gate.Drain()
+	s.leaving.Store(true)
+	for _, sh := range s.shards {
+		sh.l.Post(sh.leaveVisits)
+	}
+}
 
 // Shutdown stops accepting without losing a queued connection, closes the
 // connections that have no request at once, and waits until the others, those

@@ -12,6 +12,7 @@ type shard struct {
 	s         *Server
 	l         *reactor.Loop
 	first     *conn
+	visits    *visit
 	rescuer   rescuer
 	n         int // connections
 	upstreams int // connections to backends
@@ -31,6 +32,7 @@ func (sh *shard) stopIdle(how int32) {
 	for c := sh.first; c != nil; c = c.next {
 		c.stopIdle(how)
 	}
+	sh.leaveVisits()
 }
 
 // cut ends all connections and returns how many there were.
@@ -39,6 +41,7 @@ func (sh *shard) cut() (n int) {
 		sh.first.cut()
 		n++
 	}
+	sh.cutVisits()
 	return n
 }
 

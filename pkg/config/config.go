@@ -258,6 +258,7 @@ type L7 struct {
 	Heads
 	Waits
 	HTTPWaits
+	HTTP2
 }
 
 // ConnLimits bounds the connections of a listener. Those beyond are closed as

@@ -21,7 +21,7 @@ func ParseL7(spec string) (L7, error) {
 }
 
 func (l *L7) keys() []string {
-	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.HeaderEdits.keys(), l.AuthName.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys())
+	return slices.Concat([]string{"addr"}, l.ConnLimits.keys(), l.ProxyIn.keys(), l.Certificate.keys(), l.HTTP.keys(), l.HeaderEdits.keys(), l.AuthName.keys(), l.Heads.keys(), l.Waits.keys(), l.HTTPWaits.keys(), l.HTTP2.keys())
 }
 
 func (l *L7) lists(key string) bool { return l.ProxyIn.lists(key) || l.HeaderEdits.lists(key) }
@@ -46,6 +46,8 @@ func (l *L7) set(key, value string) (err error) {
 		err = l.Waits.set(key, value)
 	case slices.Contains(l.HTTPWaits.keys(), key):
 		err = l.HTTPWaits.set(key, value)
+	case slices.Contains(l.HTTP2.keys(), key):
+		err = l.HTTP2.set(key, value)
 	default:
 		err = l.ConnLimits.set(key, value)
 	}
@@ -65,6 +67,9 @@ func (l *L7) check() error {
 	if err := l.Heads.check(); err != nil {
 		return err
 	}
+	if err := l.HTTP2.check(l.Cert != ""); err != nil {
+		return err
+	}
 	return l.Certificate.check()
 }
 
@@ -73,7 +78,7 @@ func (l *L7) UnmarshalYAML(n *yaml.Node) error { return unmarshal(n, l, ParseL7)
 
 // String returns the line that ParseL7 reads.
 func (l L7) String() string {
-	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.HeaderEdits.pairs(), l.AuthName.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs())...)
+	return line(l.Addr, slices.Concat(l.ConnLimits.pairs(), l.ProxyIn.pairs(), l.Certificate.pairs(), l.HTTP.pairs(), l.HeaderEdits.pairs(), l.AuthName.pairs(), l.Heads.pairs(), l.Waits.pairs(), l.HTTPWaits.pairs(), l.HTTP2.pairs())...)
 }
 
 // MarshalText is String.

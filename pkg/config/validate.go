@@ -357,6 +357,11 @@ func (v *validation) plane() {
 	if !slices.Contains([]string{"auto", "loop", "fasthttp"}, c.L7Driver) {
 		v.add("l7-driver", "unknown driver %q; known are auto, loop, fasthttp", c.L7Driver)
 	}
+	for _, l := range c.L7 {
+		if c.L7Driver == "fasthttp" && (l.H2C || l.H2 != nil && *l.H2) {
+			v.add("l7", "%s: HTTP/2 needs --l7-driver=loop", l.Addr)
+		}
+	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}
