@@ -15,7 +15,7 @@ CONSUL      := $(CURDIR)/bin/consul
 STATICCHECK := $(CURDIR)/bin/staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race soak lint simulate fuzz check bench bench-quick microbench pgo clean FORCE
+.PHONY: help build run test race soak lint simulate fuzz check bench bench-quick microbench pgo release clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 
 check: lint test ## what CI runs
 
+release: ## build what a release has into dist/: archives, Debian packages, SBOMs, checksums; the same bytes each time
+	VERSION=$(VERSION) deploy/release.sh
+
 bench: build bin/bench ## compare with HAProxy and nginx in full; options in BENCHFLAGS, see bench/README.md
 	bin/bench $(BENCHFLAGS)
 
@@ -72,7 +75,7 @@ pgo: build bin/bench ## refresh the profile that the compiler optimises for
 	bin/bench pgo --to cmd/sluice/default.pgo
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
 
 bin/bench: FORCE
 	$(GO) -C bench build -o ../bin/bench .
