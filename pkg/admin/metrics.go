@@ -22,6 +22,14 @@ type MetricsWriter interface {
 	WritePrometheus(w io.Writer)
 }
 
+// conforming gives names that end as those of histograms do to metrics that are
+// none, as promtool asks for.
+var conforming = strings.NewReplacer(
+	"go_cgo_calls_count", "go_cgo_calls",
+	"go_cpu_count", "go_cpus",
+	"go_gc_forced_count", "go_gc_forced",
+)
+
 // metricsHandler writes set, the process's metrics and those of the services.
 func metricsHandler(set MetricsWriter, services func() []Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -30,7 +38,8 @@ func metricsHandler(set MetricsWriter, services func() []Service) http.Handler {
 		writeServices(&b, services())
 		var own bytes.Buffer
 		metrics.WriteProcessMetrics(&own)
-		metricset.Describe(&b, own.Bytes())
+		metrics.WriteFDMetrics(&own)
+		metricset.Describe(&b, []byte(conforming.Replace(own.String())))
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 		_, _ = w.Write(b.Bytes()) // a failure is the client's own
