@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +20,8 @@ import (
 )
 
 // The end-to-end tests run the real binaries. They are built once, by
-// TestMain.
+// TestMain. Most of their time is spent on waiting, so that more of them run
+// beside each other than there are cores, unless somebody says otherwise.
 
 // binaries is where TestMain has put sluice and echo.
 type binaries struct{ dir string }
@@ -40,6 +44,10 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		built = binaries{dir}
+		flag.Parse()
+		if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+			_ = f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
+		}
 		return m.Run()
 	}())
 }
