@@ -45,7 +45,7 @@ func (ss *services) prepare(s *service, next desired.Service) (*change, error) {
 
 // commit makes the service be as it was prepared, and touches nothing of it that
 // did not change. Connections and requests that are open are not touched.
-func (c *change) commit(paused func(time.Time) time.Duration) {
+func (c *change) commit(ss *services) {
 	s, next := c.s, c.next
 	old := s.wants.Load()
 	settings := next.Settings
@@ -60,15 +60,12 @@ func (c *change) commit(paused func(time.Time) time.Duration) {
 	s.mu.Lock()
 	s.wants.Store(&next)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
-	policy := backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart, Zone: s.pool.Policy().Zone}
-	if policy != s.pool.Policy() {
-		s.pool.SetPolicy(policy)
-	}
+	ss.setPolicy(s.pool, backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart})
 	_ = s.policy.Set(c.policy) // prepare has seen to it
 	s.budget.SetRatio(float64(*settings.RetryBudget) / 100)
 	s.pool.SetMaintenance(maintenanceOf(next.Orders))
 	s.checks.become(c.check)
-	s.monitor.Configure(monitorConfig(next, s.checks, paused, s.logger))
+	s.monitor.Configure(monitorConfig(next, s.checks, ss.pauses.Since, ss.logger))
 	if old != nil {
 		s.adopt()
 	}

@@ -149,7 +149,7 @@ func (e *Engine) Start() {
 	}
 	e.turn.Lock()
 	for _, f := range e.fronts.list() {
-		e.fronts.start(f, e.fail)
+		e.fronts.start(f, e.failOf(f))
 	}
 	e.life.set(running)
 	e.turn.Unlock()
@@ -174,6 +174,15 @@ func (e *Engine) tidy(ctx context.Context) {
 			e.services.bury()
 		}
 	}
+}
+
+// failOf returns what is done if f ends although nobody closed it: for one that
+// tags ask for, nothing but to say so.
+func (e *Engine) failOf(f *front) func(error) {
+	if f.wants.Tags {
+		return func(err error) { e.logger.Error("a TCP listener that tags ask for ended", "err", err) }
+	}
+	return e.fail
 }
 
 // fail notes that a listener ended that nobody closed.

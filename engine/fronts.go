@@ -41,6 +41,10 @@ type fronts struct {
 	logger   *slog.Logger
 	wg       sync.WaitGroup // of servers
 
+	// ending ends when all listeners are shut down, and with it the patience for
+	// connections that wait for a request.
+	ending context.Context
+	hurry  context.CancelFunc
 	// leaving ends when listeners that were taken away cut what is open.
 	leaving context.Context
 	cut     context.CancelFunc
@@ -66,6 +70,7 @@ func newFronts(c *config.Config, services *services, access *accesslog.Log, sock
 	}
 	fs.files.warn(c, logger)
 	fs.budget, fs.memory = listen.NewBudget(fs.files.conns), listen.NewBudget(math.MaxInt)
+	fs.ending, fs.hurry = context.WithCancel(context.Background())
 	fs.leaving, fs.cut = context.WithCancel(context.Background())
 	services.self.listeners = fs.own
 	return fs, nil
@@ -129,7 +134,7 @@ func (fs *fronts) replace(f *front, ended func()) {
 		d.Drain()
 	}
 	fs.retire(f, func() int {
-		_ = f.listener.Wait(fs.leaving) // its error is that time is up
+		_ = f.listener.Wait(fs.ending) // its error is that time is up
 		return f.server.Shutdown(fs.leaving)
 	}, ended)
 }
@@ -157,11 +162,11 @@ func (fs *fronts) retire(f *front, shutdown func() (cut int), ended func()) {
 	})
 }
 
-// setRoutes replaces the routes of every HTTP listener, those that are leaving
-// included.
-func (fs *fronts) setRoutes(routes []l7.Route) error {
+// setRoutes replaces the routes of every HTTP listener that stays, and of those
+// that others have taken the place of. One that goes for good keeps its own.
+func (fs *fronts) setRoutes(routes []l7.Route, stays func(id string) bool) error {
 	for _, f := range fs.everything() {
-		if r, ok := f.server.(router); ok {
+		if r, ok := f.server.(router); ok && stays(f.id) {
 			if err := r.SetRoutes(routes); err != nil {
 				return err
 			}
@@ -257,6 +262,7 @@ func (fs *fronts) shutdown(ctx context.Context) int {
 	fs.mu.Lock()
 	fs.stopped = true
 	fs.mu.Unlock()
+	fs.hurry()
 	defer context.AfterFunc(ctx, fs.cut)()
 	var cut atomic.Int64
 	var wg sync.WaitGroup
@@ -283,6 +289,7 @@ func (fs *fronts) close() {
 		f.listener.Close()
 		f.listener.CloseConns()
 	}
+	fs.hurry()
 	fs.cut()
 	fs.left.Wait()
 	fs.wg.Wait()

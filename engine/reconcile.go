@@ -145,7 +145,7 @@ func (t *turn) sameServices(f *front) bool {
 func (t *turn) lead() error {
 	var fresh []*service
 	for _, c := range slices.Concat(t.made, t.recalled) {
-		c.commit(t.e.pauses.Since)
+		c.commit(t.e.services)
 		t.e.services.add(c.s)
 		if c.next.Pool == nil {
 			fresh = append(fresh, c.s)
@@ -159,7 +159,7 @@ func (t *turn) lead() error {
 	if !t.rerouted() {
 		return nil
 	}
-	if err := t.e.fronts.setRoutes(t.routes); err != nil {
+	if err := t.e.fronts.setRoutes(t.routes, func(id string) bool { _, stays := t.next.Listener(id); return stays }); err != nil {
 		return err
 	}
 	t.e.led = ledRoutes{t.next.Routes, t.leads()}
@@ -211,7 +211,7 @@ func (t *turn) undo() {
 func (t *turn) commit() {
 	e := t.e
 	for _, c := range t.changed {
-		c.commit(e.pauses.Since)
+		c.commit(e.services)
 	}
 	ended := func() { e.services.bury() }
 	for _, f := range t.bound {
@@ -219,7 +219,7 @@ func (t *turn) commit() {
 			e.fronts.replace(old, ended)
 		}
 		if e.life.get() != starting {
-			e.fronts.start(f, e.fail)
+			e.fronts.start(f, e.failOf(f))
 		}
 	}
 	for _, f := range e.fronts.list() {

@@ -228,6 +228,16 @@ func (ss *services) start(ctx context.Context, ecs string) {
 	}
 }
 
+// setPolicy gives a pool another policy, in the zone of this process.
+func (ss *services) setPolicy(p *backend.Pool, policy backend.Policy) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	policy.Zone = ss.zone
+	if policy != p.Policy() {
+		p.SetPolicy(policy)
+	}
+}
+
 // setZone tells all services, now and to come, where this process runs.
 func (ss *services) setZone(zone string) {
 	ss.mu.Lock()

@@ -53,7 +53,7 @@ func (s *service) byTags() bool { return s.registered != nil }
 
 // tellEmpty says when the service has no members, and when it has some again.
 func (s *service) tellEmpty(n int) {
-	if s.byTags() {
+	if s.byTags() || s.feed == nil { // which is gone then
 		return
 	}
 	switch empty := n == 0; {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/discovery/consul/consultest"
 )
 
 // freeAddrs returns addresses that nobody listens on.
@@ -245,4 +247,59 @@ func TestWatchConfig(t *testing.T) {
 	must(os.WriteFile(path+".new", text("random"), 0o600))
 	must(os.Rename(path+".new", path))
 	want("random")
+}
+
+// TestReloadWithConsul reloads while members come from Consul and routes from tags
+// there: what a reload does not concern is served throughout, and a service that
+// is to be found otherwise there is.
+func TestReloadWithConsul(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Start(t)
+	_, addrs := startEchos(t, 3)
+	register(t, agent, "db-1", "db", addrs[0])
+	register(t, agent, "db-2", "db", addrs[1], consultest.WithTags("primary"))
+	register(t, agent, "web-1", "web", addrs[2], consultest.WithTags("urlprefix-/load"))
+	at := freeAddrs(t, 3)
+	text := func(l4, more string) string {
+		return fmt.Sprintf("admin: 127.0.0.1:0\nconsul: %s\nconsul-tags: urlprefix-\nl4: [%s]\nl7: [%q]\n%s\n", agent.Addr(), l4, at[1], more)
+	}
+	db := fmt.Sprintf("%q", at[0]+"=db")
+	file := newSettings(t, text(db, ""))
+	s := start(t, "sluice", nil, "--config="+file.path)
+	admin := s.addr("admin")
+	s.addr("l7")
+	eventually(t, "it is ready", func() bool { status, _ := get("http://" + admin + "/readyz"); return status == http.StatusOK })
+	who := func(addr string) map[string]bool {
+		names := make(map[string]bool)
+		for range 10 {
+			name, _, _ := strings.Cut(said(addr), " ")
+			names[name] = true
+		}
+		return names
+	}
+	eventually(t, "both members serve", func() bool { n := who(at[0]); return n["echo-1"] && n["echo-2"] })
+	stays := openEchoes(t, at[0])
+	l := startLoad(50, at[0], at[1])
+	reload := func(text string) {
+		t.Helper()
+		file.set(text)
+		s.reload("changed")
+		stays.want("still")
+	}
+	reload(text(db, `service: ["db,strategy=maglev"]`))
+	reload(text(db, `service: ["db,strategy=maglev,tag=primary"]`))
+	eventually(t, "only the primary serves", func() bool { n := who(at[0]); return len(n) == 1 && n["echo-2"] })
+	reload(text(db, "route: [\"/more=db\"]"))
+	eventually(t, "both serve, by a route too", func() bool {
+		_, body := get("http://" + at[1] + "/more")
+		n := who(at[0])
+		return n["echo-1"] && n["echo-2"] && strings.HasPrefix(body, "echo-")
+	})
+	reload(text(db+fmt.Sprintf(", %q", at[2]+"=web"), ""))
+	if name, _, _ := strings.Cut(said(at[2]), " "); name != "echo-3" {
+		t.Errorf("unexpected backend of a service that is new and in Consul: %s", name)
+	}
+	reload(text(db, ""))
+	eventually(t, "there was some load", func() bool { return l.count("tcp") > 50 && l.count("get") > 50 })
+	l.wantClean(t, 50)
 }

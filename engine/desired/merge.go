@@ -26,6 +26,12 @@ func Merge(s Sources) (State, []fabio.Problem) {
 	state.lead(s.Overlay)
 	state.name(s.Called) // what lead has made
 	state.operate(s.Overlay)
+	for i := range state.Listeners {
+		if l := &state.Listeners[i]; l.Tags {
+			x, _ := state.Service(l.Parts[0].To)
+			l.Name = x.Settings.Name
+		}
+	}
 	return state, problems
 }
 
