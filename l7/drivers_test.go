@@ -2,7 +2,6 @@ package l7
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 
@@ -34,13 +33,10 @@ func drivers() []driver {
 			return New(ln, cfg)
 		}
 	}
-	all := []driver{
+	return []driver{
 		{name: "loop", new: with(Loop)},
+		{name: "fasthttp", new: with(Fasthttp)},
 	}
-	if os.Getenv("SLUICE_TEST_L7_DRIVER") == "fasthttp" {
-		return []driver{{name: "fasthttp", new: with(Fasthttp)}}
-	}
-	return all
 }
 
 // eachDriver runs a test with every driver, as a subtest of the driver's name, all

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"sluice/l7/http1"
@@ -88,6 +89,9 @@ func (c *conn) unread(p []byte) {
 	}
 }
 
+// Broken reports whether the client has reset the connection, whoever reads.
+func (c *conn) Broken() bool { return plain.Broken(uintptr(c.fd)) }
+
 // Interrupt makes reads of the body fail, one that is under way as well, until
 // Resume. It may be called from any goroutine.
 func (c *conn) Interrupt() {
@@ -108,17 +112,13 @@ func (c *conn) Resume() {
 // Unwatch. If the client ends its direction or breaks, gone is called, in a
 // goroutine of its own.
 func (c *conn) Watch(gone func(err error)) {
-	done := make(chan struct{})
-	c.watching = done
+	done, stop := make(chan struct{}), make(chan struct{})
+	c.watching, c.unwatch = done, stop
 	go func() {
 		defer close(done)
-		if c.eof {
-			gone(io.EOF)
-			return
-		}
-		for c.w-c.r < readAhead {
+		for !c.eof && c.w-c.r < readAhead {
 			switch err := c.fill(time.Now().Add(time.Hour)); {
-			case err == nil:
+			case err == nil, errors.Is(err, io.EOF):
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				if c.isInterrupted() {
 					return
@@ -128,11 +128,29 @@ func (c *conn) Watch(gone func(err error)) {
 				return
 			}
 		}
+		if c.eof {
+			gone(io.EOF)
+		}
+		// Nobody reads any more: a reset has to be looked for.
+		look := time.NewTicker(lookEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-look.C:
+			}
+			if c.Broken() {
+				gone(syscall.ECONNRESET)
+				return
+			}
+		}
 	}()
 }
 
 // Unwatch ends Watch, and returns when it has.
 func (c *conn) Unwatch() {
+	close(c.unwatch)
 	c.Interrupt()
 	<-c.watching
 	c.watching = nil

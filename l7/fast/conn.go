@@ -99,6 +99,7 @@ type conn struct {
 	cut         bool // by the server, as it stops
 
 	watching chan struct{} // closed when the goroutine of Watch has ended
+	unwatch  chan struct{} // closed to end it
 }
 
 // Read brings fasthttp the next head, or what is left of it.

@@ -103,6 +103,14 @@ func (g *guest) Unwatch() {
 	g.wg.Wait()
 }
 
+// Broken reports whether the client has reset the connection.
+func (g *guest) Broken() (broken bool) {
+	if g.raw != nil {
+		_ = g.raw.Control(func(fd uintptr) { broken = plain.Broken(fd) })
+	}
+	return broken
+}
+
 // Interrupt makes reads of the body fail.
 func (g *guest) Interrupt() {
 	if c := g.ctx.Conn(); c != nil {

@@ -3,8 +3,12 @@
 package fast
 
 import (
+	"errors"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
@@ -46,9 +50,38 @@ func (r *rest) arm(by time.Time) { r.loop.After(&r.timer, max(0, time.Until(by))
 
 // Ready is told that there is something to read, or the end.
 func (r *rest) Ready(s reactor.Stream) {
-	if s.Readable() {
+	if s.Readable() && !r.drips() {
 		r.end()
 		r.c.s.arrivals.put(r.c)
+	}
+}
+
+// drips reads more of a head that has begun, and reports whether it is still not
+// complete, so that slow clients cost no goroutine for each byte.
+func (r *rest) drips() bool {
+	c := r.c
+	if c.w == c.r || c.isTLS() {
+		return false
+	}
+	buf := r.loop.Scratch()
+	for {
+		n, err := unix.Read(c.fd, buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return true
+		case n <= 0:
+			return false // who reads finds out
+		}
+		c.in = append(c.in[:c.w], buf[:n]...)
+		c.w = len(c.in)
+		p := c.in[c.r:c.w]
+		end, ok := http1.ScanHead(p, c.searched)
+		if fault, _ := http1.JudgeStart(p, c.s.cfg.MaxTargetBytes); !ok || end > 0 || fault != 0 || len(p) >= c.s.cfg.MaxHeadBytes {
+			return false
+		}
+		c.searched = len(p)
 	}
 }
 

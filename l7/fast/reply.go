@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"sluice/l7/gate"
@@ -23,12 +24,16 @@ func (c *conn) reply(x *plain.Exchange) {
 		c.last, c.broken = true, true
 		return
 	}
-	w := writer{c: c, limits: x.Limits()}
+	w := writer{c: c, x: x, limits: x.Limits()}
 	p := x.Out()
 	for {
 		r, err := w.write(p)
 		if err != nil {
-			x.ClientFailed(r, err)
+			if r == gate.TruncatedResponse {
+				x.BrokeOff()
+			} else {
+				x.ClientFailed(r, err)
+			}
 			c.last, c.broken, c.reset = true, true, x.Resets()
 			return
 		}
@@ -60,9 +65,14 @@ func (c *conn) Interim(head []byte) error {
 	return err
 }
 
+// brokenGrace is for how long what a backend has sent before it broke may be taken
+// by nobody.
+const brokenGrace = 2 * time.Second
+
 // writer sends a response to a client, for as long as that takes it fast enough.
 type writer struct {
 	c      *conn
+	x      *plain.Exchange
 	limits *gate.Limits
 	pace   gate.Pace
 	start  time.Time // of pace's clock
@@ -74,9 +84,9 @@ func (w *writer) write(p []byte) (gate.Reason, error) {
 	c, body := w.c, w.limits.Body
 	look := body
 	if !c.isTLS() { // where a write that was not in time cannot go on
-		look = min(body/4, c.s.cfg.MinBodyRateOver)
+		look = min(body/4, c.s.cfg.MinBodyRateOver, lookEvery)
 	}
-	var stalled time.Time
+	var stalled, broken time.Time
 	for len(p) > 0 {
 		now := time.Now()
 		if stalled.IsZero() {
@@ -95,6 +105,16 @@ func (w *writer) write(p []byte) (gate.Reason, error) {
 		c.writeBy = time.Time{}
 		now = time.Now()
 		moved := c.taken() // what its system has acknowledged is progress
+		if r, err, stopped := w.x.Stopped(); stopped {
+			return r, err
+		}
+		switch {
+		case !w.x.BackendBroken():
+		case broken.IsZero():
+			broken = now
+		case now.Sub(broken) >= brokenGrace && moved <= w.moved:
+			return gate.TruncatedResponse, syscall.ECONNRESET
+		}
 		switch {
 		case w.start.IsZero():
 			w.start = now
@@ -156,6 +176,9 @@ func (d *duplex) Read(p []byte) (int, error) {
 
 // Write sends p.
 func (d *duplex) Write(p []byte) (int, error) { return d.nc.Write(p) }
+
+// Broken reports whether the client has reset the connection.
+func (d *duplex) Broken() bool { return (*conn)(d).Broken() }
 
 // CloseWrite ends our direction.
 func (d *duplex) CloseWrite() error { return closeWrite(d.nc) }

@@ -24,7 +24,7 @@ const (
 const (
 	// readerSize is what fasthttp reads a head into. Larger ones go past it; see
 	// conn.Close.
-	readerSize = 8 << 10
+	readerSize = 4 << 10
 	// writerSize is what it writes answers into that nobody reads.
 	writerSize = 512
 	// maxWorkers is how many connections fasthttp serves at once: more than the
@@ -79,7 +79,7 @@ func NewServer(ln *listen.Listener, cfg Config) (*Server, error) {
 		ReadBufferSize:               readerSize,
 		WriteBufferSize:              writerSize,
 		MaxRequestBodySize:           1, // it sees none
-		StreamRequestBody:            true,
+		StreamRequestBody:            false,
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		NoDefaultDate:                true,

@@ -20,6 +20,26 @@ const (
 	sweepGap = 50 * time.Millisecond
 )
 
+// idlePool holds the idle connections of a loop to one backend, last in,
+// first out.
+type idlePool struct {
+	sh          *shard
+	svc         *gate.Service
+	first, last *upstream // the latest, and those that rest
+	n           int
+	life        gate.Lifetime
+	timer       reactor.Timer // of the sweep, set while there are any
+	due         int64         // when it fires, in the loop's time
+}
+
+// care is how much is done to find out whether an idle connection is alive.
+type care uint8
+
+const (
+	trusting care = iota // what came since the loop last waited is not known
+	certain              // it is looked at once more
+)
+
 // take returns an idle connection to b, or nil.
 func (sh *shard) take(b *backend.Backend, how care) *upstream {
 	p := sh.pools[b]
@@ -119,6 +139,25 @@ func (p *idlePool) sweepBy(when int64) {
 	}
 }
 
+func (p *idlePool) remove(up *upstream) {
+	if up.prev == nil {
+		p.first = up.next
+	} else {
+		up.prev.next = up.next
+	}
+	if up.next == nil {
+		p.last = up.prev
+	} else {
+		up.next.prev = up.prev
+	}
+	up.prev, up.next, up.pool = nil, nil, nil
+	p.n--
+	if up.counted {
+		up.counted = false
+		up.b.Conns.Idle.Add(-1)
+	}
+}
+
 // wake makes the pool be swept at when.
 func (p *idlePool) wake(when int64) {
 	d := max(time.Duration(when-p.sh.l.Now()), sweepGap)
@@ -147,6 +186,12 @@ func (p *idlePool) Expired(*reactor.Timer) {
 	}
 }
 
+// ended is told that the backend has closed an idle connection.
+func (p *idlePool) ended(up *upstream) {
+	now := p.sh.l.Now()
+	p.life.Ended(time.Duration(now-up.since), now)
+}
+
 func (p *idlePool) close() {
 	for p.first != nil {
 		up := p.first
@@ -154,85 +199,6 @@ func (p *idlePool) close() {
 		up.close()
 	}
 	p.sh.l.Stop(&p.timer)
-}
-
-// idleReady drops an idle connection that ended or spoke.
-func (up *upstream) idleReady() {
-	if !up.stream.Readable() || up.quiet() {
-		return
-	}
-	if up.owner != nil {
-		up.owner.unbind(up)
-	} else {
-		up.pool.ended(up)
-		up.pool.remove(up)
-	}
-	up.close()
-}
-
-// ended is told that the backend has closed an idle connection.
-func (p *idlePool) ended(up *upstream) {
-	now := p.sh.l.Now()
-	p.life.Ended(time.Duration(now-up.since), now)
-}
-
-func (p *idlePool) remove(up *upstream) {
-	if up.prev == nil {
-		p.first = up.next
-	} else {
-		up.prev.next = up.next
-	}
-	if up.next == nil {
-		p.last = up.prev
-	} else {
-		up.next.prev = up.prev
-	}
-	up.prev, up.next, up.pool = nil, nil, nil
-	p.n--
-	if up.counted {
-		up.counted = false
-		up.b.Conns.Idle.Add(-1)
-	}
-}
-
-// drop closes an idle connection to b and reports whether there was one.
-func (sh *shard) drop(b *backend.Backend) bool {
-	p := sh.pools[b]
-	if p == nil || p.last == nil {
-		return false
-	}
-	up := p.last
-	p.remove(up)
-	up.close()
-	return true
-}
-
-// makeRoom closes the idle connections to a backend that may be crowded.
-func (s *Server) makeRoom(b *backend.Backend) {
-	for _, sh := range s.shards {
-		sh.l.Post(func() {
-			for sh.drop(b) {
-			}
-		})
-	}
-}
-
-// follow makes the pools of svc those of the backends, and closes the idle
-// connections to others.
-func (sh *shard) follow(svc *gate.Service, backends []*backend.Backend) {
-	member := make(map[*backend.Backend]bool, len(backends))
-	for _, b := range backends {
-		member[b] = true
-		if sh.pools[b] == nil {
-			sh.pools[b] = &idlePool{sh: sh, svc: svc}
-		}
-	}
-	for b, p := range sh.pools {
-		if p.svc == svc && !member[b] {
-			p.close()
-			delete(sh.pools, b)
-		}
-	}
 }
 
 // trim closes idle connections while the loop has more of them to backends than
@@ -250,6 +216,24 @@ func (sh *shard) trim(coming int) {
 			up := p.last
 			p.remove(up)
 			up.close()
+		}
+	}
+}
+
+// follow makes the pools of svc those of the backends, and closes the idle
+// connections to others.
+func (sh *shard) follow(svc *gate.Service, backends []*backend.Backend) {
+	member := make(map[*backend.Backend]bool, len(backends))
+	for _, b := range backends {
+		member[b] = true
+		if sh.pools[b] == nil {
+			sh.pools[b] = &idlePool{sh: sh, svc: svc}
+		}
+	}
+	for b, p := range sh.pools {
+		if p.svc == svc && !member[b] {
+			p.close()
+			delete(sh.pools, b)
 		}
 	}
 }

@@ -26,6 +26,13 @@ func Unacked(fd uintptr) int {
 	return n
 }
 
+// Broken reports whether the socket fd was reset, or timed out, although its peer
+// or we have something left to say: nobody who does not read is told.
+func Broken(fd uintptr) bool {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == unix.BPF_TCP_CLOSE
+}
+
 // Ended returns io.EOF if the peer of the socket fd has ended its direction and
 // nothing is left to read, or why the connection broke; nil if neither is known.
 func Ended(fd uintptr) error {

@@ -21,6 +21,9 @@ func Quiet(fd uintptr) bool {
 // peer's system has not acknowledged, or -1 if that is not known.
 func Unacked(uintptr) int { return -1 }
 
+// Broken reports whether the socket fd was reset, which is not known here.
+func Broken(uintptr) bool { return false }
+
 // Ended returns io.EOF if the peer of the socket fd has ended its direction and
 // nothing is left to read, or why the connection broke; nil if neither is known.
 func Ended(fd uintptr) error {

@@ -20,6 +20,9 @@ type Client interface {
 	Watch(gone func(err error))
 	// Unwatch ends Watch, and returns when it has.
 	Unwatch()
+	// Broken reports whether the connection is known to be reset although nobody
+	// reads of it. It may be called by who writes to the backend.
+	Broken() bool
 	// Interrupt makes reads of the body fail, one that is under way as well,
 	// until Resume. It may be called from any goroutine.
 	Interrupt()

@@ -198,13 +198,15 @@ func (p *Proxy) dial(ctx context.Context, b *backend.Backend) (*net.TCPConn, err
 }
 
 // makeWay closes an idle connection to b if one more would be more than there
-// may be, here or at another listener.
+// may be, or one more idle one afterwards than is kept; at another listener if
+// there is none here.
 func (p *Proxy) makeWay(b *backend.Backend) {
 	most := b.SlotLimit()
-	if most == 0 || b.Conns.Open.Load() < most {
-		return
-	}
-	if !p.pool.drop(b) {
+	open, idle := b.Conns.Open.Load(), b.Conns.Idle.Load()
+	switch {
+	case most == 0, open < most && (most == 1 || idle < gate.IdleRoom(most)):
+	case p.pool.drop(b):
+	case open >= most:
 		b.Crowded()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sluice/l7/gate"
@@ -240,7 +241,11 @@ func (x *Exchange) Resets() bool {
 }
 
 // Closes reports whether no request is to follow on the client's connection.
-func (x *Exchange) Closes() bool { return x.state == aborted || !x.isWhole() || x.t.Closes() }
+func (x *Exchange) Closes() bool {
+	x.tell.Lock()
+	defer x.tell.Unlock()
+	return x.state == aborted || !x.t.Whole() || x.t.Closes()
+}
 
 // Whole reports whether all of the request has come.
 func (x *Exchange) Whole() bool { return x.isWhole() }
@@ -253,6 +258,25 @@ func (x *Exchange) Status() int { return x.t.Status() }
 
 // Limits returns what the request has time for.
 func (x *Exchange) Limits() *gate.Limits { return x.t.Limits() }
+
+// BackendBroken reports whether the backend's connection was reset, as who waits
+// for the client to take something may ask now and then: what has come may be all
+// of the response, and has a little time to be taken.
+func (x *Exchange) BackendBroken() bool { return x.state != answered && x.u != nil && x.u.isBroken() }
+
+// Stopped reports whether the exchange is to end at once, and what ClientFailed
+// is to be told then.
+func (x *Exchange) Stopped() (r gate.Reason, err error, stopped bool) {
+	c, stopped := x.why()
+	if c.rescue {
+		return gate.None, nil, false
+	}
+	return c.reason, c.err, stopped
+}
+
+// BrokeOff tells that the response was not delivered because its backend has
+// broken.
+func (x *Exchange) BrokeOff() { _ = x.truncated(syscall.ECONNRESET) }
 
 // ClientFailed tells that the client could not be sent what it gets, for the
 // reason r.

@@ -68,5 +68,6 @@ func (f *following) evict(addr string, r gate.Reason, over time.Duration) {
 	if len(all) > 0 {
 		f.p.cfg.Logger.Info("closing the connections to a backend", "listener", "l7", "service", f.svc.Name(), "backend", addr, "reason", r.String(), "over", over)
 	}
+	f.p.bound.each(func(u *upstream) bool { return u.b.Addr() == addr && u.b.Service() == f.svc.Name() })
 	backend.InSteps(len(all), over, func(i int) { all[i].stop(cause{reason: r}) })
 }

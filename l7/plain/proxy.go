@@ -31,6 +31,7 @@ type Proxy struct {
 	dialer net.Dialer
 	start  time.Time // what clocks reckon from
 	active active
+	bound  boundTo
 
 	exchanges sync.Pool // of *Exchange
 	buffers   sync.Pool // of *buffer

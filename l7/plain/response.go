@@ -17,7 +17,7 @@ const (
 	maxInterim = 16
 	// watchAfter is how long a backend may take until it is looked what the client
 	// does meanwhile: what is answered at once need not pay for that.
-	watchAfter = 50 * time.Millisecond
+	watchAfter = 250 * time.Millisecond
 )
 
 // Why hear has heard nothing.
@@ -90,7 +90,11 @@ func (x *Exchange) complete() bool {
 }
 
 // isWhole reports whether all of the request has come.
-func (x *Exchange) isWhole() bool { return !x.uploading() && x.t.Whole() }
+func (x *Exchange) isWhole() bool {
+	x.tell.Lock()
+	defer x.tell.Unlock()
+	return x.t.Whole()
+}
 
 // failed decides what follows an attempt that has failed.
 func (x *Exchange) failed(r gate.Reason, err error) gate.Decision {
@@ -235,9 +239,7 @@ func (x *Exchange) respond() {
 		x.out = append(x.out, x.piece...)
 	}
 	t.Count()
-	if !x.frame.Done() {
-		x.staysWith(u.b)
-	}
+	x.staysWith(u.b)
 }
 
 // decode takes what has come of the body. What is wrong with what follows is
@@ -322,7 +324,7 @@ func (x *Exchange) letGo() {
 	}
 	x.use(nil)
 	whole := x.state == responding && x.frame.Done() && x.isWhole()
-	usable := whole && x.flaw == sound && !t.Resp.Close && x.frame.Length != http1.NoLength && u.r == u.w
+	usable := whole && !x.isStopped() && x.flaw == sound && !t.Resp.Close && x.frame.Length != http1.NoLength && u.r == u.w
 	private := u.private
 	if !usable {
 		x.freeBuffer(u)
@@ -342,7 +344,7 @@ func (x *Exchange) letGo() {
 		}
 		x.p.pool.put(u, t.Resp.KeepAlive, rests)
 	case !t.Closes():
-		x.session.bind(u)
+		x.session.bind(x.p, u)
 	default:
 		u.close()
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sluice/l7/gate"
@@ -108,21 +109,45 @@ func (x *Exchange) pass(u *upstream, up *upload) bool {
 		if x.t.Req.Length == http1.Chunked {
 			out = http1.Frame(buf[:], data, body.Framing())
 		}
-		for len(out) > 0 {
-			_ = u.SetWriteDeadline(x.by(limits.Body))
-			k, err := u.Write(out)
-			out = out[k:]
-			if err != nil && !(k > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
-				if errors.Is(err, os.ErrDeadlineExceeded) && !up.over.Load() {
-					x.stop(cause{reason: gate.ResponseTimeout, err: errNoResponse})
-				}
-				return false // what it says until it breaks off is still read
-			}
+		if !x.push(u, up, out) {
+			return false // what it says until it breaks off is still read
 		}
 		if whole {
+			_ = u.SetWriteDeadline(time.Time{}) // the next request sets none
 			return true
 		}
 	}
+}
+
+// lookEvery is how often it is looked whether one side is still there while the
+// other one takes nothing.
+const lookEvery = time.Second
+
+// push writes a part of the body, and reports whether the backend took it.
+func (x *Exchange) push(u *upstream, up *upload, p []byte) bool {
+	for by := x.by(x.t.Limits().Body); len(p) > 0; {
+		soon := time.Now().Add(lookEvery)
+		if by.Before(soon) {
+			soon = by
+		}
+		_ = u.SetWriteDeadline(soon)
+		n, err := u.Write(p)
+		p = p[n:]
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded), up.over.Load():
+			return false
+		case x.c.Broken():
+			x.stop(cause{reason: gate.ClientAbort, err: syscall.ECONNRESET})
+			return false
+		case n > 0:
+			by = x.by(x.t.Limits().Body)
+		case !time.Now().Before(by):
+			x.stop(cause{reason: gate.ResponseTimeout, err: errNoResponse})
+			return false
+		}
+	}
+	return true
 }
 
 // endUpload ends the sending of a body, and returns when nothing of it is under
@@ -142,6 +167,9 @@ func (x *Exchange) endUpload() {
 		}
 		<-up.done
 		x.c.Resume()
+		if up.whole && x.u != nil {
+			_ = x.u.SetWriteDeadline(time.Time{})
+		}
 	}
 	x.sending = nil
 	if !up.whole {

@@ -3,6 +3,7 @@ package plain
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"sluice/l7/gate"
 )
@@ -22,14 +23,71 @@ type Session struct {
 
 // bind keeps u for the requests to come. Its backend may close it; no timer of
 // ours does while the client is there.
-func (s *Session) bind(u *upstream) {
+func (s *Session) bind(p *Proxy, u *upstream) {
 	if !u.isQuiet() {
 		u.close()
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.bound = append(s.bound, u)
+	s.mu.Unlock()
+	p.bound.add(s)
+}
+
+// look closes what is bound and has ended, or is told by all to close, and reports
+// whether something is left.
+func (s *Session) look(end func(*upstream) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bound = slices.DeleteFunc(s.bound, func(u *upstream) bool {
+		if end(u) {
+			u.close()
+			return true
+		}
+		return false
+	})
+	return len(s.bound) > 0
+}
+
+// boundTo are the sessions with connections bound to them. Its methods are safe
+// for concurrent use.
+type boundTo struct {
+	mu    sync.Mutex
+	all   map[*Session]bool
+	timer *time.Timer // of the next look; nil while there are none
+}
+
+func (b *boundTo) add(s *Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = make(map[*Session]bool)
+	}
+	b.all[s] = true
+	if b.timer == nil {
+		b.timer = time.AfterFunc(sweepEvery, b.sweep)
+	}
+}
+
+// each has every session look.
+func (b *boundTo) each(end func(*upstream) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.all {
+		if !s.look(end) {
+			delete(b.all, s)
+		}
+	}
+}
+
+// sweep closes what has ended.
+func (b *boundTo) sweep() {
+	b.each(func(u *upstream) bool { return !u.isQuiet() })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.timer = nil; len(b.all) > 0 {
+		b.timer = time.AfterFunc(sweepEvery, b.sweep)
+	}
 }
 
 // take returns the connection that is bound and leads to a service, and takes it
@@ -47,19 +105,12 @@ func (s *Session) take(service string) *upstream {
 }
 
 // Close closes what is bound.
-func (s *Session) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.bound {
-		u.close()
-	}
-	s.bound = nil
-}
+func (s *Session) Close() { s.look(func(*upstream) bool { return true }) }
 
 // goOn begins an attempt on the connection that is bound to the client's, if
 // there is one.
 func (x *Exchange) goOn() *upstream {
-	if len(x.session.bound) == 0 || !x.t.Fresh() {
+	if !x.t.Fresh() {
 		return nil
 	}
 	u := x.session.take(x.t.Service().Name())

@@ -152,6 +152,14 @@ func (x *Exchange) clientGone(err error) {
 	x.wake()
 }
 
+// isStopped reports whether the exchange was stopped, as by who takes everybody off
+// its backend.
+func (x *Exchange) isStopped() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.halted != (cause{}) && !x.halted.rescue
+}
+
 // hasGone reports whether the client has ended its direction.
 func (x *Exchange) hasGone() bool {
 	x.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sluice/l7/gate"
@@ -147,7 +148,7 @@ func (tn *tunnel) pass(dst, src duplex, srcBroke, dstBroke gate.Reason, count fu
 		}
 		tn.touch()
 		for out := buf[:n]; len(out) > 0; {
-			tn.setBy(dst.SetWriteDeadline)
+			tn.setLook(dst.SetWriteDeadline)
 			k, err := dst.Write(out)
 			if out = out[k:]; k > 0 {
 				tn.touch()
@@ -158,7 +159,11 @@ func (tn *tunnel) pass(dst, src duplex, srcBroke, dstBroke gate.Reason, count fu
 				if r, err := tn.stopped(); r != gate.None {
 					return tn.fail(r, err)
 				}
-				if k == 0 && !time.Now().Before(tn.idleBy()) {
+				switch {
+				case k > 0:
+				case broken(src):
+					return tn.fail(srcBroke, syscall.ECONNRESET)
+				case !time.Now().Before(tn.idleBy()):
 					return tn.fail(gate.IdleTimeout, nil)
 				}
 			default:
@@ -167,6 +172,27 @@ func (tn *tunnel) pass(dst, src duplex, srcBroke, dstBroke gate.Reason, count fu
 		}
 		count(n)
 	}
+}
+
+// setLook sets the deadline of a write: nobody reads of the source meanwhile, so
+// it is looked at now and then.
+func (tn *tunnel) setLook(set func(time.Time) error) {
+	by := tn.idleBy()
+	if soon := time.Now().Add(lookEvery); soon.Before(by) {
+		by = soon
+	}
+	_ = set(by)
+}
+
+// broken reports whether one side of a tunnel was reset.
+func broken(side duplex) bool {
+	switch s := side.(type) {
+	case *upstream:
+		return s.isBroken()
+	case interface{ Broken() bool }:
+		return s.Broken()
+	}
+	return false
 }
 
 // setBy sets a deadline to when it is over. The other direction, should it end at

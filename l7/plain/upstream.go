@@ -73,6 +73,12 @@ func (u *upstream) unseen() bool {
 	return u.wrote > 0 && n >= u.wrote
 }
 
+// isBroken reports whether the connection was reset although nobody reads of it.
+func (u *upstream) isBroken() (broken bool) {
+	_ = u.raw.Control(func(fd uintptr) { broken = Broken(fd) })
+	return broken
+}
+
 // space returns where the next bytes are read to. It is empty if there is no
 // room, which grow makes.
 func (u *upstream) space() []byte {
