@@ -62,3 +62,8 @@ func (c *connect) isBack(err error) bool {
 }
 
 var _ reactor.Racer = (*connect)(nil)
+
+// post makes f run in the loop, about the session.
+func (x *session) post(f func()) bool {
+	return x.l.Post(func() { x.l.Guard(x.client, f) })
+}

@@ -1,7 +1,6 @@
 package epoll
 
 import (
-	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 )
 
 // session is one connection on its walk. It belongs to the loop that its client
-// was accepted in, until it moves, and so does its connection to the backend; nothing in it is
-// touched by anybody else.
+// was accepted in, until it moves, and so does its connection to the backend;
+// nothing in it is touched by anybody else.
 type session struct {
 	s      *Server
 	l      *reactor.Loop
@@ -140,73 +139,4 @@ func (x *session) Expired(t *reactor.Timer) {
 	default:
 		x.countLate()
 	}
-}
-
-// Panicked ends the session after a defect of ours.
-func (x *session) Panicked() { x.end(l4.InternalError) }
-
-// end ends the session: streams, slot, timers and buffers are given back, a side
-// that broke is passed on as a reset, and the outcome is recorded if the session
-// was led to a service.
-func (x *session) end(reason l4.Reason) {
-	if x.ended {
-		return
-	}
-	x.ended = true
-	defer x.s.gate.Listener().Leave(x.place)
-	if x.naming != nil && x.naming.awaiting != nil {
-		x.naming.awaiting.Stop()
-	}
-	x.list().remove(x)
-	x.stopDialing()
-	x.l.Stop(&x.timer)
-	x.l.Stop(&x.flush)
-	switch {
-	case reason == l4.BackendReset || reason.Unserved():
-		x.client.Reset()
-	case x.server != nil && (reason == l4.ClientReset || reason == l4.InternalError):
-		x.server.Reset()
-	}
-	x.pair.Drop(x.l)
-	x.client.Close()
-	if x.server != nil {
-		x.server.Close()
-	}
-	if x.ticket.Upstream() == nil {
-		return
-	}
-	if x.server != nil {
-		x.count()
-	}
-	x.ticket.Leave(l4.Ending{
-		Reason: reason, In: x.pair.Up.Moved(), Out: x.pair.Down.Moved(),
-		Duration: time.Duration(x.l.Real() - x.start), Stalled: x.l.StalledSince(x.began),
-	})
-}
-
-// post makes f run in the loop, about the session.
-func (x *session) post(f func()) bool {
-	return x.l.Post(func() { x.l.Guard(x.client, f) })
-}
-
-// localAddr returns what the client connected to.
-func (x *session) localAddr() netip.AddrPort {
-	if x.local != nil {
-		return *x.local
-	}
-	if s, ok := x.client.(*reactor.Socket); ok {
-		return s.LocalAddr()
-	}
-	return netip.AddrPort{}
-}
-
-// clientTLS returns the state of the client's TLS with us, nil without any.
-func (x *session) clientTLS() *tls.ConnectionState {
-	if c, ok := x.client.(*reactor.Conn); ok {
-		if tc, ok := c.NetConn().(*tls.Conn); ok {
-			state := tc.ConnectionState()
-			return &state
-		}
-	}
-	return nil
 }
