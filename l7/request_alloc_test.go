@@ -8,8 +8,11 @@ import (
 	"testing"
 )
 
-// TestRequestAllocs serves requests on a connection and counts what everybody
-// in the process allocates meanwhile. It is not parallel for that reason.
+// TestRequestAllocs serves requests on a connection and counts what everybody in
+// the process allocates meanwhile, from the client's socket to the backend's and
+// back. Neither of those allocates, so a request that is served on kept connections
+// allocates nothing; what the runtime does on its own is far less than one in a
+// hundred. The test is not parallel for that reason.
 func TestRequestAllocs(t *testing.T) {
 	f := newFront(t, nil, benchBackend(t))
 	c := f.raw()
@@ -33,7 +36,7 @@ func TestRequestAllocs(t *testing.T) {
 		serve()
 	}
 	runtime.ReadMemStats(&after)
-	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.1 {
+	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.01 {
 		t.Errorf("unexpected number of allocations a request; got %v; want 0", got)
 	}
 }

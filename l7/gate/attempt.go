@@ -39,7 +39,7 @@ func (t *Ticket) Fresh() bool { return t.attempt.retries == 0 && t.queue == nil 
 // idle. What is sent again goes over a new one: another idle one may have died
 // of the same cause.
 func (t *Ticket) MayReuse() bool {
-	return t.attempt.replays == 0 && t.admission.rules.reuse.MayReuse(!t.client.Served)
+	return t.attempt.replays == 0 && t.admission.rules.reuse.MayReuse(t.client.Served)
 }
 
 // Repeatable reports whether the request can be sent again should a connection
@@ -128,7 +128,7 @@ func (t *Ticket) AttemptFailed(now Now, r Reason, err error) Decision {
 		t.settle(now, limit.NoOutcome)
 	case now.stalledSince(t.attempt.sent): // it may have given us up, or seem slow, because we did not run
 	case !f.reused || f.cause == overdue || f.reach == seen: // of an idle connection that had died, the backend is not to blame
-		t.observe(now, false)
+		t.observeFailure(now)
 		t.attempt.backend.Suspect()
 	}
 	return t.again(now, r, fmt.Errorf("cannot get a response from backend %q: %w", t.attempt.backend.Addr(), err))
@@ -216,23 +216,32 @@ func (t *Ticket) giveBack(now Now, v verdict) {
 	a.retries++
 }
 
-// observe tells the backend and its balancer how the attempt went. The time to
-// answer a body that streams is the client's doing as well, and is left out.
-func (t *Ticket) observe(now Now, ok bool) {
+// observeSuccess tells the backend and its balancer that the attempt went well.
+func (t *Ticket) observeSuccess(now Now) {
+	b := t.attempt.backend
+	b.Observe(t.latency(now), true)
+	b.ReportServed(t.witness())
+	t.settle(now, limit.Success)
+}
+
+// observeFailure tells the backend and its balancer that the attempt did not go
+// well, and that this is the backend's fault.
+func (t *Ticket) observeFailure(now Now) {
+	b := t.attempt.backend
+	b.Observe(t.latency(now), false)
+	b.ReportFault(t.witness())
+	t.settle(now, limit.Failure)
+}
+
+// latency notes how long the backend took to answer, and returns what of that it
+// is held to. The time to answer a body that streams is the client's doing as well,
+// and is left out.
+func (t *Ticket) latency(now Now) time.Duration {
 	a := &t.attempt
-	a.reply = time.Duration(now.Mono - a.sent)
-	latency := a.reply
-	if !a.replayable {
-		latency = 0
+	if a.reply = time.Duration(now.Mono - a.sent); !a.replayable {
+		return 0
 	}
-	a.backend.Observe(latency, ok)
-	if ok {
-		a.backend.ReportServed(t.witness())
-		t.settle(now, limit.Success)
-	} else {
-		a.backend.ReportFault(t.witness())
-		t.settle(now, limit.Failure)
-	}
+	return a.reply
 }
 
 // witness says of whom and of what an outcome tells.

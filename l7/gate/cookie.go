@@ -20,8 +20,8 @@ type Cookie struct {
 }
 
 // attributes returns what follows the cookie's value in its line, with the line
-// end. https says that the client uses it.
-func (c Cookie) attributes(https bool) string {
+// end, for a client that uses this scheme.
+func (c Cookie) attributes(scheme string) string {
 	s := "; Path=" + cmp.Or(c.Path, "/")
 	if c.Domain != "" {
 		s += "; Domain=" + c.Domain
@@ -35,7 +35,7 @@ func (c Cookie) attributes(https bool) string {
 	if same := cmp.Or(c.SameSite, "Lax"); same != "off" {
 		s += "; SameSite=" + same
 	}
-	if c.Always || https && !c.Never {
+	if c.Always || scheme == "https" && !c.Never {
 		s += "; Secure"
 	}
 	return s + "\r\n"

@@ -37,13 +37,6 @@ type mirroring struct {
 	maxBody int64
 }
 
-// wants reports whether a request whose body is length long, as head.length says
-// it, may be copied, and whether this one is to be, by chance: from 0 to 1.
-func (m *mirroring) wants(length int64, upgrade bool, chance float64) (may, is bool) {
-	is = m.service != nil && chance < m.share
-	return !upgrade && length <= m.maxBody, is
-}
-
 // copying is a copy of a request whose body is still to come. It holds one of its
 // server's places for copies.
 type copying struct {
@@ -57,10 +50,10 @@ func (t *Ticket) beginCopy() {
 	if m.service == nil {
 		return
 	}
-	switch may, is := m.wants(t.Req.Length, t.Req.Upgrade != nil, rand.Float64()); {
-	case !is:
+	switch {
+	case rand.Float64() >= m.share:
 		return
-	case !may:
+	case t.Req.Upgrade != nil || t.Req.Length > m.maxBody:
 		m.counts.Skipped.Inc()
 		return
 	case !t.g.copies.Enter():

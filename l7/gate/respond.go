@@ -32,7 +32,7 @@ func (t *Ticket) MaySwitch() bool {
 func (t *Ticket) AppendSwitch(dst []byte, now Now) []byte {
 	t.attempt.responded = true
 	t.closing, t.outcome.status = true, 101
-	t.observe(now, true)
+	t.observeSuccess(now)
 	t.switched(now)
 	return t.editResponse(http1.AppendInterim(dst, &t.Resp))
 }
@@ -41,7 +41,11 @@ func (t *Ticket) AppendSwitch(dst []byte, now Now) []byte {
 // client gets. What the driver knows of the request's bytes it has told before.
 func (t *Ticket) Respond(now Now) Delivery {
 	t.attempt.responded = true
-	t.observe(now, !faulty(t.Resp.Status))
+	if faulty(t.Resp.Status) {
+		t.observeFailure(now)
+	} else {
+		t.observeSuccess(now)
+	}
 	d := AsItIs
 	if t.Resp.HasBody(t.Req.Method) && t.Resp.Length < 0 {
 		if d = InChunks; t.Req.Version == http1.HTTP10 {

@@ -25,10 +25,10 @@ const (
 	defaultKeep = 4 * time.Second
 )
 
-// MayReuse reports whether a request may be sent on an idle connection. first
-// says that it is the first one on its client's connection.
-func (r Reuse) MayReuse(first bool) bool {
-	return r == ReuseAlways || r == ReuseSafe && !first
+// MayReuse reports whether a request may be sent on an idle connection. served
+// says that its client's connection has served one before.
+func (r Reuse) MayReuse(served bool) bool {
+	return r == ReuseAlways || r == ReuseSafe && served
 }
 
 // MayKeep reports whether a connection may be kept for other requests, to a

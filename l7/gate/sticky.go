@@ -100,7 +100,7 @@ type pinned struct {
 }
 
 func newPins(service string, secret []byte, cookie Cookie) *pins {
-	p := &pins{service: service, secret: secret, attributes: cookie.attributes(false), overHTTPS: cookie.attributes(true)}
+	p := &pins{service: service, secret: secret, attributes: cookie.attributes("http"), overHTTPS: cookie.attributes("https")}
 	p.follow(&backend.Snapshot{})
 	return p
 }

@@ -10,18 +10,18 @@ const (
 	Off
 )
 
-// decide returns what the first of the toggles says that says something, or
-// otherwise if none does.
-func decide(otherwise bool, toggles ...Toggle) bool {
+// decide returns what the first of the toggles says that says something, or On if
+// none does.
+func decide(toggles ...Toggle) Toggle {
 	for _, t := range toggles {
 		if t != Inherit {
-			return t == On
+			return t
 		}
 	}
-	return otherwise
+	return On
 }
 
 // passesHints reports whether interim responses of backends are for the client.
 func (t *Ticket) passesHints() bool {
-	return decide(true, t.route.hints, t.admission.rules.hints, t.g.cfg.EarlyHints)
+	return decide(t.route.hints, t.admission.rules.hints, t.g.cfg.EarlyHints) == On
 }

@@ -67,7 +67,7 @@ var ErrOwnLimit = errors.New("a limit of sluice's own")
 func (r *Response) Parse(raw []byte) error {
 	r.Reset()
 	line, rest := cutLine(raw)
-	http10, err := r.parseStatusLine(line)
+	v, err := r.parseStatusLine(line)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (r *Response) Parse(raw []byte) error {
 		}
 		r.Fields = append(r.Fields, f)
 	}
-	return r.interpret(http10)
+	return r.interpret(v)
 }
 
 // cutLine cuts the first line off b, without its line end.
@@ -100,30 +100,33 @@ func cutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(b[:n], []byte("\r")), b[n+1:]
 }
 
-func (r *Response) parseStatusLine(line []byte) (http10 bool, err error) {
+func (r *Response) parseStatusLine(line []byte) (v Version, err error) {
 	const size = len("HTTP/1.1 200")
 	if len(line) < size || len(line) > size && line[size] != ' ' {
-		return false, fmt.Errorf("malformed status line %.80q", line)
+		return 0, fmt.Errorf("malformed status line %.80q", line)
 	}
-	if http10 = line[7] == '0'; !isHTTP1(line[:8]) || line[8] != ' ' {
-		return false, fmt.Errorf("unknown protocol in status line %.80q", line)
+	if line[7] == '0' {
+		v = HTTP10
+	}
+	if !isHTTP1(line[:8]) || line[8] != ' ' {
+		return 0, fmt.Errorf("unknown protocol in status line %.80q", line)
 	}
 	status, ok := ParseLength(line[9:size])
 	if !ok || status < 100 {
-		return false, fmt.Errorf("bad status in status line %.80q", line)
+		return 0, fmt.Errorf("bad status in status line %.80q", line)
 	}
 	r.Status = int(status)
 	if len(line) > size {
 		r.Phrase = line[size+1:]
 	}
 	if !IsFieldValue(r.Phrase) {
-		return false, errors.New("a control byte in the status line")
+		return 0, errors.New("a control byte in the status line")
 	}
-	return http10, nil
+	return v, nil
 }
 
 // interpret draws from the fields what concerns framing and the connection.
-func (r *Response) interpret(http10 bool) error {
+func (r *Response) interpret(v Version) error {
 	var lengths, encodings int
 	var keepAlive bool
 	r.Length, r.KeepAlive = NoLength, NoHint
@@ -152,7 +155,7 @@ func (r *Response) interpret(http10 bool) error {
 			lengths++
 			r.Length = n
 		case KindTransferEncoding:
-			if encodings++; encodings > 1 || http10 || !EqualFold(f.Value, "chunked") {
+			if encodings++; encodings > 1 || v == HTTP10 || !EqualFold(f.Value, "chunked") {
 				return fmt.Errorf("bad Transfer-Encoding %.40q", f.Value)
 			}
 		case KindUpgrade:
@@ -178,7 +181,7 @@ func (r *Response) interpret(http10 bool) error {
 		}
 		r.Length = Chunked
 	}
-	if http10 && !keepAlive {
+	if v == HTTP10 && !keepAlive {
 		r.Close = true
 	}
 	return nil

@@ -125,7 +125,7 @@ func (x *exchange) finish() {
 	keep := !x.Closes() && whole
 	c.bodied = x.Req.Length != http1.NoLength
 	if x.up != nil {
-		x.giveBack(keep)
+		x.giveBack()
 	}
 	x.end()
 	switch {
@@ -138,9 +138,8 @@ func (x *exchange) finish() {
 	}
 }
 
-// giveBack gives the connection to the backend to who may use it next; kept says
-// that the client's connection stays.
-func (x *exchange) giveBack(kept bool) {
+// giveBack gives the connection to the backend to who may use it next.
+func (x *exchange) giveBack() {
 	up, u := x.up, &x.upload
 	x.up = nil
 	switch {
@@ -148,7 +147,7 @@ func (x *exchange) giveBack(kept bool) {
 		up.reset()
 	case u.deaf || !u.held.empty() || x.Resp.Close || x.download.body.Length == http1.NoLength:
 		up.close()
-	case up.private && kept:
+	case up.private && !x.Closes():
 		x.c.bind(up)
 	case up.private:
 		up.close()

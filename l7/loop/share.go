@@ -50,7 +50,10 @@ func (up *upstream) borrow() error {
 
 // ask asks shards, one after the other, in their loops.
 func (up *upstream) ask(shards []*shard) error {
-	use := up.x.MayReuse()
+	give := (*shard).hand
+	if !up.x.MayReuse() {
+		give = (*shard).vacate
+	}
 	for i, sh := range shards {
 		if sh.l == up.sh.l { // of another listener
 			if sh.drop(up.b) {
@@ -58,30 +61,41 @@ func (up *upstream) ask(shards []*shard) error {
 			}
 			continue
 		}
-		if sh.l.Post(func() { sh.hand(up, use, shards[i+1:]) }) {
+		if sh.l.Post(func() { give(sh, up, shards[i+1:]) }) {
 			return nil
 		}
 	}
 	return up.reach()
 }
 
-// hand gives an idle connection to up, which lives elsewhere, or closes one if
-// up may not use it, and otherwise has up ask on.
-func (sh *shard) hand(up *upstream, use bool, rest []*shard) {
-	to := up.sh.l
-	if p := sh.pools[up.b]; use && p != nil && p.first != nil {
-		idle, now := p.first, sh.l.Now()
-		p.remove(idle)
-		if idle.rests <= now && now < idle.until && idle.quiet() && idle.stream.Move(to, up.handed) {
-			sh.upstreams--
-			return // counted as open still
-		}
-		idle.close()
-		rest = nil
-	} else if sh.drop(up.b) {
+// hand gives an idle connection to up, which lives elsewhere, or has it ask on.
+func (sh *shard) hand(up *upstream, rest []*shard) {
+	p := sh.pools[up.b]
+	if p == nil || p.first == nil {
+		up.askOn(rest)
+		return
+	}
+	idle, now := p.first, sh.l.Now()
+	p.remove(idle)
+	if idle.rests <= now && now < idle.until && idle.quiet() && idle.stream.Move(up.sh.l, up.handed) {
+		sh.upstreams--
+		return // counted as open still
+	}
+	idle.close()
+	up.askOn(nil)
+}
+
+// vacate closes an idle connection for up, which may not use it, or has it ask on.
+func (sh *shard) vacate(up *upstream, rest []*shard) {
+	if sh.drop(up.b) {
 		rest = nil
 	}
-	to.Post(func() {
+	up.askOn(rest)
+}
+
+// askOn has up ask the rest, in its own loop.
+func (up *upstream) askOn(rest []*shard) {
+	up.sh.l.Post(func() {
 		if up.x != nil {
 			defer up.x.c.guard()
 			up.went(up.ask(rest))
