@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,22 +16,32 @@ import (
 	"sluice/pkg/config"
 )
 
+// readme returns the manual: README and the pages in docs, with their titles as
+// sections.
 func readme(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile("../../README.md")
+	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(data)
+	var all strings.Builder
+	for _, page := range append([]string{"../../README.md"}, pages...) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.WriteString("#" + string(data) + "\n")
+	}
+	return all.String()
 }
 
-// rows returns the first cells of README's table under a heading, by the
+// rows returns the first cells of the manual's table under a heading, by the
 // words in backticks.
 func rows(t *testing.T, heading string, word *regexp.Regexp) []string {
 	t.Helper()
 	_, section, ok := strings.Cut(readme(t), "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("README has no section %q", heading)
+		t.Fatalf("the manual has no section %q", heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	var found []string
@@ -51,12 +62,12 @@ func wantSame(t *testing.T, what string, inReadme, real []string) {
 	t.Helper()
 	for _, x := range real {
 		if !slices.Contains(inReadme, x) {
-			t.Errorf("%s %s is not in README", what, x)
+			t.Errorf("%s %s is not in the manual (docs)", what, x)
 		}
 	}
 	for _, x := range inReadme {
 		if !slices.Contains(real, x) {
-			t.Errorf("README has %s %s, which there is not", what, x)
+			t.Errorf("the manual has %s %s, which there is not", what, x)
 		}
 	}
 }
@@ -82,7 +93,7 @@ func TestReadmeFlags(t *testing.T) {
 			short = strings.TrimSuffix(short, "0m")
 		}
 		if !strings.Contains(text, "| `--"+f.Name+"` | `"+short+"` |") {
-			t.Errorf("README does not give --%s the default %s", f.Name, short)
+			t.Errorf("docs/configuration.md does not give --%s the default %s", f.Name, short)
 		}
 	})
 }
@@ -113,7 +124,7 @@ func TestReadmeMetrics(t *testing.T) {
 		}
 	}
 	for _, line := range strings.Split(body, "\n") {
-		if strings.HasPrefix(line, "# HELP sluice_") && strings.HasSuffix(line, " See README.") {
+		if strings.HasPrefix(line, "# HELP sluice_") && strings.HasSuffix(line, " See docs/metrics.md.") {
 			t.Errorf("a metric has no text in pkg/metricset/help.txt: %s", line)
 		}
 	}
@@ -126,7 +137,7 @@ func TestReadmeOnce(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, line := range strings.Split(readme(t), "\n") {
 		if seen[line] && len(line) > 30 {
-			t.Errorf("README has this twice: %s", line)
+			t.Errorf("the manual has this twice: %s", line)
 		}
 		seen[line] = true
 	}
@@ -156,16 +167,16 @@ func TestReadmeExamples(t *testing.T) {
 	text := readme(t)
 	lines := regexp.MustCompile(`(?m)^bin/sluice (.*)$`).FindAllStringSubmatch(text, -1)
 	if len(lines) < 2 {
-		t.Fatalf("unexpected number of command lines in README: %d", len(lines))
+		t.Fatalf("unexpected number of command lines in the manual: %d", len(lines))
 	}
 	for _, l := range lines {
 		if _, err := parseCommand(strings.Fields(l[1]), nil); err != nil {
-			t.Errorf("README's %q: %v", l[0], err)
+			t.Errorf("the manual's %q: %v", l[0], err)
 		}
 	}
 	_, yaml, ok := strings.Cut(text, "```yaml\n")
 	if !ok {
-		t.Fatal("README has no YAML")
+		t.Fatal("the manual has no YAML")
 	}
 	yaml, _, _ = strings.Cut(yaml, "```")
 	path := t.TempDir() + "/sluice.yaml"
@@ -173,6 +184,6 @@ func TestReadmeExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := parseCommand([]string{"--config", path}, nil); err != nil {
-		t.Errorf("README's YAML: %v", err)
+		t.Errorf("the manual's YAML: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // earlier one.
 func TestWalk(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"engine"} {
+	for _, dir := range []string{"engine", "l7/loop"} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
 			checkWalk(t, filepath.Join("..", "..", dir))

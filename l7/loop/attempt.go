@@ -2,20 +2,10 @@ package loop
 
 import (
 	"bytes"
-	"time"
 
 	"sluice/l7/gate"
 	"sluice/l7/http1"
-	"sluice/pkg/reactor"
-)
-
-const (
-	// share is how many bytes a direction moves before other connections get
-	// their turn.
-	share = 4 * reactor.ScratchSize
-	// halfScratch is where in the scratch something is read that something
-	// else, before it, is made of.
-	halfScratch = reactor.ScratchSize / 2
+	"sluice/pkg/backend"
 )
 
 // admit hands the request to its service. It may end the exchange.
@@ -84,18 +74,32 @@ func (x *exchange) try() {
 	x.watchIfWhole()
 }
 
+// goOn sends the request on the connection that is bound to its client's, if
+// there is one, and reports whether it did. The strategy is not asked, nor is
+// there a wait for a slot: that connection is there.
+func (x *exchange) goOn() bool {
+	if len(x.c.bound) == 0 || !x.Fresh() {
+		return false
+	}
+	up := x.c.boundTo(x.Service())
+	if up == nil {
+		return false
+	}
+	if !up.quiet() || x.PickBound(up.b, x.sh.now()) != gate.Forward {
+		up.close()
+		return false
+	}
+	up.x, x.up = x, up
+	x.took()
+	return true
+}
+
 // enqueue makes the request wait for a slot, if not too many do.
 func (x *exchange) enqueue(now gate.Now) gate.Decision {
 	if x.queue == nil {
 		x.queue = &queueing{l: x.sh.l, x: x}
 	}
 	return x.Await(now, x.queue)
-}
-
-// queueing is the wait of an exchange for a backend with a slot free.
-type queueing struct {
-	l *reactor.Loop
-	x *exchange // nil once that has ended
 }
 
 // Wake tells the loop of a slot that may be free.
@@ -110,14 +114,21 @@ func (q *queueing) woken() {
 	q.x.try()
 }
 
-// took goes on with a connection that was idle. It may end the exchange.
-func (x *exchange) took() {
-	x.Reused()
-	x.send()
-}
-
-// connected goes on with a connection that was made. It may end the exchange.
-func (x *exchange) connected(up *upstream) {
-	x.Connected(time.Duration(x.sh.l.Now() - up.begun))
-	x.send()
+// dial begins to connect to b for x, whose connection it is then. An error that
+// is known at once is returned, and the connection is then gone.
+func (sh *shard) dial(x *exchange, b *backend.Backend) error {
+	sh.trim(1)
+	up := &upstream{sh: sh, svc: x.Service(), b: b, x: x, connecting: true, begun: sh.l.Now()}
+	sh.l.After(&up.timer, x.Limits().Connect, up)
+	x.up = up
+	var err error
+	if full(b) {
+		err = up.borrow()
+	} else {
+		err = up.reach()
+	}
+	if err != nil {
+		x.closeUpstream()
+	}
+	return err
 }

@@ -48,23 +48,3 @@ func (c *conn) closeBound() {
 	}
 	c.bound = nil
 }
-
-// goOn sends the request on the connection that is bound to its client's, if
-// there is one, and reports whether it did. The strategy is not asked, nor is
-// there a wait for a slot: that connection is there.
-func (x *exchange) goOn() bool {
-	if len(x.c.bound) == 0 || !x.Fresh() {
-		return false
-	}
-	up := x.c.boundTo(x.Service())
-	if up == nil {
-		return false
-	}
-	if !up.quiet() || x.PickBound(up.b, x.sh.now()) != gate.Forward {
-		up.close()
-		return false
-	}
-	up.x, x.up = x, up
-	x.took()
-	return true
-}

@@ -1,11 +1,27 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"sluice/l7/gate"
+	"sluice/pkg/reactor"
 )
+
+// resume goes on after an exchange that leaves the connection open.
+func (c *conn) resume() {
+	c.state, c.client.Served = idling, true
+	if c.sh.s.stopped.Load() == running {
+		c.arm(c.sh.s.cfg.IdleTimeout)
+	} else {
+		c.arm(idleGrace)
+	}
+	if len(c.in) > 0 || c.eof || c.stream.Readable() {
+		c.serve()
+	}
+}
 
 // finish closes the connection after its last response.
 func (c *conn) finish() {
@@ -25,6 +41,50 @@ func (c *conn) finishUnread() {
 		return
 	}
 	c.linger()
+}
+
+// linger begins to throw away what the client sends. Our direction has ended.
+func (c *conn) linger() {
+	cfg, now := c.sh.s.cfg, c.sh.l.Now()
+	c.state = throwing
+	c.lingers = &lingering{until: now + int64(cfg.LingerTime), pace: gate.Pace{From: now}}
+	c.arm(min(cfg.LingerTimeout, cfg.LingerTime))
+	c.drain()
+}
+
+// drain throws away what the client sends until it closes too.
+func (c *conn) drain() {
+	for range 4 {
+		if !c.stream.Readable() {
+			return
+		}
+		n, err := c.stream.Read(c.sh.l.Scratch())
+		switch {
+		case err == nil:
+		case errors.Is(err, reactor.ErrAgain):
+			return
+		default:
+			c.close()
+			return
+		}
+		if !c.progress(n) {
+			c.close()
+			return
+		}
+	}
+	c.sh.l.Again(c.stream)
+}
+
+// progress notes n bytes more and reports whether the connection goes on.
+func (c *conn) progress(n int) bool {
+	cfg, now, l := c.sh.s.cfg, c.sh.l.Now(), c.lingers
+	l.taken += int64(n)
+	left := time.Duration(l.until - now)
+	if left <= 0 || cfg.MinBodyRate > 0 && l.pace.Slow(now, l.taken, cfg.MinBodyRate, cfg.MinBodyRateOver) {
+		return false
+	}
+	c.arm(min(cfg.LingerTimeout, left))
+	return true
 }
 
 // close closes the connection, which has no exchange.

@@ -12,63 +12,9 @@ import (
 	"sluice/pkg/reactor"
 )
 
-const (
-	// readAhead is how many bytes at most are read of a connection whose
-	// requests are not served yet. What is beyond stays in the kernel.
-	readAhead = 16 << 10
-	// idleGrace is how long a connection without a request is still listened
-	// to when the server stops: enough for what the kernel has received.
-	idleGrace = 20 * time.Millisecond
-)
-
-// connState is what a client's connection is doing.
-type connState uint8
-
-const (
-	idling   connState = iota // for the first byte of a request
-	reading                   // a request's head
-	serving                   // a request: there is an exchange
-	throwing                  // our direction has ended; what comes is thrown away
-	closed
-)
-
-// memory says whose the memory is that some bytes are in.
-type memory uint8
-
-const (
-	lent  memory = iota // the loop's scratch, which is good for this step alone
-	owned               // the connection's own
-)
-
-// conn is a client's connection, and the handler of its stream. It belongs to
-// the loop that accepted it, until it moves. Between two requests it holds no buffer.
-type conn struct {
-	sh         *shard
-	stream     reactor.Stream
-	prev, next *conn
-	place      listen.Place
-	client     gate.Client
-	visit      *visit // of HTTP/2 that it is a part of, or nil
-
-	bound []*upstream // connections to backends that serve nobody else
-
-	x        *exchange // the request that is being served, or nil
-	in       []byte    // read and not used: part of a head, or what follows the request being served
-	searched int       // how much of a head in in was searched for its end
-
-	timer    reactor.Timer
-	deadline int64 // when what is waited for is too late, in the loop's time
-	fires    int64 // when timer does, not after deadline
-	since    int64 // when it came to its loop, in that one's real time
-
-	state   connState
-	eof     bool // the client has ended its direction
-	looping bool // serve is running
-	bodied  bool // the request before had a body
-
-	wrote   int64      // bytes of responses
-	lingers *lingering // while it throws away
-}
+// idleGrace is how long a connection without a request is still listened to when
+// the server stops: enough for what the kernel has received.
+const idleGrace = 20 * time.Millisecond
 
 // start makes a connection that has arrived one of the server. It runs in the
 // connection's loop.
@@ -95,29 +41,6 @@ func (s *Server) start(a listen.Arrival) {
 	}
 }
 
-func (sh *shard) add(c *conn) {
-	if c.next = sh.first; c.next != nil {
-		c.next.prev = c
-	}
-	sh.first = c
-	sh.n++
-}
-
-func (sh *shard) remove(c *conn) {
-	sh.rescuer.gone(c)
-	if c.prev == nil {
-		sh.first = c.next
-	} else {
-		c.prev.next = c.next
-	}
-	if c.next != nil {
-		c.next.prev = c.prev
-	}
-	c.prev, c.next = nil, nil
-	sh.n--
-	sh.trim(0)
-}
-
 // Ready is told that the client's stream may be read or written.
 func (c *conn) Ready(reactor.Stream) {
 	defer c.guard()
@@ -133,6 +56,23 @@ func (c *conn) Ready(reactor.Stream) {
 		c.noticeClient()
 	case throwing:
 		c.drain()
+	}
+}
+
+// Expired is the alarm of the timer.
+func (c *conn) Expired(*reactor.Timer) {
+	defer c.guard()
+	if left := c.deadline - c.sh.l.Now(); left > 0 {
+		c.arm(time.Duration(left))
+		return
+	}
+	switch c.state {
+	case reading:
+		c.refuse(gate.RequestTimeout)
+	case serving:
+		c.x.timedOut()
+	default: // a connection opened in advance, or a client that had its time
+		c.close()
 	}
 }
 
@@ -252,19 +192,6 @@ func (c *conn) malformed(f http1.Fault, why string) {
 	x := c.begin(nil)
 	x.Malformed(f, why)
 	x.reply()
-}
-
-// resume goes on after an exchange that leaves the connection open.
-func (c *conn) resume() {
-	c.state, c.client.Served = idling, true
-	if c.sh.s.stopped.Load() == running {
-		c.arm(c.sh.s.cfg.IdleTimeout)
-	} else {
-		c.arm(idleGrace)
-	}
-	if len(c.in) > 0 || c.eof || c.stream.Readable() {
-		c.serve()
-	}
 }
 
 // stopIdle ends the wait for a request, soon.

@@ -13,30 +13,36 @@
 // that are drawn further down:
 //
 //  1. server.go: a listener; members.go: the backends that its services have, with
-//     evict.go and rescue.go for those that leave or fail; shard.go: what a server
-//     has in one loop.
+//     evict.go and rescue.go for those that leave or fail.
 //  2. conn.go: a connection that waits for a request is a small struct and holds
 //     no buffer; what has come of a head is kept until all of it is there. move.go
-//     gives it to a loop that is less busy.
-//     visit.go: one of HTTP/2 (l7/h2), each of whose streams is such a connection;
-//     faults.go counts those that were ended for what they did.
-//  3. exchange.go: one request and its response, its phase, and the events of both
+//     gives it to a loop that is less busy. visit.go: one of HTTP/2 (l7/h2), each of
+//     whose streams is such a connection; faults.go counts those that were ended for
+//     what they did.
+//  3. exchange.go: one request and its response begin, and the events of both
 //     sides.
 //  4. receive.go: the head is parsed (l7/http1) and judged (l7/gate), and what
 //     comes of the body with it is looked at.
-//  5. attempt.go: a backend is picked, and connected to: bound.go for a connection
-//     that is this client's alone, upstream.go for a new one, idle.go for those that
-//     wait for a request, of which loops share few (share.go).
+//  5. attempt.go: a backend is picked, and a connection to it taken; share.go: or
+//     borrowed, where there may be few; connect.go: or made.
 //  6. upload.go: the request goes up.
 //  7. download.go: the response comes down as it comes, also while the request is
 //     still going up.
-//  8. tunnel.go: after a 101, bytes go both ways.
-//  9. retry.go: what follows an attempt that came to nothing.
-//  10. end.go: answers of our own, and what becomes of both connections in the end;
-//     close.go and linger.go for the client's.
-//  11. wait.go: who is waited for in each phase, and what it means if that takes too
+//  8. tunnel.go: after a 101, bytes go both ways (pkg/pump).
+//  9. wait.go: who is waited for in each phase, and what it means if that takes too
 //     long; pace.go: whether a client is fast enough.
-//  12. backlog.go: what one side has sent and the other does not take yet.
+//  10. retry.go: what follows an attempt that came to nothing.
+//  11. end.go: answers of our own, and the end of an exchange; close.go: what becomes
+//     of the client's connection then.
+//
+// Below them is what the steps do to something:
+//
+//   - client.go: bytes to a client, and its timer.
+//   - idle.go: connections to backends that wait for a request; bound.go: those that
+//     are one client's alone; upstream.go: their end.
+//   - shard.go: what a server has in one loop.
+//   - state.go: all that is kept, of a loop, a connection, an exchange and a
+//     connection to a backend.
 //
 // # Phases
 //

@@ -17,16 +17,6 @@ const maxInterim = 16
 // come.
 const maxFirstRead = 32 << 10
 
-// download is the response on its way to the client.
-type download struct {
-	interims int // 1xx responses that have come
-	delivery gate.Delivery
-	body     http1.Body
-	pending  backlog // what the client does not take yet
-	started  bool    // the client was sent a byte of it
-	done     bool    // all of it has come
-}
-
 // pumpDown moves what can be moved of the response to the client now, and
 // counts it: health takes for silence what is not counted. It reports whether the
 // exchange goes on.
@@ -42,8 +32,8 @@ func (x *exchange) pumpDown() bool {
 func (x *exchange) moveResponse() bool {
 	d := &x.download
 	for moved := 0; ; {
-		if !d.pending.empty() {
-			n, err := d.pending.flush(x.sh.l, x.c.stream)
+		if !d.pending.Empty() {
+			n, err := d.pending.Flush(x.c.stream)
 			x.c.wrote += int64(n)
 			if err != nil {
 				x.clientBroke(err)
@@ -52,7 +42,7 @@ func (x *exchange) moveResponse() bool {
 			if n > 0 {
 				x.arm()
 			}
-			if !d.pending.empty() {
+			if !d.pending.Empty() {
 				return true
 			}
 		}
@@ -77,11 +67,11 @@ func (x *exchange) moveResponse() bool {
 		var spliced bool
 		var err error
 		if x.phase == responding && d.delivery != gate.InChunks {
-			n, spliced, err = d.pending.splice(x.sh.l, up.stream, x.c.stream, d.body.Raw())
+			n, spliced, err = d.pending.Splice(up.stream, x.c.stream, d.body.Raw())
 		}
 		if !spliced {
 			n, err = up.stream.Read(buf)
-			d.pending.large = n >= bulk
+			d.pending.Noted(n)
 		}
 		switch {
 		case errors.Is(err, reactor.ErrAgain):
@@ -141,7 +131,7 @@ func (x *exchange) receiveResponse(p []byte) bool {
 			return x.respond(rest)
 		case status == 101:
 			up.partial = nil
-			if !x.MaySwitch() || !x.upload.held.empty() {
+			if !x.MaySwitch() || !x.upload.held.Empty() {
 				x.attemptFailed(gate.BadResponse, errors.New("it switches to a protocol that nobody asked for"))
 				return false
 			}
@@ -166,17 +156,6 @@ func (x *exchange) receiveResponse(p []byte) bool {
 // the exchange goes on.
 func (x *exchange) passInterim() bool {
 	return !x.PassesInterim() || x.interim(http1.AppendInterim(x.sh.l.Scratch()[:0:halfScratch], &x.Resp))
-}
-
-// interim sends a 1xx response, after which the response can still be any. It
-// reports whether the exchange goes on.
-func (x *exchange) interim(p []byte) bool {
-	started := x.download.started
-	if !x.toClient(p) {
-		return false
-	}
-	x.download.started = started
-	return true
 }
 
 // respond sends the head of the response to the client, with rest, what came
@@ -261,38 +240,9 @@ func (x *exchange) backendEnded(err error) bool {
 			return false
 		}
 	}
-	if !d.pending.empty() {
+	if !d.pending.Empty() {
 		return true
 	}
 	x.finish()
 	return false
-}
-
-// toClient sends p to the client, and keeps what that does not take. It reports
-// whether the exchange goes on.
-func (x *exchange) toClient(p []byte) bool {
-	d := &x.download
-	d.started = true
-	if !d.pending.empty() {
-		d.pending.add(x.sh.l, p)
-		return true
-	}
-	n, err := x.write(p)
-	x.c.wrote += int64(max(n, 0))
-	if err != nil && !errors.Is(err, reactor.ErrAgain) {
-		x.clientBroke(err)
-		return false
-	}
-	d.pending.add(x.sh.l, p[n:])
-	x.arm()
-	return true
-}
-
-// write writes to the client. Behind the last of a response that is the last one
-// on its connection comes the end, at once.
-func (x *exchange) write(p []byte) (int, error) {
-	if s, ok := x.c.stream.(*reactor.Socket); ok && x.download.done && x.Whole() && x.Closes() {
-		return s.WriteLast(p)
-	}
-	return x.c.stream.Write(p)
 }

@@ -9,6 +9,10 @@ import (
 	"sluice/l7/http1"
 )
 
+// maxDiscard is how many bytes of a body that nobody wants are taken at once to
+// keep its connection.
+const maxDiscard = 64 << 10
+
 // reply answers a request that is not forwarded to anybody, as was decided. It
 // may end the exchange.
 func (x *exchange) reply() {
@@ -89,7 +93,7 @@ func (x *exchange) conclude() {
 	switch r := x.Reason(); {
 	case x.download.started, r == gate.ClientAbort, r == gate.ClientStalled:
 		c, d := x.c, &x.download
-		_, _ = d.pending.flush(x.sh.l, c.stream) // what has come is the client's; no matter if it takes it
+		_, _ = d.pending.Flush(c.stream) // what has come is the client's; no matter if it takes it
 		if d.delivery == gate.UntilClose || x.phase == tunnelling || r == gate.ClientTooSlow {
 			c.stream.Reset() // the end of the connection would be the end of the response, or takes as long
 		}
@@ -106,7 +110,7 @@ func (x *exchange) answer() {
 	b := x.AppendAnswer(x.sh.l.Scratch()[:0], x.sh.now())
 	d := &x.download
 	d.done = true
-	if x.toClient(b) && d.pending.empty() {
+	if x.toClient(b) && d.pending.Empty() {
 		x.finish()
 	}
 }
@@ -145,7 +149,7 @@ func (x *exchange) giveBack() {
 	switch {
 	case !x.Whole():
 		up.reset()
-	case u.deaf || !u.held.empty() || x.Resp.Close || x.download.body.Length == http1.NoLength:
+	case u.deaf || !u.held.Empty() || x.Resp.Close || x.download.body.Length == http1.NoLength:
 		up.close()
 	case up.private && !x.Closes():
 		x.c.bind(up)
@@ -158,29 +162,6 @@ func (x *exchange) giveBack() {
 	}
 }
 
-// closeUpstream closes the connection to the backend, if there is one.
-func (x *exchange) closeUpstream() {
-	if up := x.up; up != nil {
-		x.up = nil
-		up.close()
-	}
-}
-
-// resetUpstream is closeUpstream, so that the backend sees it break.
-func (x *exchange) resetUpstream() {
-	if up := x.up; up != nil {
-		x.up = nil
-		up.reset()
-	}
-}
-
-// endVerification ends the wait for credentials to be verified, if there is one.
-func (x *exchange) endVerification() {
-	if v := x.verifying; v != nil {
-		v.x, x.verifying = nil, nil
-	}
-}
-
 // end closes the books on the exchange and frees it.
 func (x *exchange) end() {
 	sh := x.sh
@@ -189,8 +170,11 @@ func (x *exchange) end() {
 		x.queue.x = nil
 	}
 	x.End(sh.now())
-	x.upload.held.drop(sh.l)
-	x.download.pending.drop(sh.l)
+	x.upload.held.Drop(sh.l)
+	x.download.pending.Drop(sh.l)
+	if x.tunnel != nil {
+		x.tunnel.Drop(sh.l)
+	}
 	x.c.x = nil
 	x.c, x.phase, x.up, x.connectBy, x.verifying, x.queue, x.tunnel = nil, receiving, nil, 0, nil, nil, nil
 	x.upload, x.download, x.patience = upload{}, download{}, patience{}

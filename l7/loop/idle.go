@@ -20,26 +20,6 @@ const (
 	sweepGap = 50 * time.Millisecond
 )
 
-// idlePool holds the idle connections of a loop to one backend, last in,
-// first out.
-type idlePool struct {
-	sh          *shard
-	svc         *gate.Service
-	first, last *upstream // the latest, and those that rest
-	n           int
-	life        gate.Lifetime
-	timer       reactor.Timer // of the sweep, set while there are any
-	due         int64         // when it fires, in the loop's time
-}
-
-// care is how much is done to find out whether an idle connection is alive.
-type care uint8
-
-const (
-	trusting care = iota // what came since the loop last waited is not known
-	certain              // it is looked at once more
-)
-
 // take returns an idle connection to b, or nil.
 func (sh *shard) take(b *backend.Backend, how care) *upstream {
 	p := sh.pools[b]
@@ -139,25 +119,6 @@ func (p *idlePool) sweepBy(when int64) {
 	}
 }
 
-func (p *idlePool) remove(up *upstream) {
-	if up.prev == nil {
-		p.first = up.next
-	} else {
-		up.prev.next = up.next
-	}
-	if up.next == nil {
-		p.last = up.prev
-	} else {
-		up.next.prev = up.prev
-	}
-	up.prev, up.next, up.pool = nil, nil, nil
-	p.n--
-	if up.counted {
-		up.counted = false
-		up.b.Conns.Idle.Add(-1)
-	}
-}
-
 // wake makes the pool be swept at when.
 func (p *idlePool) wake(when int64) {
 	d := max(time.Duration(when-p.sh.l.Now()), sweepGap)
@@ -186,12 +147,6 @@ func (p *idlePool) Expired(*reactor.Timer) {
 	}
 }
 
-// ended is told that the backend has closed an idle connection.
-func (p *idlePool) ended(up *upstream) {
-	now := p.sh.l.Now()
-	p.life.Ended(time.Duration(now-up.since), now)
-}
-
 func (p *idlePool) close() {
 	for p.first != nil {
 		up := p.first
@@ -201,22 +156,64 @@ func (p *idlePool) close() {
 	p.sh.l.Stop(&p.timer)
 }
 
-// trim closes idle connections while the loop has more of them to backends than
-// it has clients, coming ones included, and IdleRoom beyond that.
-func (sh *shard) trim(coming int) {
-	room := sh.s.room
-	if room == 0 || sh.upstreams+coming <= sh.n+room {
+// idleReady drops an idle connection that ended or spoke.
+func (up *upstream) idleReady() {
+	if !up.stream.Readable() || up.quiet() {
 		return
 	}
-	for _, p := range sh.pools {
-		for p.last != nil {
-			if sh.upstreams+coming <= sh.n+room {
-				return
+	if up.owner != nil {
+		up.owner.unbind(up)
+	} else {
+		up.pool.ended(up)
+		up.pool.remove(up)
+	}
+	up.close()
+}
+
+// ended is told that the backend has closed an idle connection.
+func (p *idlePool) ended(up *upstream) {
+	now := p.sh.l.Now()
+	p.life.Ended(time.Duration(now-up.since), now)
+}
+
+func (p *idlePool) remove(up *upstream) {
+	if up.prev == nil {
+		p.first = up.next
+	} else {
+		up.prev.next = up.next
+	}
+	if up.next == nil {
+		p.last = up.prev
+	} else {
+		up.next.prev = up.prev
+	}
+	up.prev, up.next, up.pool = nil, nil, nil
+	p.n--
+	if up.counted {
+		up.counted = false
+		up.b.Conns.Idle.Add(-1)
+	}
+}
+
+// drop closes an idle connection to b and reports whether there was one.
+func (sh *shard) drop(b *backend.Backend) bool {
+	p := sh.pools[b]
+	if p == nil || p.last == nil {
+		return false
+	}
+	up := p.last
+	p.remove(up)
+	up.close()
+	return true
+}
+
+// makeRoom closes the idle connections to a backend that may be crowded.
+func (s *Server) makeRoom(b *backend.Backend) {
+	for _, sh := range s.shards {
+		sh.l.Post(func() {
+			for sh.drop(b) {
 			}
-			up := p.last
-			p.remove(up)
-			up.close()
-		}
+		})
 	}
 }
 
@@ -234,6 +231,25 @@ func (sh *shard) follow(svc *gate.Service, backends []*backend.Backend) {
 		if p.svc == svc && !member[b] {
 			p.close()
 			delete(sh.pools, b)
+		}
+	}
+}
+
+// trim closes idle connections while the loop has more of them to backends than
+// it has clients, coming ones included, and IdleRoom beyond that.
+func (sh *shard) trim(coming int) {
+	room := sh.s.room
+	if room == 0 || sh.upstreams+coming <= sh.n+room {
+		return
+	}
+	for _, p := range sh.pools {
+		for p.last != nil {
+			if sh.upstreams+coming <= sh.n+room {
+				return
+			}
+			up := p.last
+			p.remove(up)
+			up.close()
 		}
 	}
 }

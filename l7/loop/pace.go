@@ -12,22 +12,22 @@ var (
 	errNoTime  = errors.New("l7: the exchange took too long in all")
 )
 
-// patience is until when somebody is waited for, and how fast the client is
-// while it alone is.
-type patience struct {
-	until int64     // when their time is over, in the loop's time
-	way   direction // of the body that the client alone is waited for with
-	pace  gate.Pace
+// watchPace is told that somebody is waited for, for d at most, and returns when
+// to take a look, at the latest.
+func (x *exchange) watchPace(d time.Duration) time.Duration {
+	now, p := x.sh.l.Now(), &x.patience
+	p.until = now + int64(d)
+	if way := x.clientBody(); x.Limits().MinRate > 0 && way != p.way {
+		p.way, p.pace = way, gate.Pace{}
+		switch way {
+		case upward:
+			p.pace = gate.Pace{From: now, Bytes: x.received()}
+		case downward:
+			p.pace = gate.Pace{From: now, Bytes: gate.Unknown}
+		}
+	}
+	return min(d, x.nextLook(now))
 }
-
-// direction is which way a body moves that a client is waited for with.
-type direction uint8
-
-const (
-	neither  direction = iota
-	upward             // it sends its request
-	downward           // it takes its response
-)
 
 // clientBody returns which of its bodies the client alone is waited for with.
 func (x *exchange) clientBody() direction {
@@ -35,9 +35,9 @@ func (x *exchange) clientBody() direction {
 	switch {
 	case x.phase == tunnelling:
 		return neither
-	case !x.download.pending.empty():
+	case !x.download.pending.Empty():
 		return downward
-	case u.small > 0, x.phase == sending && !x.Whole() && !u.deaf && u.held.empty():
+	case u.small > 0, x.phase == sending && !x.Whole() && !u.deaf && u.held.Empty():
 		return upward
 	}
 	return neither
@@ -63,23 +63,6 @@ func (x *exchange) moved() int64 {
 		}
 	}
 	return gate.Unknown
-}
-
-// watchPace is told that somebody is waited for, for d at most, and returns when
-// to take a look, at the latest.
-func (x *exchange) watchPace(d time.Duration) time.Duration {
-	now, p := x.sh.l.Now(), &x.patience
-	p.until = now + int64(d)
-	if way := x.clientBody(); x.Limits().MinRate > 0 && way != p.way {
-		p.way, p.pace = way, gate.Pace{}
-		switch way {
-		case upward:
-			p.pace = gate.Pace{From: now, Bytes: x.received()}
-		case downward:
-			p.pace = gate.Pace{From: now, Bytes: gate.Unknown}
-		}
-	}
-	return min(d, x.nextLook(now))
 }
 
 // nextLook returns how long it is until the pace and the time of the whole

@@ -9,20 +9,10 @@ import (
 	"sluice/pkg/reactor"
 )
 
-const (
-	// smallBody is up to which length a request body is awaited before a
-	// backend is picked: so slow a client costs no backend anything, and such
-	// a request can be sent again.
-	smallBody = 8 << 10
-	// maxDiscard is how many bytes of a body that nobody wants are taken at once
-	// to keep its connection.
-	maxDiscard = 64 << 10
-)
-
-// verification is the wait of an exchange for its credentials to be verified.
-type verification struct {
-	x *exchange // nil once it is over
-}
+// smallBody is up to which length a request body is awaited before a backend is
+// picked: so slow a client costs no backend anything, and such a request can be
+// sent again.
+const smallBody = 8 << 10
 
 // receive judges and routes the request, whose head is in Raw. rest is what came
 // after the head. It may end the exchange.

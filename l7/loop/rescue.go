@@ -6,16 +6,6 @@ import "sluice/pkg/backend"
 // those that wait for a backend which is down.
 const visitsPerTurn = 512
 
-// rescuer looks for what waits for backends that are down. However many fall at
-// once, as when a zone fails, it walks over a shard's connections once for all
-// that were down when it began, some of them in each turn.
-type rescuer struct {
-	sh   *shard
-	fell map[*backend.Backend]bool // since the walk began, or before there was one
-	down map[*backend.Backend]bool // that the walk is about
-	at   *conn                     // whom it looks at next; nil if there is no walk
-}
-
 // rescue takes elsewhere what waits for an answer of b, which is down.
 func (r *rescuer) rescue(b *backend.Backend) {
 	if r.fell == nil {
@@ -48,11 +38,4 @@ func (r *rescuer) walk() {
 		}
 	}
 	r.sh.l.Post(r.walk)
-}
-
-// gone is told that c is no connection of the shard any more.
-func (r *rescuer) gone(c *conn) {
-	if r.at == c {
-		r.at = c.next
-	}
 }

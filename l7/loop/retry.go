@@ -49,7 +49,7 @@ func (x *exchange) follow(d gate.Decision) {
 
 // another makes another attempt. It may end the exchange.
 func (x *exchange) another() {
-	x.upload.held.drop(x.sh.l)
+	x.upload.held.Drop(x.sh.l)
 	x.upload.deaf = false
 	x.try()
 }

@@ -123,3 +123,30 @@ func (s *Server) each(f func(*shard)) {
 		}
 	}
 }
+
+// stopIdle ends the connections that wait for a request.
+func (sh *shard) stopIdle(how int32) {
+	for c := sh.first; c != nil; c = c.next {
+		c.stopIdle(how)
+	}
+	sh.leaveVisits()
+}
+
+// cut ends all connections and returns how many there were.
+func (sh *shard) cut() (n int) {
+	for sh.first != nil {
+		sh.first.cut()
+		n++
+	}
+	sh.cutVisits()
+	return n
+}
+
+// close closes the idle connections to backends. No connection of a client is
+// left.
+func (sh *shard) close() {
+	for b, p := range sh.pools {
+		p.close()
+		delete(sh.pools, b)
+	}
+}

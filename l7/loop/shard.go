@@ -6,51 +6,39 @@ import (
 	"sluice/pkg/reactor"
 )
 
-// shard is the part of a server that lives in one loop. Nothing of it is
-// touched by anybody else.
-type shard struct {
-	s         *Server
-	l         *reactor.Loop
-	first     *conn
-	visits    *visit
-	rescuer   rescuer
-	n         int // connections
-	upstreams int // connections to backends
-	pools     map[*backend.Backend]*idlePool
-	free      []*exchange
-	probe     [1]byte
-}
-
 func newShard(s *Server, l *reactor.Loop) *shard {
 	sh := &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
 	sh.rescuer.sh = sh
 	return sh
 }
 
-// stopIdle ends the connections that wait for a request.
-func (sh *shard) stopIdle(how int32) {
-	for c := sh.first; c != nil; c = c.next {
-		c.stopIdle(how)
+func (sh *shard) add(c *conn) {
+	if c.next = sh.first; c.next != nil {
+		c.next.prev = c
 	}
-	sh.leaveVisits()
+	sh.first = c
+	sh.n++
 }
 
-// cut ends all connections and returns how many there were.
-func (sh *shard) cut() (n int) {
-	for sh.first != nil {
-		sh.first.cut()
-		n++
+func (sh *shard) remove(c *conn) {
+	sh.rescuer.gone(c)
+	if c.prev == nil {
+		sh.first = c.next
+	} else {
+		c.prev.next = c.next
 	}
-	sh.cutVisits()
-	return n
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	sh.n--
+	sh.trim(0)
 }
 
-// close closes the idle connections to backends. No connection of a client is
-// left.
-func (sh *shard) close() {
-	for b, p := range sh.pools {
-		p.close()
-		delete(sh.pools, b)
+// gone is told that c is no connection of the shard any more.
+func (r *rescuer) gone(c *conn) {
+	if r.at == c {
+		r.at = c.next
 	}
 }
 

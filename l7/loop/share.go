@@ -10,27 +10,6 @@ import (
 // idle belong to everybody: a loop that needs one more than there may be gets
 // an idle one of another loop, or of another listener, or has it closed.
 
-// fellows returns the shards whose requests go to the service as well, but for
-// one of them.
-func fellows(svc *gate.Service, but *shard) (all []*shard) {
-	servers := []any{but.s}
-	if f := svc.Fronts(); f != nil {
-		servers = f.List()
-	}
-	for _, front := range servers {
-		s, ok := front.(*Server)
-		if !ok {
-			continue // another driver, whose connections are not ours to use
-		}
-		for _, sh := range s.shards {
-			if sh != but {
-				all = append(all, sh)
-			}
-		}
-	}
-	return all
-}
-
 // full reports whether one more connection to b would be more than there may
 // be, or one more idle one afterwards than is kept. A request that has a slot is
 // none of those that are open yet, so either way some are idle.
@@ -136,31 +115,30 @@ func (up *upstream) handed(stream *reactor.Socket, err error) {
 	x.took()
 }
 
-// makeRoom closes the idle connections to a backend that may be crowded.
-func (s *Server) makeRoom(b *backend.Backend) {
-	for _, sh := range s.shards {
-		sh.l.Post(func() {
-			for sh.drop(b) {
-			}
-		})
-	}
-}
-
-// drop closes an idle connection to b and reports whether there was one.
-func (sh *shard) drop(b *backend.Backend) bool {
-	p := sh.pools[b]
-	if p == nil || p.last == nil {
-		return false
-	}
-	up := p.last
-	p.remove(up)
-	up.close()
-	return true
-}
-
 // went tells the exchange if err says that connecting has failed.
 func (up *upstream) went(err error) {
 	if err != nil {
 		up.x.connectFailed(up, err)
 	}
+}
+
+// fellows returns the shards whose requests go to the service as well, but for
+// one of them.
+func fellows(svc *gate.Service, but *shard) (all []*shard) {
+	servers := []any{but.s}
+	if f := svc.Fronts(); f != nil {
+		servers = f.List()
+	}
+	for _, front := range servers {
+		s, ok := front.(*Server)
+		if !ok {
+			continue // another driver, whose connections are not ours to use
+		}
+		for _, sh := range s.shards {
+			if sh != but {
+				all = append(all, sh)
+			}
+		}
+	}
+	return all
 }

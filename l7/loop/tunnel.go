@@ -1,52 +1,32 @@
 package loop
 
 import (
-	"errors"
-	"io"
-	"math"
+	"bytes"
+	"cmp"
+	"syscall"
 	"time"
 
 	"sluice/l7/gate"
-	"sluice/pkg/reactor"
+	"sluice/pkg/pump"
 )
-
-// tunnel is a pair of connections that have switched protocols: bytes are
-// passed on as they come, both ways, and so is the end of each direction. What
-// waits for somebody to take it is in the exchange's backlogs.
-type tunnel struct {
-	up, down flow
-}
-
-// flow is one direction of a tunnel.
-type flow struct {
-	eof  bool // the source has ended
-	done bool // which the destination was told
-}
-
-// idle returns how long no byte may move, in either direction.
-func (t *tunnel) idle(l *gate.Limits) time.Duration {
-	if t.up.done || t.down.done {
-		return min(l.UpgradeFIN, l.UpgradeIdle)
-	}
-	return l.UpgradeIdle
-}
 
 // switchProtocols passes the 101 on, with what the backend has sent after it,
 // and to the backend what the client has sent after its request. It reports
 // whether the exchange goes on.
 func (x *exchange) switchProtocols(rest []byte) bool {
 	x.CountIn(x.upload.data)
-	b := append(x.AppendSwitch(x.sh.l.Scratch()[:0:halfScratch], x.sh.now()), rest...)
-	x.CountOut(len(rest))
-	if !x.toClient(b) {
+	rest = bytes.Clone(rest)
+	if !x.toClient(x.AppendSwitch(x.sh.l.Scratch()[:0:halfScratch], x.sh.now())) {
 		return false
 	}
-	if ahead := x.c.in; len(ahead) > 0 {
-		x.upload.held.add(x.sh.l, ahead)
-		x.CountIn(len(ahead))
-		x.c.in = nil
+	t := new(pump.Pair)
+	t.Begin(x.sh.l.Now())
+	t.Down.Hold(rest)
+	t.Up.Hold(x.c.in)
+	if x.c.in = nil; x.c.eof {
+		t.Up.End()
 	}
-	x.phase, x.tunnel = tunnelling, &tunnel{up: flow{eof: x.c.eof}}
+	x.phase, x.tunnel = tunnelling, t
 	x.arm()
 	return true
 }
@@ -54,91 +34,58 @@ func (x *exchange) switchProtocols(rest []byte) bool {
 // pumpTunnel moves what can be moved both ways now. It reports whether the
 // exchange goes on.
 func (x *exchange) pumpTunnel() bool {
-	t := x.tunnel
-	return x.pump(&t.up, &x.upload.held, x.c.stream, x.up.stream) &&
-		x.pump(&t.down, &x.download.pending, x.up.stream, x.c.stream)
-}
-
-// pump moves what can be moved of one direction now. It reports whether the
-// exchange goes on.
-func (x *exchange) pump(f *flow, waits *backlog, src, dst reactor.Stream) bool {
-	l := x.sh.l
-	srcBroke, dstBroke, count := gate.ClientAbort, gate.BackendReset, x.CountIn
-	if f == &x.tunnel.down {
-		srcBroke, dstBroke, count = gate.BackendReset, gate.ClientAbort, x.CountOut
-	}
-	for moved := 0; ; {
-		if !waits.empty() {
-			n, err := waits.flush(l, dst)
-			if err != nil {
-				x.fail(dstBroke, err)
-				return false
-			}
-			if n > 0 {
-				x.arm()
-			}
-			if !waits.empty() {
-				return true
-			}
-		}
-		if f.eof {
-			return x.endFlow(f, dst)
-		}
-		if !src.Readable() {
-			return true
-		}
-		if moved >= share {
-			l.Again(src)
-			return true
-		}
-		buf := l.Scratch()
-		n, spliced, err := waits.splice(l, src, dst, math.MaxInt64)
-		if !spliced {
-			n, err = src.Read(buf)
-			waits.large = n >= bulk
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, reactor.ErrAgain):
-			return true
-		case errors.Is(err, io.EOF):
-			f.eof = true
-			continue
-		default:
-			x.fail(srcBroke, err)
+	if pending := &x.download.pending; !pending.Empty() { // the 101 itself
+		if _, err := pending.Flush(x.c.stream); err != nil {
+			x.clientBroke(err)
 			return false
 		}
-		moved += n
-		count(n)
-		x.Count()
-		if spliced {
-			continue
+		if !pending.Empty() {
+			return true
 		}
-		w, err := dst.Write(buf[:n])
-		if err != nil && !errors.Is(err, reactor.ErrAgain) {
-			x.fail(dstBroke, err)
-			return false
-		}
-		waits.add(l, buf[w:n])
-		x.arm()
 	}
+	step := x.tunnel.Move(x.c.stream, x.up.stream)
+	x.CountIn(int(step.Up))
+	x.CountOut(int(step.Down))
+	x.Count()
+	switch step.State {
+	case pump.Changed:
+		x.arm()
+	case pump.Ended:
+		c := x.c
+		x.closeUpstream() // whose close sends the other FIN, or the client's does
+		x.end()
+		c.close()
+		return false
+	case pump.Broke:
+		x.sideBroke(step.Side, step.Err)
+		return false
+	}
+	return true
 }
 
-// endFlow passes on that a direction has ended. With both, the exchange has.
-func (x *exchange) endFlow(f *flow, dst reactor.Stream) bool {
-	if f.done {
-		return true
+// sideBroke ends a tunnel of which a side has broken.
+func (x *exchange) sideBroke(side pump.Side, err error) {
+	r := gate.BackendReset
+	if side == pump.Client {
+		r = gate.ClientAbort
 	}
-	f.done = true
-	t := x.tunnel
-	if !t.up.done || !t.down.done {
-		_ = dst.CloseWrite() // fails only if dst broke, which a read of it tells
+	x.fail(r, cmp.Or[error](err, syscall.ECONNRESET))
+}
+
+// tunnelTime returns for how long from now on no byte may move.
+func (x *exchange) tunnelTime() time.Duration {
+	l := x.Limits()
+	return x.tunnel.Left(x.sh.l.Now(), l.UpgradeIdle, l.UpgradeFIN)
+}
+
+// tunnelIdle is told that the time of both sides may be over. It may end the
+// exchange.
+func (x *exchange) tunnelIdle() {
+	if x.tunnelTime() > 0 {
 		x.arm()
-		return true
+	} else if side, broke := x.tunnel.Broken(x.c.stream, x.up.stream); broke {
+		x.sideBroke(side, nil)
+	} else {
+		x.fail(gate.IdleTimeout, nil)
 	}
-	c := x.c
-	x.closeUpstream() // whose close sends the other FIN, or the client's does
-	x.end()
-	c.close()
-	return false
 }

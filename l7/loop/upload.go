@@ -3,24 +3,23 @@ package loop
 import (
 	"errors"
 	"io"
+	"time"
 
 	"sluice/l7/gate"
 	"sluice/l7/http1"
 	"sluice/pkg/reactor"
 )
 
-// upload is the request's body on its way to the backend.
-type upload struct {
-	come   []byte // of it and of what is behind it, while it is unread
-	memory memory // that come is in
-	unread bool   // it was not begun to be read
-	deaf   bool   // the backend takes no more of the request
+// took goes on with a connection that was idle. It may end the exchange.
+func (x *exchange) took() {
+	x.Reused()
+	x.send()
+}
 
-	small int        // bytes of a small body that are still to come
-	first []byte     // what goes out right behind the head: a body, or its beginning
-	data  int        // bytes of the body in first, without framing
-	body  http1.Body // of one that is streamed
-	held  backlog    // what the backend does not take yet
+// connected goes on with a connection that was made. It may end the exchange.
+func (x *exchange) connected(up *upstream) {
+	x.Connected(time.Duration(x.sh.l.Now() - up.begun))
+	x.send()
 }
 
 // send sends the head of the request, and what there is of its body. It may end
@@ -46,7 +45,7 @@ func (x *exchange) send() {
 		x.pumpDown()
 		return
 	}
-	u.held.add(x.sh.l, b[n:])
+	u.held.Add(x.sh.l, b[n:])
 	x.noteSent()
 	x.arm()
 	if x.Whole() {
@@ -58,7 +57,7 @@ func (x *exchange) send() {
 
 // noteSent has the response waited for once all of the request has gone out.
 func (x *exchange) noteSent() {
-	if x.phase == sending && x.Whole() && x.upload.held.empty() {
+	if x.phase == sending && x.Whole() && x.upload.held.Empty() {
 		x.phase = waiting
 	}
 }
@@ -77,8 +76,8 @@ func (x *exchange) pumpUp() bool {
 func (x *exchange) moveRequest() bool {
 	u := &x.upload
 	for moved := 0; ; {
-		if !u.held.empty() {
-			if x.flushUp(); !u.held.empty() {
+		if !u.held.Empty() {
+			if x.flushUp(); !u.held.Empty() {
 				return true
 			}
 		}
@@ -96,10 +95,10 @@ func (x *exchange) moveRequest() bool {
 		}
 		scratch := x.sh.l.Scratch()
 		buf := scratch[http1.HeadRoom : len(scratch)-http1.TailRoom]
-		n, spliced, err := u.held.splice(x.sh.l, x.c.stream, x.up.stream, x.spliceable())
+		n, spliced, err := u.held.Splice(x.c.stream, x.up.stream, x.spliceable())
 		if !spliced {
 			n, err = x.c.stream.Read(buf)
-			u.held.large = n >= bulk
+			u.held.Noted(n)
 		}
 		switch {
 		case errors.Is(err, reactor.ErrAgain):
@@ -167,7 +166,7 @@ func (x *exchange) moveUp(p []byte) bool {
 	}
 	x.WroteBody()
 	x.CountIn(len(data))
-	u.held.add(x.sh.l, out[n:])
+	u.held.Add(x.sh.l, out[n:])
 	x.noteSent()
 	x.arm()
 	return true
@@ -176,10 +175,10 @@ func (x *exchange) moveUp(p []byte) bool {
 // flushUp sends what the backend did not take before.
 func (x *exchange) flushUp() {
 	u := &x.upload
-	n, err := u.held.flush(x.sh.l, x.up.stream)
+	n, err := u.held.Flush(x.up.stream)
 	if err != nil {
 		u.deaf = true // what it says until it breaks off is still read
-		u.held.drop(x.sh.l)
+		u.held.Drop(x.sh.l)
 		return
 	}
 	if n > 0 {
@@ -222,15 +221,4 @@ func (x *exchange) watch() bool {
 		}
 	}
 	return true
-}
-
-// ahead keeps p, bytes that follow the request that is being served.
-func (c *conn) ahead(p []byte, m memory) {
-	switch {
-	case len(p) == 0:
-	case m == owned && len(c.in) == 0:
-		c.in = p
-	default:
-		c.in = append(c.in, p...)
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sluice/l7/gate"
-	"sluice/pkg/reactor"
 )
 
 // Why somebody is not waited for any more.
@@ -50,7 +49,7 @@ func (x *exchange) wait() (w wait) {
 	case tunnelling:
 		return x.waitInTunnel()
 	}
-	taken := x.download.pending.empty()
+	taken := x.download.pending.Empty()
 	if !taken {
 		w.late = (*exchange).clientStalled
 		if x.backendBroken() {
@@ -84,7 +83,7 @@ func (x *exchange) waitForConnection() wait {
 // waitForUpload waits for the client to send, or for the backend to take, the
 // request.
 func (x *exchange) waitForUpload() wait {
-	if !x.Whole() && x.upload.held.empty() && !x.upload.deaf {
+	if !x.Whole() && x.upload.held.Empty() && !x.upload.deaf {
 		return wait{x.Limits().Body, (*exchange).requestStalled}
 	}
 	return wait{x.Limits().Body, (*exchange).unanswered}
@@ -97,17 +96,19 @@ func (x *exchange) waitForResponse() wait { return wait{x.Limits().Response, (*e
 // does not take it is dealt with for all phases.
 func (x *exchange) waitForDownload() wait { return wait{x.Limits().Body, (*exchange).backendStalled} }
 
-// waitInTunnel waits for either side. What was sent before one has broken has a
-// little time.
-func (x *exchange) waitInTunnel() wait {
-	w := wait{x.tunnel.idle(x.Limits()), (*exchange).idle}
-	switch {
-	case x.c.stream.Broken():
-		w = wait{min(w.limit, brokenGrace), (*exchange).clientReset}
-	case x.backendBroken():
-		w = wait{min(w.limit, brokenGrace), (*exchange).backendReset}
+// waitInTunnel waits for either side.
+func (x *exchange) waitInTunnel() wait { return wait{x.tunnelTime(), (*exchange).tunnelIdle} }
+
+// arm gives whoever is waited for the time that is theirs, from now on.
+func (x *exchange) arm() { x.c.arm(x.watchPace(x.wait().limit)) }
+
+// timedOut is told that the time of whoever is waited for may be over. It may end
+// the exchange.
+func (x *exchange) timedOut() {
+	if x.look() {
+		return
 	}
-	return w
+	x.wait().late(x)
 }
 
 // Each of these is told that somebody has let the time pass that was theirs, and
@@ -115,14 +116,14 @@ func (x *exchange) waitInTunnel() wait {
 
 func (x *exchange) requestStalled() { x.fail(gate.RequestTimeout, errRequestStalled) }
 func (x *exchange) unverified()     { x.overdue(gate.AuthBusy) }
+
 func (x *exchange) clientStalled()  { x.fail(gate.ClientStalled, errClientStalled) }
 func (x *exchange) backendStalled() { x.fail(gate.BackendStalled, errBackendStalled) }
-func (x *exchange) halfClosed()     { x.fail(gate.ClientAbort, errHalfClosed) }
-func (x *exchange) unanswered()     { x.attemptFailed(gate.ResponseTimeout, errNoResponse) }
-func (x *exchange) brokeOff()       { x.truncated(syscall.ECONNRESET) }
-func (x *exchange) clientReset()    { x.fail(gate.ClientAbort, syscall.ECONNRESET) }
-func (x *exchange) backendReset()   { x.fail(gate.BackendReset, syscall.ECONNRESET) }
-func (x *exchange) idle()           { x.fail(gate.IdleTimeout, nil) }
+
+func (x *exchange) halfClosed() { x.fail(gate.ClientAbort, errHalfClosed) }
+func (x *exchange) unanswered() { x.attemptFailed(gate.ResponseTimeout, errNoResponse) }
+
+func (x *exchange) brokeOff() { x.truncated(syscall.ECONNRESET) }
 
 func (x *exchange) noSlot() {
 	x.LeaveQueue()
@@ -134,76 +135,26 @@ func (x *exchange) unconnected() {
 	x.connectFailed(x.up, x.up.tookTooLong())
 }
 
-// timedOut is told that the time of whoever is waited for may be over. It may end
-// the exchange.
-func (x *exchange) timedOut() {
-	if x.look() {
-		return
-	}
-	x.wait().late(x)
-}
-
-// arm gives whoever is waited for the time that is theirs, from now on.
-func (x *exchange) arm() { x.c.arm(x.watchPace(x.wait().limit)) }
-
 // A connection that was reset, or has timed out, says so to whoever reads it or
 // writes to it. Nobody does while what it sent before is taken by nobody, or
 // after its end was read. The loop knows all the same.
 
 // noticeClient ends the exchange of a client that has broken: whatever is under
-// way, nobody is left who wants it. A tunnel is a connection in its own right,
-// in which what was sent before has a little time.
+// way, nobody is left who wants it.
 func (c *conn) noticeClient() {
-	switch x := c.x; {
-	case x == nil || !c.stream.Broken():
-	case x.phase == tunnelling && !(x.tunnel.up.eof && x.upload.held.empty()):
-		x.arm()
-	default:
+	if x := c.x; x != nil && x.phase != tunnelling && c.stream.Broken() {
 		x.clientBroke(syscall.ECONNRESET)
 	}
 }
 
 // noticeBackend deals with a backend that has broken. What it has sent before
-// may be all of the response, and has a little time to be taken. It may end the
-// exchange.
+// may be all of the response, and has a little time to be taken.
 func (x *exchange) noticeBackend() {
-	switch pending := &x.download.pending; {
-	case !x.backendBroken():
-	case x.phase == tunnelling && x.tunnel.down.eof && pending.empty():
-		x.fail(gate.BackendReset, syscall.ECONNRESET)
-	case x.phase == tunnelling || !pending.empty():
+	if x.phase != tunnelling && x.backendBroken() && !x.download.pending.Empty() {
 		x.arm()
 	}
 }
 
 func (x *exchange) backendBroken() bool {
 	return x.up != nil && !x.up.connecting && x.up.stream != nil && x.up.stream.Broken()
-}
-
-// arm gives what is waited for the time d from now on. The timer is not moved
-// to later: it finds out when it fires.
-func (c *conn) arm(d time.Duration) {
-	l := c.sh.l
-	c.deadline = l.Now() + int64(d)
-	if !c.timer.Set() || c.deadline < c.fires {
-		c.fires = c.deadline
-		l.After(&c.timer, d, c)
-	}
-}
-
-// Expired is the alarm of the timer.
-func (c *conn) Expired(*reactor.Timer) {
-	defer c.guard()
-	if left := c.deadline - c.sh.l.Now(); left > 0 {
-		c.arm(time.Duration(left))
-		return
-	}
-	switch c.state {
-	case reading:
-		c.refuse(gate.RequestTimeout)
-	case serving:
-		c.x.timedOut()
-	default: // a connection opened in advance, or a client that had its time
-		c.close()
-	}
 }

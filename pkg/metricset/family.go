@@ -126,5 +126,5 @@ func helpOf(name string, known map[string]string) string {
 	case strings.HasPrefix(name, "process_"):
 		return "Of the process, as the system tells it."
 	}
-	return "See README."
+	return "See docs/metrics.md."
 }

@@ -86,7 +86,7 @@ func TestDescribe(t *testing.T) {
 	var b strings.Builder
 	Describe(&b, []byte("go_x 1\nown{a=\"b\"} 1\n# HELP own Mine.\n# TYPE own gauge\nx_seconds_count 1\nx_seconds_bucket{le=\"+Inf\"} 1\n"+
 		"s_seconds{quantile=\"0\"} 1\ns_seconds_sum 1\nv_seconds_bucket{vmrange=\"1...2\"} 1\nsluice_ready 1\nthings_count 7\nevents_total 3\n"))
-	want := `# HELP events_total See README.
+	want := `# HELP events_total See docs/metrics.md.
 # TYPE events_total counter
 events_total 3
 # HELP go_x Of Go's runtime, as runtime/metrics or runtime.MemStats tell it.
@@ -95,20 +95,20 @@ go_x 1
 # HELP own Mine.
 # TYPE own gauge
 own{a="b"} 1
-# HELP s_seconds See README.
+# HELP s_seconds See docs/metrics.md.
 # TYPE s_seconds summary
 s_seconds{quantile="0"} 1
 s_seconds_sum 1
 # HELP sluice_ready 1 if /readyz says yes.
 # TYPE sluice_ready gauge
 sluice_ready 1
-# HELP things_count See README.
+# HELP things_count See docs/metrics.md.
 # TYPE things_count gauge
 things_count 7
-# HELP v_seconds See README.
+# HELP v_seconds See docs/metrics.md.
 # TYPE v_seconds untyped
 v_seconds_bucket{vmrange="1...2"} 1
-# HELP x_seconds See README.
+# HELP x_seconds See docs/metrics.md.
 # TYPE x_seconds histogram
 x_seconds_count 1
 x_seconds_bucket{le="+Inf"} 1
