@@ -65,7 +65,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 	cfg := fs.listenConfig(want, f)
 	if heir != nil {
 		cfg.Kept = heir.listener.Kept()
-		cfg.Inherited, err = heir.listener.Socket()
+		cfg.Inherited, err = fs.socketOf(heir)
 	} else {
 		cfg.Inherited, cfg.Kept, err = fs.sockets.Take(offered(want.Kind, want.Addr), want.Addr)
 	}

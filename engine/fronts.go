@@ -139,13 +139,41 @@ func (fs *fronts) replace(f *front, ended func()) {
 	}, ended)
 }
 
+// leavingAt returns a listener at an address that is leaving and may have its
+// socket still, nil if there is none.
+func (fs *fronts) leavingAt(addr string) *front {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.all {
+		if f.leaving && f.wants.Addr == addr && !f.wants.AnyPort() && !f.listener.Closed() {
+			return f
+		}
+	}
+	return nil
+}
+
+// socketOf returns the socket of a listener for the one that takes its place.
+func (fs *fronts) socketOf(f *front) (*net.TCPListener, error) {
+	fs.mu.Lock()
+	leaving := f.leaving
+	fs.mu.Unlock()
+	if leaving {
+		return f.listener.Reclaim()
+	}
+	return f.listener.Socket()
+}
+
 // drainer is a server whose clients can be told to go elsewhere.
 type drainer interface{ Drain() }
 
 func (fs *fronts) retire(f *front, shutdown func() (cut int), ended func()) {
 	fs.mu.Lock()
+	already := f.leaving
 	f.leaving = true
 	fs.mu.Unlock()
+	if already { // and its socket is somebody else's now
+		return
+	}
 	fs.left.Go(func() {
 		cut := shutdown()
 		fs.lost.Add(int64(cut))

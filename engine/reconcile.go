@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"reflect"
 	"slices"
 	"time"
@@ -115,7 +116,14 @@ func (t *turn) bind() (err error) {
 		if old == nil {
 			old = going[want.Addr]
 		}
+		if old == nil {
+			old = t.e.fronts.leavingAt(want.Addr)
+		}
 		f, err := t.e.fronts.make(want, old, t.serviceOf, t.routes)
+		if errors.Is(err, net.ErrClosed) { // by a moment
+			old = nil
+			f, err = t.e.fronts.make(want, nil, t.serviceOf, t.routes)
+		}
 		if err == nil {
 			err = t.e.fronts.add(f)
 		}

@@ -29,15 +29,14 @@ func (d *detached) close() error {
 	return syscall.Close(fd)
 }
 
-// holdOff keeps new connections from being established, unless the socket is
-// closed.
-func (d *detached) holdOff() error {
+// onSocket calls f with the socket, unless that is closed.
+func (d *detached) onSocket(f func(fd int) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
 		return nil
 	}
-	return holdOff(d.fd)
+	return f(d.fd)
 }
 
 // detach gives the listening socket, which is non-blocking, to somebody who

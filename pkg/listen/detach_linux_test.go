@@ -36,7 +36,7 @@ func TestDrainAfterClose(t *testing.T) {
 	if d.fd != -1 {
 		t.Fatalf("unexpected descriptor after Close: %d", d.fd)
 	}
-	if err := d.holdOff(); err != nil {
+	if err := d.onSocket(holdOff); err != nil {
 		t.Fatalf("a closed listener was held off: %v", err)
 	}
 	l.Drain()

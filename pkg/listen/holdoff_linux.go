@@ -1,6 +1,10 @@
 package listen
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // holdOff makes the kernel drop segments that would open a new connection on
 // the listening socket fd: a classic BPF filter (socket(7), SO_ATTACH_FILTER) on the listening
@@ -17,4 +21,13 @@ func holdOff(fd int) error {
 	}
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+}
+
+// letIn undoes holdOff, if that was done.
+func letIn(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }

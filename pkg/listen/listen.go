@@ -84,12 +84,13 @@ type Config struct {
 
 // Listener is a bound TCP listener. All methods are safe for concurrent use.
 type Listener struct {
-	cfg    Config
-	ln     *net.TCPListener
-	addr   net.Addr
-	closed chan struct{} // closed when no connection will be accepted any more
-	kept   atomic.Bool   // somebody else accepts from the socket when this does no more
-	once   sync.Once     // guards closed
+	cfg     Config
+	ln      *net.TCPListener
+	addr    net.Addr
+	closed  chan struct{} // closed when no connection will be accepted any more
+	holding sync.Mutex    // held by who changes whether new connections are held off
+	kept    atomic.Bool   // somebody else accepts from the socket when this does no more
+	once    sync.Once     // guards closed
 
 	share      *share                    // of descriptors, nil without a budget
 	memory     *share                    // of memory, nil without a budget
@@ -370,6 +371,16 @@ func (l *Listener) leaveBudget() {
 	}
 }
 
+// Closed reports whether no connection will be accepted any more.
+func (l *Listener) Closed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Open returns how many connections are open.
 func (l *Listener) Open() int {
 	l.mu.Lock()
@@ -411,16 +422,21 @@ func (l *Listener) Keep() { l.kept.Store(true) }
 //
 // A socket that another process goes on with is closed at once, queue and all.
 func (l *Listener) Drain() {
-	select {
-	case <-l.closed:
+	if l.Closed() {
 		return
-	default:
 	}
-	if l.kept.Load() {
+	l.holding.Lock()
+	kept := l.kept.Load()
+	var err error
+	if !kept {
+		err = l.onSocket(holdOff)
+	}
+	l.holding.Unlock()
+	if kept {
 		l.Close()
 		return
 	}
-	if err := l.holdOff(); err != nil {
+	if err != nil {
 		l.cfg.Logger.Warn("cannot hold off new connections while draining", "listener", l.cfg.Kind, "name", l.cfg.Name, "err", err)
 	}
 	end := time.Now().Add(drainMax)
@@ -445,20 +461,38 @@ func (l *Listener) Drain() {
 	l.Close()
 }
 
-// holdOff keeps new connections from being established.
-func (l *Listener) holdOff() error {
+// Reclaim is Socket of a listener that may be draining: connections that it held
+// off are established again. It fails once the listener is closed.
+func (l *Listener) Reclaim() (*net.TCPListener, error) {
+	l.holding.Lock()
+	defer l.holding.Unlock()
+	ln, err := l.Socket()
+	if err != nil {
+		return nil, err
+	}
+	l.kept.Store(true)
+	if err := l.onSocket(letIn); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// onSocket calls f with the descriptor of the listening socket, unless that is
+// closed.
+func (l *Listener) onSocket(f func(fd int) error) error {
 	l.mu.Lock()
 	d := l.detached
 	l.mu.Unlock()
 	if d != nil {
-		return d.holdOff()
+		return d.onSocket(f)
 	}
 	rc, err := l.ln.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var attached error
-	if err := rc.Control(func(fd uintptr) { attached = holdOff(int(fd)) }); err != nil {
+	if err := rc.Control(func(fd uintptr) { attached = f(int(fd)) }); err != nil {
 		return err
 	}
 	return attached
