@@ -77,7 +77,7 @@ func (t *Ticket) judge(e Ending) {
 		b.ReportServed(w)
 	case byBackend && !e.Stalled:
 		// It may be the client's doing, so that a check is to say more.
-		b.Observe(0, false)
+		b.Observe(0, backend.Badly)
 		b.ReportFault(w)
 		b.Suspect()
 	}

@@ -68,7 +68,7 @@ func (t *Ticket) Header(local func() netip.AddrPort, client *tls.ConnectionState
 func (t *Ticket) Established(b *backend.Backend, took time.Duration) (planIsFree bool) {
 	t.backend, t.connect = b, took
 	t.up.metrics.connectSeconds.Update(took.Seconds())
-	b.Observe(took, true)
+	b.Observe(took, backend.Well)
 	b.Counters.Connections.Add(1)
 	if !t.plan.Plain() {
 		return false
@@ -94,10 +94,6 @@ func (t *Ticket) Count(in, out int64) {
 // Unanswered notes that the client has sent something for a while, and the
 // backend nothing.
 func (t *Ticket) Unanswered() { t.backend.ReportUnanswered(t.Client.Addr()) }
-
-// MostAhead is how many bytes are read of a client that waits for a slot, so that
-// it is noticed if it goes away.
-const MostAhead = 4 << 10
 
 // GaveUp returns why the plan has found no backend.
 func (t *Ticket) GaveUp() Reason {

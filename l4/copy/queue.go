@@ -1,9 +1,6 @@
 package copy
 
 import (
-	"errors"
-	"io"
-	"os"
 	"time"
 
 	"sluice/l4"
@@ -29,7 +26,8 @@ func (w *walk) await(left time.Duration) (next attempt.Action, reason l4.Reason,
 	stop := func() {
 		if reading {
 			_ = w.guest.Conn.SetReadDeadline(time.Unix(1, 0))
-			reason, gone = w.left(<-ended)
+			err := <-ended // after which nobody else reads
+			reason, gone = l4.HasLeft(len(w.read), err)
 			_ = w.guest.Conn.SetReadDeadline(time.Time{})
 		}
 	}
@@ -48,15 +46,14 @@ func (w *walk) await(left time.Duration) (next attempt.Action, reason l4.Reason,
 			return attempt.Action{}, l4.Draining, true
 		case err := <-ended:
 			reading = false
-			if reason, gone = w.left(err); gone {
+			if reason, gone = l4.HasLeft(len(w.read), err); gone {
 				return attempt.Action{}, reason, true
 			}
 		}
 	}
 }
 
-// readAhead reads what the client sends, up to l4.MostAhead. Who sends more stays
-// in the kernel.
+// readAhead reads what the client sends, up to l4.MostAhead.
 func (w *walk) readAhead() error {
 	buf := make([]byte, l4.MostAhead)
 	for len(w.read) < l4.MostAhead {
@@ -67,17 +64,4 @@ func (w *walk) readAhead() error {
 		}
 	}
 	return nil
-}
-
-// left reports whether the client is gone, and how, after reading of it has ended
-// by err. One that ends its direction before it has sent a byte has closed: who
-// ends there is rare that still expects anything.
-func (w *walk) left(err error) (reason l4.Reason, gone bool) {
-	switch {
-	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, false
-	case !errors.Is(err, io.EOF):
-		return l4.ClientReset, true
-	}
-	return l4.ClientEOF, len(w.read) == 0
 }

@@ -219,7 +219,7 @@ func (t *Ticket) giveBack(now Now, v verdict) {
 // observeSuccess tells the backend and its balancer that the attempt went well.
 func (t *Ticket) observeSuccess(now Now) {
 	b := t.attempt.backend
-	b.Observe(t.latency(now), true)
+	b.Observe(t.latency(now), backend.Well)
 	b.ReportServed(t.witness())
 	t.settle(now, limit.Success)
 }
@@ -228,7 +228,7 @@ func (t *Ticket) observeSuccess(now Now) {
 // well, and that this is the backend's fault.
 func (t *Ticket) observeFailure(now Now) {
 	b := t.attempt.backend
-	b.Observe(t.latency(now), false)
+	b.Observe(t.latency(now), backend.Badly)
 	b.ReportFault(t.witness())
 	t.settle(now, limit.Failure)
 }

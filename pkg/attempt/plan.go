@@ -162,7 +162,7 @@ func (p *Plan) Lost(b *backend.Backend, took time.Duration) {
 	b.Suspect()
 	// It is to blame only if it was the one that others were tried beside.
 	if took >= p.terms.HedgeAfter {
-		b.Observe(took, false)
+		b.Observe(took, backend.Badly)
 	}
 }
 

@@ -83,6 +83,15 @@ type outcomes struct {
 	samples  atomic.Uint32 // that latency has of, up to latencySamples
 }
 
+// Outcome is how an attempt at using a backend ended.
+type Outcome bool
+
+// An attempt ends well or not.
+const (
+	Well  Outcome = true
+	Badly Outcome = false
+)
+
 // Observe notes how one attempt at using b ended. In layer 4 latency is the
 // time to connect, in layer 7 the time to a response's head; 0 or less means
 // that it is not known.
@@ -90,12 +99,12 @@ type outcomes struct {
 // What fails does not look fast: a failure never lowers [Backend.Latency], and
 // raises [Backend.Distrust] and [Backend.ErrorRate]. Observe does not block or
 // allocate.
-func (b *Backend) Observe(latency time.Duration, ok bool) {
+func (b *Backend) Observe(latency time.Duration, how Outcome) {
 	now, o := b.Now(), &b.outcomes
 	if latency > 0 {
-		o.measured(float64(latency), ok, now)
+		o.measured(float64(latency), how, now)
 	}
-	if ok {
+	if how == Well {
 		if b.streak.clearConnects() {
 			b.refusalChanged()
 		}
@@ -136,16 +145,16 @@ func (p Pulse) Silent(next Pulse) bool {
 // old; and once there were many, no sample is taken for more than outlier times
 // what it was. What failed only raises the latency, at once: a
 // time-out is no noise.
-func (o *outcomes) measured(sample float64, ok bool, now Moment) {
+func (o *outcomes) measured(sample float64, how Outcome, now Moment) {
 	n := o.samples.Load()
 	for {
 		word := o.latency.word.Load()
 		v, set := unpack(word, now)
 		next := sample
 		switch {
-		case !ok && sample <= v:
+		case how == Badly && sample <= v:
 			return
-		case !ok, v == 0: // nothing is left of those before
+		case how == Badly, v == 0: // nothing is left of those before
 			n = 0
 		default:
 			ratio := sample / set

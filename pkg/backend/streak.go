@@ -70,7 +70,7 @@ func (s *streak) clearConnects() bool {
 // once. It never blocks.
 func (b *Backend) ReportConnectFailure() {
 	b.Counters.ConnectFailures.Add(1)
-	b.Observe(0, false)
+	b.Observe(0, Badly)
 	k := b.streak.update(func(k *Streak) { more(&k.Connects) })
 	b.alarm(k.Connects)
 	b.Suspect()

@@ -209,7 +209,7 @@ func (b *Balancer) untriedOf(tried Tried, those func(*backend.Backend) bool) (be
 // HasGood reports whether a retry would go to a backend that is known to be
 // good. Such a retry takes nothing from those that are in trouble.
 func (b *Balancer) HasGood(req Request) bool {
-	return b.untriedOf(req.Tried, (*backend.Backend).KnownGood) != nil || req.Failed && ofReserve(b.pool.Snapshot(), req.Tried, true) != nil
+	return b.untriedOf(req.Tried, (*backend.Backend).KnownGood) != nil || req.Failed && ofReserve(b.pool.Snapshot(), req.Tried, (*backend.Backend).KnownGood) != nil
 }
 
 // HasHope reports whether there is a backend that could take what those in tried

@@ -18,23 +18,26 @@ func reserve(s *backend.Snapshot, req Request, chosen *backend.Backend) *backend
 	if chosen != nil && !chosen.KnownBad() && !last {
 		return nil
 	}
-	best := ofReserve(s, req.Tried, true)
+	best := ofReserve(s, req.Tried, (*backend.Backend).KnownGood)
 	if best == nil && chosen == nil {
-		best = ofReserve(s, req.Tried, false)
+		best = ofReserve(s, req.Tried, anybody)
 	}
 	return best
 }
 
-// ofReserve returns the least busy member of the reserve's first tier that has
-// one with room that was not tried, and is known to be good if that is wanted.
-func ofReserve(s *backend.Snapshot, tried Tried, good bool) (best *backend.Backend) {
+// anybody is for who takes all that there are.
+func anybody(*backend.Backend) bool { return true }
+
+// ofReserve returns the least busy of those members of the reserve's first tier
+// that has one with room that was not tried.
+func ofReserve(s *backend.Snapshot, tried Tried, those func(*backend.Backend) bool) (best *backend.Backend) {
 	priority, weight := 0, 0
 	for i, x := range s.Reserve {
 		p, w := x.Target().Priority, s.ReserveWeights[i]
 		if best != nil && p > priority {
 			break
 		}
-		if (best == nil || LessLoaded(x, w, best, weight)) && x.HasRoom() && !tried.Has(x) && (!good || x.KnownGood()) {
+		if (best == nil || LessLoaded(x, w, best, weight)) && x.HasRoom() && !tried.Has(x) && those(x) {
 			best, priority, weight = x, p, w
 		}
 	}
