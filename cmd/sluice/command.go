@@ -22,6 +22,7 @@ type command struct {
 	file    string         // that was read; empty for none
 	watch   bool           // it is to be read again when it changes
 	dryRun  bool
+	target  *target // of --dry-run; nil for none
 	version bool
 	ecs     string   // address of the task's metadata on ECS, or empty
 	unknown []string // environment variables with our prefix that are no flag's
@@ -33,12 +34,8 @@ type command struct {
 // line, each winning over the one before. Its error joins all that is wrong;
 // pflag.ErrHelp alone means that help was asked for.
 func parseCommand(args, environ []string) (*command, error) {
-	env := make(map[string]string)
-	for _, kv := range environ {
-		if k, v, ok := strings.Cut(kv, "="); ok {
-			env[k] = v
-		}
-	}
+	against, args, environ, targetErr := targetOf(args, environ)
+	env := variables(environ)
 
 	// A first reading finds the file; its complaints come again in the second.
 	probe := newReader(config.Default())
@@ -62,7 +59,7 @@ func parseCommand(args, environ []string) (*command, error) {
 			f.Changed = true // it was set, wherever
 		}
 	}
-	cmd := &command{config: *r.config, flags: r.flags, file: r.file, watch: r.watch, dryRun: r.dryRun, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown, args: args, environ: environ}
+	cmd := &command{config: *r.config, flags: r.flags, file: r.file, watch: r.watch, dryRun: r.dryRun, target: against, version: r.version, ecs: env[zone.ECSVariable], unknown: unknown, args: args, environ: environ}
 	if cmd.version {
 		return cmd, nil
 	}
@@ -72,13 +69,24 @@ func parseCommand(args, environ []string) (*command, error) {
 	if r.watch && r.file == "" {
 		r.add("--watch-config: there is no file to watch without --config")
 	}
-	unread := errors.Join(append([]error{fileErr}, r.problems...)...)
+	unread := errors.Join(append([]error{fileErr, targetErr}, r.problems...)...)
 	problems := cmd.config.Validate()
 	if unread != nil {
 		// What could not be read may be what seems to be missing.
 		problems = withoutLists(problems)
 	}
 	return cmd, errors.Join(unread, problems, engine.Check(&cmd.config))
+}
+
+// variables returns an environment, "KEY=value" each, by key; the last one counts.
+func variables(environ []string) map[string]string {
+	env := make(map[string]string)
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
 }
 
 // withoutLists returns the problems of err that are not about a listener, a

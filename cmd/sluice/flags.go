@@ -91,6 +91,8 @@ func (r *reader) define() {
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
 	f.BoolVar(&r.watch, "watch-config", false, "read that file, and the environment, again when the file has changed, as SIGHUP does: services, routes, listeners, members, limits and certificates become as it says, and what it does not change is not touched. A file that is wrong changes nothing")
 	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")
+	f.StringVar(&r.target, "target", "", "with --dry-run: ecs says, too, what would drop connections when this runs as a task there: waits, addresses, and what --task-definition says")
+	f.StringVar(&r.task, "task-definition", "", "with --target=ecs: JSON file of the task definition, as it is registered or described. What it gives the container named sluice as command and environment comes before that of the command line")
 	f.BoolVar(&r.version, "version", false, "print the version and exit")
 	f.BoolVarP(&r.help, "help", "h", false, "print this help and exit")
 }

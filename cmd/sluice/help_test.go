@@ -40,7 +40,7 @@ func TestEveryFlagIsASetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := map[string]bool{"config": true, "watch-config": true, "dry-run": true, "version": true, "help": true}
+	own := map[string]bool{"config": true, "watch-config": true, "dry-run": true, "target": true, "task-definition": true, "version": true, "help": true}
 	n := 0
 	newReader(c).flags.VisitAll(func(f *pflag.Flag) {
 		n++

@@ -21,6 +21,8 @@ type reader struct {
 	file     string
 	watch    bool
 	dryRun   bool
+	target   string // what --dry-run holds the configuration against
+	task     string // file
 	version  bool
 	help     bool
 	source   string // what a value comes from, for complaints

@@ -49,8 +49,7 @@ func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 		if len(cmd.unknown) > 0 {
 			fmt.Fprintf(stderr, "sluice: environment variables that name no flag are ignored: %s\n", strings.Join(cmd.unknown, ", "))
 		}
-		fmt.Fprintln(stdout, "the configuration is good")
-		return exitOK
+		return cmd.verdict(stdout)
 	}
 	sets := metricset.New()
 	if err != nil {
