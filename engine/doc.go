@@ -16,7 +16,8 @@
 //   - reload.go, watch.go: the configuration, read again
 //   - handover.go: the program, replaced
 //   - operate.go: what the control plane does with an engine
-//   - facts.go, record.go: what is to be looked at, and what is remembered
+//   - pages.go, facts.go, record.go: the dashboard, what is to be looked at, and
+//     what is remembered
 //   - tags.go, tagwatch.go: what tags ask for
 //   - turn.go, reconcile.go: a turn
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and

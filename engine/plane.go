@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -62,12 +61,15 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 		p.servers = append(p.servers, planeServer{name, addr, kept, s})
 	}
 	if c.Admin != config.Off {
+		pages, err := e.pages(version, ready)
+		if err != nil {
+			return nil, err
+		}
 		bind("admin", "admin", c.Admin, func(ln *net.TCPListener) (*admin.Server, error) {
 			return admin.New(admin.Config{
 				Address: c.Admin, Listener: ln, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
 				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
-				Beside: []admin.Page{{Path: "/admin/history", About: "the last 15 minutes by the second, of all or ?service=NAME", Handler: e.recorder.store},
-					{Path: "/admin/advice", About: "what to look at, by rule: evidence, consequence, what to do", Handler: http.HandlerFunc(e.serveAdvice)}},
+				Beside: pages,
 			})
 		})
 	}

@@ -56,7 +56,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	if g.token != nil && !g.token.match(r.Header.Get("Authorization")) {
+	if g.token != nil && !isPage(r) && !g.token.match(r.Header.Get("Authorization")) {
 		if ok, dropped := g.unauthorized.Allow(time.Now()); ok {
 			g.logger.Warn("a request to the control plane had no valid token",
 				"listener", "admin", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "more", dropped)
@@ -78,6 +78,12 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.next.ServeHTTP(w, r)
+}
+
+// isPage reports whether r asks for the files of the dashboard, which say nothing:
+// a browser could send no token for them.
+func isPage(r *http.Request) bool {
+	return r.URL.Path == "/dashboard" || strings.HasPrefix(r.URL.Path, "/dashboard/")
 }
 
 // isProbe reports whether r asks for nothing but health.
@@ -117,7 +123,7 @@ func (h *hosts) allow(header string) bool {
 // crossOrigin reports whether a browser sent r on behalf of another site. It
 // is stricter than http.CrossOriginProtection in that it judges safe methods
 // too: a profile is costly, whoever gets to see it. Following a link to the
-// index is fine.
+// index or the dashboard is fine.
 func crossOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -132,7 +138,7 @@ func crossOrigin(r *http.Request) bool {
 		return err != nil || u.Host != r.Host
 	}
 	link := r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
-		r.Header.Get("Sec-Fetch-Dest") == "document" && r.URL.Path == "/"
+		r.Header.Get("Sec-Fetch-Dest") == "document" && (r.URL.Path == "/" || isPage(r))
 	return !link
 }
 

@@ -1,0 +1,262 @@
+package browser
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// pagesThere returns the pages that the dashboard offers.
+func pagesThere(b *tab) []string {
+	return eval[[]string](b, `[...document.querySelectorAll("#nav a")].map((a) => a.dataset.key)`)
+}
+
+// web starts sluice with some backends of the service web.
+func web(t *testing.T, n int, more ...string) (s *process, all []*process, addrs []string) {
+	t.Helper()
+	all, addrs = echos(t, n)
+	args := append([]string{"--l7=127.0.0.1:0", "--l4=127.0.0.1:0=web", "--route=/=web", "--route=/api=web", "--admin=127.0.0.1:0"}, more...)
+	for _, a := range addrs {
+		args = append(args, "--backend=web="+a)
+	}
+	return start(t, "sluice", args...), all, addrs
+}
+
+func dashboard(s *process) string { return "http://" + s.addr("admin") + "/dashboard/" }
+
+// TestPages shows each page under load, in light and dark, narrow and wide: none
+// has an error on the console, asks another origin, or is wider than the screen.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s, _, _ := web(t, 3)
+	load(t, "http://"+s.addr("l7")+"/", 8)
+	b := open(t, dashboard(s))
+	b.await("numbers", `document.querySelector(".tile .value") && /[1-9]/.test(document.querySelector(".tile .value").textContent)`)
+	keys := pagesThere(b)
+	for _, want := range []string{"overview", "services", "advice", "events", "config", "profiles"} {
+		if !slices.Contains(keys, want) {
+			t.Fatalf("unexpected pages; got %v; want %s among them", keys, want)
+		}
+	}
+	sizes := []struct {
+		name          string
+		width, height int64
+	}{{"360", 360, 740}, {"1280", 1280, 900}, {"4k", 3840, 2160}}
+	for _, key := range keys {
+		b.page(key)
+		for _, size := range sizes {
+			b.do(chromedp.EmulateViewport(size.width, size.height))
+			b.await("a page no wider than the screen", `document.documentElement.scrollWidth <= innerWidth`)
+			for _, theme := range []string{"light", "dark"} {
+				b.theme(theme)
+				b.picture(key + "-" + size.name + "-" + theme)
+			}
+		}
+		b.await("no problem is shown", `![...document.querySelectorAll(".problem")].some((p) => !p.hidden && p.textContent)`)
+	}
+	b.clean()
+}
+
+// TestKilledBackend kills a backend: the page shows it as down, with the reason,
+// within two seconds.
+func TestKilledBackend(t *testing.T) {
+	t.Parallel()
+	s, all, addrs := web(t, 3)
+	load(t, "http://"+s.addr("l7")+"/", 4)
+	b := open(t, dashboard(s)+"#/services")
+	row := `[...document.querySelectorAll(".row")].find((r) => r.textContent.includes("` + addrs[0] + `"))`
+	b.await("the backend is up", row+" && "+row+`.textContent.includes("up")`)
+	// The page itself takes the time, so that what drives the browser does not count.
+	eval[bool](b, `(window.seen = new Promise((done) => { const t = setInterval(() => { const r = `+row+`; if (r && /down/.test(r.textContent) && /refused/.test(r.textContent)) { clearInterval(t); done(Date.now()); } }, 10); }), true)`)
+	killed := time.Now()
+	all[0].kill()
+	took := time.UnixMilli(int64(eval[float64](b, "window.seen"))).Sub(killed)
+	t.Logf("shown after %v", took)
+	if took > 2*time.Second {
+		t.Errorf("a backend that was killed was shown after %v", took)
+	}
+	b.picture("killed")
+	b.clean()
+}
+
+// hostile is text that would do something if it were read as anything else.
+const hostile = `<img src=x onerror=alert(1)>"'&amp;<script>window.hacked=1</script>`
+
+// TestHostileNames has backends, zones and errors with HTML, quotes and control
+// characters in them: they are shown as text.
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	_, addrs := echos(t, 1)
+	file := filepath.Join(t.TempDir(), "members.json")
+	// A zone, an ID and a reason come from outside, through a file of members.
+	members := fmt.Sprintf(`[{"addr":%q,"id":%q,"zone":%q},{"addr":"127.0.0.1:1","id":%q}]`, addrs[0], hostile, hostile+"\u202e", "two"+hostile)
+	if err := os.WriteFile(file, []byte(members), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sluice", "--l7=127.0.0.1:0", "--route=/=web", "--admin=127.0.0.1:0", "--service=web,file="+file)
+	// What clients send, too: a host and a path.
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.addr("l7")+"/%3Cscript%3Ewindow.hacked=1%3C/script%3E", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "a.example"
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		resp.Body.Close()
+	}
+	b := open(t, dashboard(s)+"#/services")
+	b.await("the backends", `document.querySelectorAll("[role=rowgroup] .row.pick").length === 2`)
+	eval[bool](b, `(document.querySelector(".row.pick").click(), [...document.querySelectorAll(".row.pick")].forEach((r) => r.click()), true)`)
+	b.await("the ID as text", `document.body.innerText.includes("<img src=x onerror=alert(1)>")`)
+	for _, key := range pagesThere(b) {
+		b.page(key)
+		if n := eval[int](b, `document.querySelectorAll("main img, main script, main iframe, main object").length`); n != 0 {
+			t.Fatalf("page %s has %d elements that came from outside", key, n)
+		}
+	}
+	if eval[bool](b, `window.hacked !== undefined`) {
+		t.Fatal("something from outside was run")
+	}
+	b.clean()
+}
+
+// TestOtherOrigin opens a page of another origin: it can neither read nor change
+// anything, nor show the dashboard in a frame.
+func TestOtherOrigin(t *testing.T) {
+	t.Parallel()
+	s, _, _ := web(t, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><title>other</title><body>")
+	}))
+	t.Cleanup(other.Close)
+	b := open(t, other.URL+"/")
+	admin := "http://" + s.addr("admin")
+	for _, path := range []string{"/admin/backends", "/admin/live", "/admin/history", "/admin/advice", "/dashboard/", "/dashboard/app.js", "/metrics"} {
+		got := eval[string](b, `fetch("`+admin+path+`").then((r) => r.text(), (e) => "no: " + e.message)`)
+		if !strings.HasPrefix(got, "no: ") {
+			t.Fatalf("a foreign page reads %s: %.200s", path, got)
+		}
+	}
+	// What needs no reading: a request that changes something is refused whatever
+	// comes of it, and so is a form, a script and a frame.
+	for _, method := range []string{"POST", "PUT", "DELETE"} {
+		status := eval[string](b, `fetch("`+admin+`/admin/drain?url=x", {method: "`+method+`", mode: "no-cors"}).then((r) => r.type + r.status, (e) => "no: " + e.message)`)
+		if !strings.HasPrefix(status, "no: ") && status != "opaque0" {
+			t.Fatalf("unexpected answer to %s of a foreign page: %s", method, status)
+		}
+	}
+	if got := eval[string](b, `new Promise((done) => { const s = document.createElement("script"); s.src = "`+admin+`/dashboard/app.js"; s.onload = () => done("loaded"); s.onerror = () => done("refused"); document.body.append(s); })`); got != "refused" {
+		t.Fatalf("a foreign page runs a script of the dashboard: %s", got)
+	}
+	eval[bool](b, `new Promise((done) => { const f = document.createElement("iframe"); f.src = "`+admin+`/dashboard/"; f.onload = () => done(true); f.onerror = () => done(true); document.body.append(f); setTimeout(() => done(true), 3000); })`)
+	if got := eval[int](b, `document.querySelector("iframe").contentWindow.length`); got != 0 {
+		t.Fatalf("unexpected frames within the frame: %d", got)
+	}
+	// That the origin is what it fails for: the same page of its own origin does.
+	own := open(t, dashboard(s))
+	if got := eval[int](own, `fetch("/admin/backends").then((r) => r.status)`); got != http.StatusOK {
+		t.Fatalf("unexpected status for the dashboard itself: %d", got)
+	}
+	// A link from elsewhere leads to it.
+	b.do(chromedp.Navigate(other.URL + "/"))
+	eval[bool](b, `(() => { const a = document.createElement("a"); a.href = "`+admin+`/dashboard/"; document.body.append(a); a.click(); return true; })()`)
+	b.await("the dashboard after a link", `location.pathname === "/dashboard/" && document.querySelector("#nav a")`)
+}
+
+// TestToken asks for the token where one is needed, refuses a wrong one, and keeps
+// the right one for the session.
+func TestToken(t *testing.T) {
+	t.Parallel()
+	s, _, _ := web(t, 1, "--admin-token=right-token-of-32-characters-long")
+	b := open(t, dashboard(s))
+	b.await("the form", `document.querySelector("dialog[open] #token")`)
+	b.picture("token")
+	give := func(token string) {
+		eval[bool](b, `(document.querySelector("#token").value = "`+token+`", document.querySelector("dialog form").requestSubmit(), true)`)
+	}
+	give("wrong")
+	b.await("a word on the wrong one", `document.querySelector("dialog .problem").textContent.includes("not the token")`)
+	give("right-token-of-32-characters-long")
+	b.await("the page", `!document.querySelector("dialog[open]") && document.querySelector(".tile")`)
+	b.do(chromedp.Reload())
+	b.await("the page again, without asking", `document.querySelector(".tile") && !document.querySelector("dialog[open]")`)
+	if got := eval[string](b, `JSON.stringify([localStorage.length, document.cookie, location.href.includes("right")])`); got != `[0,"",false]` {
+		t.Fatalf("the token is kept where it should not be: %s", got)
+	}
+}
+
+// TestStale stops sluice: the page says that what it shows is old, and goes on
+// when sluice is back.
+func TestStale(t *testing.T) {
+	t.Parallel()
+	_, addrs := echos(t, 1)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := ln.Addr().String()
+	ln.Close()
+	args := []string{"--l7=127.0.0.1:0", "--route=/=web", "--admin=" + admin, "--backend=web=" + addrs[0]}
+	s := start(t, "sluice", args...)
+	b := open(t, dashboard(s))
+	b.await("the page", `document.querySelector("#age").textContent.includes("live")`)
+	s.kill()
+	b.await("a banner", `!document.querySelector("#banner").hidden && document.querySelector("#banner").textContent.includes("what you see is old")`)
+	if !eval[bool](b, `document.body.classList.contains("stale") && document.querySelector("#age").textContent === ""`) {
+		t.Fatal("old figures look alive")
+	}
+	b.picture("stale")
+	start(t, "sluice", args...)
+	b.await("it goes on", `document.querySelector("#banner").hidden && document.querySelector("#age").textContent.includes("live") && !document.body.classList.contains("stale")`)
+}
+
+// TestThousandBackends has 1,000 backends: few rows are drawn, and search, filter,
+// sort and keys work.
+func TestThousandBackends(t *testing.T) {
+	t.Parallel()
+	_, addrs := echos(t, 2)
+	var members []string
+	for i := range 998 {
+		members = append(members, fmt.Sprintf(`{"addr":"127.0.%d.%d:9","id":"member-%d"}`, 1+i/250, 1+i%250, i))
+	}
+	for i, a := range addrs {
+		members = append(members, fmt.Sprintf(`{"addr":%q,"id":"good-%d"}`, a, i))
+	}
+	file := filepath.Join(t.TempDir(), "members.json")
+	if err := os.WriteFile(file, []byte("["+strings.Join(members, ",")+"]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--l7=127.0.0.1:0", "--route=/=web", "--admin=127.0.0.1:0", "--service=web,file=" + file}
+	for i := range 200 {
+		args = append(args, fmt.Sprintf("--route=/route-%d=web", i))
+	}
+	s := start(t, "sluice", args...)
+	load(t, "http://"+s.addr("l7")+"/", 4)
+	b := open(t, dashboard(s)+"#/services")
+	b.await("all", `document.body.innerText.includes("1000 backends")`)
+	paint := eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
+	t.Logf("first paint after %.0f ms", paint)
+	if n := eval[int](b, `document.querySelectorAll(".row").length`); n > 80 {
+		t.Fatalf("%d rows are drawn", n)
+	}
+	b.picture("thousand")
+	eval[bool](b, `(document.querySelector("input[type=search]").value = "member-77", document.querySelector("input[type=search]").dispatchEvent(new Event("input")), true)`)
+	b.await("those that fit", `/^(11|\d+) of 1000 backends$/.test(document.querySelector(".tools [role=status]").textContent) && document.querySelectorAll(".row.pick").length === 11`)
+	eval[bool](b, `(document.querySelector("input[type=search]").value = "", document.querySelector("input[type=search]").dispatchEvent(new Event("input")), true)`)
+	// The keys lead from row to row, beyond those that are drawn.
+	eval[bool](b, `(document.querySelector(".row.pick").focus(), true)`)
+	for range 8 {
+		eval[bool](b, `(document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "PageDown", bubbles: true})), true)`)
+	}
+	b.await("row 81 has the focus", `document.activeElement.getAttribute("aria-rowindex") === "82"`)
+	b.clean()
+}

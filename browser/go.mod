@@ -1,0 +1,12 @@
+// Tests of the dashboard in a real browser, with requirements of their own, so
+// that none of them reaches the root module.
+module sluice/browser
+
+go 1.26.0
+
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+)
+
+require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect

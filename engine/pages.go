@@ -1,0 +1,25 @@
+package engine
+
+import (
+	"net/http"
+	"time"
+
+	"sluice/pkg/admin"
+	"sluice/pkg/dashboard"
+)
+
+// pages returns what is answered beside the control plane's own calls: the
+// dashboard, and what it asks for.
+func (e *Engine) pages(version string, ready func() admin.Readiness) ([]admin.Page, error) {
+	static, err := dashboard.NewStatic()
+	if err != nil {
+		return nil, err
+	}
+	live := dashboard.NewLive(dashboard.Source{Version: version, Started: time.Now(), Services: e.services.shown, Ready: ready, History: e.recorder.store})
+	return []admin.Page{
+		{Path: "/dashboard/", About: "all of this as a page for a browser", Handler: static},
+		{Path: "/admin/live", About: "what the dashboard shows, as a stream of events (Accept: text/event-stream) or once", Handler: live},
+		{Path: "/admin/history", About: "the last 15 minutes by the second, of all or ?service=NAME", Handler: e.recorder.store},
+		{Path: "/admin/advice", About: "what to look at, by rule: evidence, consequence, what to do", Handler: http.HandlerFunc(e.serveAdvice)},
+	}, nil
+}
