@@ -1,6 +1,6 @@
 // Tests of the dashboard in a real browser, with requirements of their own, so
 // that none of them reaches the root module.
-module sluice/browser
+module sluice/tools/browser
 
 go 1.26.0
 

@@ -23,7 +23,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	cmd := exec.Command("go", "build", "-o", dir, "./cmd/sluice", "./cmd/echo")
-	cmd.Dir = ".."
+	cmd.Dir = "../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build: %w: %s", err, out)
 	}
