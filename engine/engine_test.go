@@ -60,6 +60,8 @@ func read(t *testing.T, items map[string][]string) *config.Config {
 				err = add(&c.Routes, line, config.ParseRoute)
 			case "backend":
 				err = add(&c.Backends, line, config.ParseBackend)
+			case "l4-driver":
+				c.L4Driver = line
 			case "service":
 				err = add(&c.Services, line, config.ParseService)
 			default:

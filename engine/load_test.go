@@ -19,7 +19,16 @@ import (
 // connection is cut that the change did not concern, and nothing is left over.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	x, l4, l7, at := twoBackends(t, "")
+	for _, driver := range []string{"auto", "copy"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			testChangesUnderLoad(t, driver)
+		})
+	}
+}
+
+func testChangesUnderLoad(t *testing.T, driver string) {
+	x, l4, l7, at := twoBackendsBy(t, driver, "")
 	three, more := startEcho(t, "three"), freeAddrs(t, 2)
 	kept, err := net.Dial("tcp", l4)
 	if err != nil {
@@ -72,7 +81,7 @@ func TestChangesUnderLoad(t *testing.T) {
 			what   control.What
 			value  string
 		}{
-			{one, control.Drain, "10ms"}, {one, control.Weight, "0.1x"}, {one, control.Force, "down"}, {one, control.Eject, ""}, {one, control.Remove, ""},
+			{one, control.Drain, "10s"}, {one, control.Weight, "0.1x"}, {one, control.Force, "down"}, {one, control.Eject, ""}, {one, control.Remove, ""},
 			{control.Backend("web", three), control.Add, "weight=3"},
 			{web, control.Canary, at[0] + ":30"}, {web, control.MaxConns, "1000"}, {web, control.MaxRequests, "1000"}, {web, control.Breaker, "50"},
 			{web, control.Concurrency, "adaptive"}, {web, control.SlowStart, "1s"}, {web, control.QueueTimeout, "9s"},

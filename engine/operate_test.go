@@ -48,6 +48,12 @@ func (x *orders) do(edit control.Edit) {
 // twoBackends runs a service web of two backends behind both kinds of listeners.
 func twoBackends(t *testing.T, settings string) (x *orders, l4, l7 string, at []string) {
 	t.Helper()
+	return twoBackendsBy(t, "auto", settings)
+}
+
+// twoBackendsBy is twoBackends with another driver of TCP.
+func twoBackendsBy(t *testing.T, driver, settings string) (x *orders, l4, l7 string, at []string) {
+	t.Helper()
 	if settings == "" {
 		settings = ",strategy=round_robin"
 	}
@@ -55,7 +61,7 @@ func twoBackends(t *testing.T, settings string) (x *orders, l4, l7 string, at []
 	free := freeAddrs(t, 2)
 	l4, l7 = free[0], free[1]
 	e := run(t, read(t, map[string][]string{
-		"l4": {l4 + "=web"}, "l7": {l7}, "route": {"/=web"}, "service": {"web" + settings},
+		"l4-driver": {driver}, "l4": {l4 + "=web"}, "l7": {l7}, "route": {"/=web"}, "service": {"web" + settings},
 		"backend": {"web=" + at[0], "web=" + at[1]},
 	}))
 	return &orders{t: t, e: e}, l4, l7, at

@@ -47,6 +47,9 @@ func (d *detached) onSocket(f func(fd int) error) error {
 func (l *Listener) detach(stop func()) (fd int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closing {
+		return 0, net.ErrClosed
+	}
 	if l.detached != nil {
 		return 0, errors.New("listen: the socket was given away already")
 	}

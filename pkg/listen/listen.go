@@ -108,6 +108,8 @@ type Listener struct {
 	// mu protects the fields below.
 	mu        sync.Mutex
 	open      int                    // connections admitted that have not left
+	closing   bool                   // the socket is not to be given away any more
+	accepting int                    // calls of AcceptConn that are under way
 	conns     map[*Conn]struct{}     // those of them that AcceptConn returned
 	entrances map[*entrance]struct{} // and those whose PROXY header is awaited in a loop
 	empty     chan struct{}          // closed when none is open and the listener closed; nil while nobody waits
@@ -204,6 +206,8 @@ func (l *Listener) Name() string { return l.cfg.Name }
 
 // AcceptConn waits for the next connection. Its error is net.ErrClosed.
 func (l *Listener) AcceptConn() (*Conn, error) {
+	l.accepts(1)
+	defer l.accepts(-1)
 	var backoff time.Duration
 	for {
 		tc, err := l.ln.AcceptTCP()
@@ -226,6 +230,15 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
+}
+
+// accepts notes that somebody begins to accept, or has ended: a connection that
+// the system has given away meanwhile is not counted as open yet.
+func (l *Listener) accepts(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepting += n
+	l.signalEmpty()
 }
 
 // acceptFailed counts and logs a failed accept and returns how long to wait
@@ -347,7 +360,7 @@ func (l *Listener) forget(c *Conn) {
 // signalEmpty wakes Wait once nothing is open and nothing can come; l.mu is
 // held.
 func (l *Listener) signalEmpty() {
-	if l.empty == nil || l.open > 0 {
+	if l.empty == nil || l.open > 0 || l.accepting > 0 {
 		return
 	}
 	select {
@@ -394,6 +407,7 @@ func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
 		l.mu.Lock()
+		l.closing = true
 		d := l.detached
 		l.mu.Unlock()
 		if d != nil {
