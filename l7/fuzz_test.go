@@ -69,7 +69,7 @@ func forwardAll(text []byte, cut func(left int) int) (out []byte, whole int, ref
 				return out, whole, true
 			}
 			if n == 0 {
-				if r, _ := http1.JudgeStart(in, http1.MaxTarget); r != 0 {
+				if r, _ := http1.CheckStart(in, http1.MaxTarget); r != 0 {
 					return out, whole, true
 				}
 				searched = len(in)

@@ -3,7 +3,6 @@ package l7
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"sluice/pkg/listen"
-	"sluice/pkg/reactor"
 )
 
 // TestReuse checks who gets an idle connection.
@@ -330,26 +328,33 @@ func TestHandedOver(t *testing.T) {
 			c.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	})
-	own, err := reactor.NewGroup(2, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own.Start()
-	t.Cleanup(own.Close)
+	own := newLoops(t)
+	here, there := own.Loops()[0], own.Loops()[1]
 	f := newFront(t, func(cfg *Config) {
 		cfg.Loops = own
 		withPolicy(t, cfg, PolicyConfig{KeepIdle: time.Hour})
 	}, addr)
 	f.pool.Limit(2, 10)
-	var clients []*rawConn
-	spread := func() bool { // over both loops; what they have to backends is where the clients are
-		return own.Loops()[0].Streams() > 0 && own.Loops()[1].Streams() > 0
+	clients := []*rawConn{f.raw(), f.raw()}
+	ask := func(c *rawConn) {
+		t.Helper()
+		c.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		c.response("GET")
 	}
-	for len(clients) < 64 && !spread() {
-		clients = append(clients, f.raw())
-		clients[len(clients)-1].write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		clients[len(clients)-1].response("GET")
+	// The first of them moves to the other loop, and then both stay.
+	stay := func() {
+		here.Post(func() { here.Divert(here) })
+		there.Post(func() { there.Divert(there) })
 	}
+	stay()
+	ask(clients[1])
+	here.Post(func() { here.Divert(there) })
+	for end := time.Now().Add(patience); there.Streams() == 0; {
+		if ask(clients[0]); time.Now().After(end) {
+			t.Fatal("nothing has moved")
+		}
+	}
+	stay()
 	const each = 200
 	for range each {
 		for _, c := range clients {

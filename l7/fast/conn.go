@@ -145,7 +145,7 @@ func (c *conn) await() error {
 				c.serving()
 				return nil
 			}
-			if fault, why := http1.JudgeStart(p, cfg.MaxTargetBytes); fault != 0 {
+			if fault, why := http1.CheckStart(p, cfg.MaxTargetBytes); fault != 0 {
 				c.fault, c.why = fault, why
 				c.serving()
 				return errRefused

@@ -78,7 +78,7 @@ func (r *rest) drips() bool {
 		c.w = len(c.in)
 		p := c.in[c.r:c.w]
 		end, ok := http1.ScanHead(p, c.searched)
-		if fault, _ := http1.JudgeStart(p, c.s.cfg.MaxTargetBytes); !ok || end > 0 || fault != 0 || len(p) >= c.s.cfg.MaxHeadBytes {
+		if fault, _ := http1.CheckStart(p, c.s.cfg.MaxTargetBytes); !ok || end > 0 || fault != 0 || len(p) >= c.s.cfg.MaxHeadBytes {
 			return false
 		}
 		c.searched = len(p)

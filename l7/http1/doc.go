@@ -8,7 +8,7 @@
 //  2. token.go: what messages are made of.
 //  3. field.go: header lines, what kind each of them is, and which may trail.
 //  4. head.go: where a request's head ends ([ScanHead]), what of it can be judged
-//     before that ([JudgeStart]), and what it means ([Head.Parse], or
+//     before that ([CheckStart]), and what it means ([Head.Parse], or
 //     [Head.Check] for whoever has split its first line).
 //  5. target.go: the target and the host that it names.
 //  6. path.go: the one form of a path by which it is routed, and the readings of

@@ -76,9 +76,9 @@ func ScanHead(p []byte, from int) (n int, ok bool) {
 	}
 }
 
-// JudgeStart judges what there is of a head that is not complete, so that
+// CheckStart judges what there is of a head that is not complete, so that
 // what cannot become a request is not waited for.
-func JudgeStart(p []byte, maxTarget int) (Fault, string) {
+func CheckStart(p []byte, maxTarget int) (Fault, string) {
 	line, _, whole := bytes.Cut(p, []byte("\r\n"))
 	if whole {
 		_, _, r, why := splitRequestLine(line, maxTarget)

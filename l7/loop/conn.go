@@ -164,7 +164,7 @@ func (c *conn) feed(p []byte, m memory) {
 
 // keepHead keeps p, the beginning of a head, until the rest comes.
 func (c *conn) keepHead(p []byte, m memory) {
-	if f, why := http1.JudgeStart(p, c.sh.s.cfg.MaxTargetBytes); f != 0 {
+	if f, why := http1.CheckStart(p, c.sh.s.cfg.MaxTargetBytes); f != 0 {
 		c.malformed(f, why)
 		return
 	}
