@@ -316,7 +316,11 @@ func testSlowloris(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&during)
-	if each := (int64(during.HeapAlloc) - int64(before.HeapAlloc)) / int64(conns); each > 4<<10 {
+	most := int64(4 << 10)
+	if driverOf(t).name != "loop" {
+		most = 6 << 10 // a server with goroutines has stacks
+	}
+	if each := (int64(during.HeapAlloc) - int64(before.HeapAlloc)) / int64(conns); each > most {
 		t.Errorf("a slow client takes %d bytes, this test's own part included", each)
 	}
 	for _, c := range slow {
