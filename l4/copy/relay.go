@@ -170,9 +170,13 @@ func (d *direction) look() {
 }
 
 // wasReset reports whether src is closed although we have not ended our direction
-// of it. The order matters: finSent is set before FIN is sent, so that an end of
-// both sides, of which nothing else tells, is not taken for a reset.
-func (d *direction) wasReset() bool { return tcp.IsBroken(d.src) && !d.opposite().finSent.Load() }
+// of it. That is looked at before, to save a call, and once more after: finSent is
+// set before FIN is sent, so that an end of both sides, of which nothing else
+// tells, is not taken for a reset.
+func (d *direction) wasReset() bool {
+	ended := &d.opposite().finSent
+	return !ended.Load() && tcp.IsBroken(d.src) && !ended.Load()
+}
 
 func (d *direction) opposite() *direction {
 	if d == &d.relay.up {

@@ -69,7 +69,7 @@ type walk struct {
 	guest  *listen.Guest // who it is; guest.Conn is conn, or TLS upon it
 	ticket l4.Ticket
 	plan   attempt.Plan
-	woken  chan struct{} // told that a slot may be free
+	woken  chan struct{} // told that a slot may be free, be it before the plan says to wait
 	read   []byte        // what has come of the client already
 	ending l4.Ending
 }
