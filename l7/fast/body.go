@@ -67,7 +67,7 @@ func (c *conn) readRaw(p []byte, by time.Time) (int, error) {
 	if c.eof {
 		return 0, io.EOF
 	}
-	c.setReadBy(by)
+	c.setReadBy(by, 0)
 	n, err := c.nc.Read(p)
 	if n > 0 {
 		return n, nil
@@ -117,7 +117,7 @@ func (c *conn) Watch(gone func(err error)) {
 	go func() {
 		defer close(done)
 		for !c.eof && c.w-c.r < readAhead {
-			switch err := c.fill(time.Now().Add(time.Hour)); {
+			switch err := c.fill(time.Now().Add(time.Hour), time.Hour/2); {
 			case err == nil, errors.Is(err, io.EOF):
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				if c.isInterrupted() {

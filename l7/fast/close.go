@@ -38,6 +38,7 @@ func (c *conn) serve() {
 	c.raw, c.refusal, c.fault = nil, gate.None, 0
 	c.reply(x)
 	c.session.Served, c.bodied = true, x.Bodied()
+	c.requests = min(c.requests+1, parkSteps)
 	c.idleBy = time.Now().Add(c.s.cfg.IdleTimeout)
 }
 
@@ -91,9 +92,10 @@ func (c *conn) park() {
 	}
 	by := c.waitsBy()
 	c.mu.Lock()
-	c.phase = parked
+	c.phase, c.begun, c.again = parked, c.w > c.r, c.session.Served
+	c.rest.choose(c)
 	c.mu.Unlock()
-	c.rest.begin(c, by)
+	c.rest.begin(by)
 }
 
 // overdue is told that nothing came in time.
@@ -117,14 +119,12 @@ const (
 func (c *conn) stopIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.s.stopping(c.session.Served) {
+	if !c.mayStop() {
 		return
 	}
 	switch c.phase {
 	case waiting:
-		if c.w == c.r {
-			_ = c.nc.SetReadDeadline(time.Now().Add(idleGrace))
-		}
+		_ = c.nc.SetReadDeadline(time.Now().Add(idleGrace))
 	case parked:
 		c.rest.hurry(soon)
 	}
@@ -195,12 +195,19 @@ func (c *conn) linger() {
 		if !now.Before(end) || cfg.MinBodyRate > 0 && pace.Slow(1+int64(now.Sub(start)), taken, cfg.MinBodyRate, cfg.MinBodyRateOver) {
 			return
 		}
-		c.setReadBy(by)
+		c.setReadBy(by, 0)
 		n, err := c.nc.Read(c.in)
 		if taken += int64(n); err != nil {
 			return
 		}
 	}
+}
+
+// isToStop reports whether the connection, which is parked, is to be closed soon.
+func (c *conn) isToStop() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mayStop()
 }
 
 // isCut reports whether the server has cut the connection.

@@ -25,11 +25,11 @@ const (
 	// readAhead is how many bytes at most are read of a connection whose
 	// requests are not served yet. What is beyond stays in the kernel.
 	readAhead = 16 << 10
-	// parkAfter is how long a connection may be quiet before it is parked:
-	// longer than the pauses of a busy one. parkSlow is the same for one that
-	// has had no request, or has sent a part of one.
-	parkAfter = 250 * time.Millisecond
+	// parkSlow is how long a connection may be quiet before it is parked that has
+	// had no request, or has sent a part of one. With each request it gets twice
+	// the time, parkSteps times at most: longer than the pauses of a busy one.
 	parkSlow  = 25 * time.Millisecond
+	parkSteps = 5
 	// idleGrace is how long a connection without a request is still listened
 	// to when the server stops: enough for what the kernel has received.
 	idleGrace = 20 * time.Millisecond
@@ -75,17 +75,18 @@ type conn struct {
 	fault    http1.Fault
 	why      string // with either
 
-	idleBy  time.Time // when the wait for a request is over
-	headBy  time.Time // when that for the rest of a head is; zero while there is none
-	readBy  time.Time // the deadline for reads, as the connection knows it
-	writeBy time.Time
-	quiet   bool // the wait has ended without a byte: it is to be parked
-	bodied  bool // the request before had a body
-	eof     bool // the client has ended its direction
-	last    bool // no request is to follow
-	broken  bool // the connection is closed without ado
-	reset   bool // and so that the client sees it break
-	more    bool // the client may still be sending when that is over
+	idleBy   time.Time // when the wait for a request is over
+	headBy   time.Time // when that for the rest of a head is; zero while there is none
+	readBy   time.Time // the deadline for reads, as the connection knows it
+	writeBy  time.Time
+	quiet    bool // the wait has ended without a byte: it is to be parked
+	requests int  // that were served, parkSteps at most
+	bodied   bool // the request before had a body
+	eof      bool // the client has ended its direction
+	last     bool // no request is to follow
+	broken   bool // the connection is closed without ado
+	reset    bool // and so that the client sees it break
+	more     bool // the client may still be sending when that is over
 
 	wrote int64 // bytes
 
@@ -95,6 +96,8 @@ type conn struct {
 	// mu protects the fields below.
 	mu          sync.Mutex
 	phase       phase
+	begun       bool // while it waits: some of a head has come
+	again       bool // and it has served a request before
 	interrupted bool // reads fail; see Interrupt
 	cut         bool // by the server, as it stops
 
@@ -152,7 +155,7 @@ func (c *conn) await() error {
 			}
 			c.searched = len(p)
 		}
-		switch err := c.fill(c.patience()); {
+		switch err := c.fill(c.patience(), parkSlow<<c.requests/4); {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && !c.s.stopping(c.session.Served) && time.Now().Before(c.waitsBy()):
 			c.quiet = true
@@ -188,19 +191,23 @@ func (c *conn) patience() time.Time {
 	now, by := time.Now(), c.waitsBy()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase = waiting
-	if c.s.stopping(c.session.Served) && c.w == c.r {
+	c.phase, c.begun, c.again = waiting, c.w > c.r, c.session.Served
+	if c.mayStop() {
 		return now.Add(idleGrace)
 	}
-	quiet := parkAfter
-	if !c.session.Served || c.w > c.r {
-		quiet = parkSlow
+	quiet := parkSlow
+	if c.w == c.r {
+		quiet <<= min(c.requests, parkSteps)
 	}
 	if soon := now.Add(quiet); soon.Before(by) {
 		return soon
 	}
 	return by
 }
+
+// mayStop reports whether the connection is to be closed because it waits for a
+// request; c.mu is held.
+func (c *conn) mayStop() bool { return !c.begun && c.s.stopping(c.again) }
 
 // serving notes that there is a request.
 func (c *conn) serving() {
@@ -218,15 +225,15 @@ func (c *conn) refuse(r gate.Reason, why string) error {
 	return errRefused
 }
 
-// fill reads some bytes more, until by at the latest.
-func (c *conn) fill(by time.Time) error {
+// fill reads some bytes more, until by at the latest, or earlier by slack.
+func (c *conn) fill(by time.Time, slack time.Duration) error {
 	if c.eof {
 		return io.EOF
 	}
 	if err := c.makeRoom(); err != nil {
 		return err
 	}
-	c.setReadBy(by)
+	c.setReadBy(by, slack)
 	n, err := c.nc.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {
@@ -264,15 +271,15 @@ func (c *conn) giveBack() {
 	c.in = nil
 }
 
-// setReadBy sets the deadline for reads. One that is a little earlier is as
-// good, and setting it is not free.
-func (c *conn) setReadBy(by time.Time) {
-	if d := by.Sub(c.readBy); d >= 0 && d < parkSlow/2 && !c.readBy.IsZero() {
+// setReadBy sets the deadline for reads. One that is earlier by slack is as good:
+// setting it is not free.
+func (c *conn) setReadBy(by time.Time, slack time.Duration) {
+	if d := by.Sub(c.readBy); d >= 0 && d <= slack && !c.readBy.IsZero() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == waiting && c.s.stopping(c.session.Served) && c.w == c.r {
+	if c.phase == waiting && c.mayStop() {
 		if soon := time.Now().Add(idleGrace); soon.Before(by) {
 			by = soon
 		}

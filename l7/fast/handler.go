@@ -178,7 +178,7 @@ func (g *guest) reply(x *plain.Exchange) {
 		}
 		_ = body.CloseWithError(nil)
 	default:
-		resp.ImmediateHeaderFlush = len(data) == 0 && length != 0
+		resp.ImmediateHeaderFlush = !x.AtEnd() // what has come is the client's, whatever follows
 		resp.SetBodyStream(body, length)
 	}
 }

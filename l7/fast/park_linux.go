@@ -21,11 +21,14 @@ type rest struct {
 	timer reactor.Timer
 }
 
+// choose says where c is to rest. It is called before the connection is known to
+// be parked.
+func (r *rest) choose(c *conn) { r.c, r.loop = c, c.s.loops.Least() }
+
 // begin lets the connection rest until something comes, or until by.
-func (r *rest) begin(c *conn, by time.Time) {
-	r.c, r.loop = c, c.s.loops.Least()
+func (r *rest) begin(by time.Time) {
 	if !r.loop.Post(func() { r.enter(by) }) {
-		c.leave()
+		r.c.leave()
 	}
 }
 
@@ -41,7 +44,7 @@ func (r *rest) enter(by time.Time) {
 	if r.c.isCut() {
 		r.end()
 		r.c.leave()
-	} else if r.c.s.stopping(r.c.session.Served) && r.c.w == r.c.r {
+	} else if r.c.isToStop() {
 		r.arm(time.Now().Add(idleGrace))
 	}
 }

@@ -15,14 +15,18 @@ type rest struct {
 	b [1]byte
 }
 
+// choose says where c is to rest. It is called before the connection is known to
+// be parked.
+func (r *rest) choose(c *conn) { r.c = c }
+
 // begin lets the connection rest until something comes, or until by.
-func (r *rest) begin(c *conn, by time.Time) {
-	r.c = c
+func (r *rest) begin(by time.Time) {
+	c := r.c
 	c.readBy = by
 	_ = c.nc.SetReadDeadline(by)
 	if c.isCut() {
 		r.hurry(atOnce)
-	} else if c.s.stopping(c.session.Served) && c.w == c.r {
+	} else if c.isToStop() {
 		r.hurry(soon)
 	}
 	go r.wait()
@@ -50,9 +54,6 @@ func (r *rest) wait() {
 func (r *rest) hurry(how hurry) {
 	by := time.Now()
 	if how == soon {
-		if r.c.w > r.c.r {
-			return
-		}
 		by = by.Add(idleGrace)
 	}
 	_ = r.c.nc.SetReadDeadline(by)

@@ -30,6 +30,9 @@ const (
 	// maxWorkers is how many connections fasthttp serves at once: more than the
 	// listener admits.
 	maxWorkers = 1 << 22
+	// workerIdle is how long a goroutine of fasthttp's waits for a connection to
+	// serve.
+	workerIdle = time.Second
 )
 
 // Config describes a Server.
@@ -76,6 +79,7 @@ func NewServer(ln *listen.Listener, cfg Config) (*Server, error) {
 		Concurrency:                  maxWorkers,
 		MaxConnsPerIP:                0, // the listener counts them
 		MaxRequestsPerConn:           0,
+		MaxIdleWorkerDuration:        workerIdle,
 		ReadBufferSize:               readerSize,
 		WriteBufferSize:              writerSize,
 		MaxRequestBodySize:           1, // it sees none

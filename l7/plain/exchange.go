@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -214,6 +215,8 @@ func (x *Exchange) answer() {
 	x.discard()
 	x.state = answered
 	x.out = x.t.AppendAnswer(x.out[:0], x.p.now())
+	x.head = bytes.Index(x.out, []byte("\r\n\r\n")) + 4
+	x.piece = x.out[x.head:]
 }
 
 // Out returns what the client gets first.
@@ -334,11 +337,15 @@ func (x *Exchange) within(start time.Time, d time.Duration) time.Time {
 	return start.Add(d)
 }
 
-// outOfTime reports whether the exchange has taken longer in all than it may, and
-// ends it then.
-func (x *Exchange) outOfTime() bool {
+// isOutOfTime reports whether the exchange has taken longer in all than it may.
+func (x *Exchange) isOutOfTime() bool {
 	total := x.t.Limits().Total
-	if total >= gate.Forever || x.p.now().Mono-x.t.Began() < int64(total) {
+	return total < gate.Forever && x.p.now().Mono-x.t.Began() >= int64(total)
+}
+
+// outOfTime is isOutOfTime, and ends the exchange then.
+func (x *Exchange) outOfTime() bool {
+	if !x.isOutOfTime() {
 		return false
 	}
 	r := gate.TotalTimeout

@@ -123,7 +123,7 @@ func (p *pool) ended(u *upstream, now time.Time) {
 // its response had no body where another one would have had: should the backend
 // send one all the same, a little later, it must not meet the next request.
 func (p *pool) put(u *upstream, hint time.Duration, rests rest) {
-	if !u.isQuiet() || !p.shelve(u, hint, rests) {
+	if u.r < u.w || !p.shelve(u, hint, rests) { // who takes it looks whether it lives
 		u.close()
 	}
 }

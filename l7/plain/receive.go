@@ -121,7 +121,7 @@ func (x *Exchange) bodyFault(err error) (gate.Reason, error) {
 	switch {
 	case errors.As(err, &m):
 		return gate.BadRequest, m.Err
-	case errors.Is(err, os.ErrDeadlineExceeded) && x.outOfTime():
+	case errors.Is(err, os.ErrDeadlineExceeded) && x.isOutOfTime():
 		return gate.RequestTimeout, errNoTime
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return gate.RequestTimeout, errRequestStalled

@@ -260,6 +260,9 @@ func (x *Exchange) decode() []byte {
 // it, without framing.
 func (x *Exchange) Head() (head, data []byte) { return x.out[:x.head], x.piece }
 
+// AtEnd reports whether Read has nothing to bring.
+func (x *Exchange) AtEnd() bool { return x.state != responding || x.fault == nil && x.frame.Done() }
+
 // Read returns the next piece of the response's body, without framing, and io.EOF
 // after the last; see Next.
 func (x *Exchange) Read() ([]byte, error) {
