@@ -14,6 +14,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/control"
+	"sluice/pkg/control/fleet"
 	"sluice/pkg/handover"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
@@ -28,8 +29,11 @@ type Options struct {
 	// Config has been validated, by [config.Config.Validate] and [Check], and is
 	// not changed any more.
 	Config *config.Config
-	// Overlay is what operators changed before, and is in force from the start.
-	Overlay control.Overlay
+	// Book is what operators change, from the start on; nil means that they can
+	// change nothing.
+	Book *control.Book
+	// Fleet are the sluices that share it; nil means that this one is alone.
+	Fleet   *fleet.Fleet
 	Version string
 	// ECS is where ECS says what it knows of this task; empty elsewhere.
 	ECS string
@@ -54,6 +58,12 @@ type Options struct {
 // methods are safe for concurrent use from New on.
 type Engine struct {
 	config     *config.Config // of the start
+	version    string
+	began      time.Time
+	operators  operators
+	fleet      *fleet.Fleet
+	ready      atomic.Int64  // sluices of the fleet
+	told       chan struct{} // capacity 1: what runs is otherwise, which the fleet should know
 	ecs        string
 	read       func() (*config.Config, error)
 	watched    string  // file, empty for none
@@ -70,6 +80,7 @@ type Engine struct {
 	recorder   *recorder
 	logger     *slog.Logger
 	unfollow   context.CancelFunc // nil before Start
+	followers  sync.WaitGroup     // that end with it
 	failed     chan error
 	state      atomic.Pointer[desired.State]
 
@@ -95,13 +106,12 @@ func New(o Options) (e *Engine, err error) {
 	e = &Engine{
 		config: c, ecs: o.ECS, read: o.Read, watched: o.Watch, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
 		logs: logs{o.Level, o.Access}, logger: o.Logger, failed: make(chan error, 1),
-		sources: desired.Sources{Config: c, Overlay: o.Overlay}, acted: make(map[control.Key]uint64),
+		sources: desired.Sources{Config: c}, acted: make(map[control.Key]uint64),
+		version: o.Version, began: time.Now(), fleet: o.Fleet, told: make(chan struct{}, 1),
+		operators: operators{book: o.Book, more: make(chan struct{})},
 	}
 	if o.Watch != "" {
 		e.begun = contentOf(o.Watch)
-	}
-	for _, c := range o.Overlay.Actions() { // of another run
-		e.acted[c.Key()] = c.Version
 	}
 	e.reloads.expose(o.Metrics)
 	e.state.Store(&desired.State{})
@@ -114,6 +124,9 @@ func New(o Options) (e *Engine, err error) {
 	if e.services, err = newServices(c, o.Metrics, e.pauses, o.Logger); err != nil {
 		return nil, err
 	}
+	if o.Book != nil {
+		e.services.journal = o.Book.Journal()
+	}
 	if e.fronts, err = newFronts(c, e.services, o.Access, o.Sockets, o.Metrics, o.Logger); err != nil {
 		return nil, err
 	}
@@ -121,14 +134,52 @@ func New(o Options) (e *Engine, err error) {
 	if c.ConsulTags != "" {
 		e.tags = newTags(c, e.services, o.Metrics, e.follow, o.Logger)
 	}
-	if err = e.change(func(*desired.Sources) {}); err != nil {
+	if err = e.begin(); err != nil {
 		return nil, err
 	}
 	e.recorder = newRecorder(e.services, o.Metrics)
+	if o.Book != nil {
+		o.Book.Judge(e.Running())
+	}
 	if e.plane, err = bindPlane(e, o.Version, o.Metrics); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// begin makes everything run as the configuration and the operators say. What
+// operators changed before must not stand against a start: what of it cannot be
+// had any more, listeners first and then routes, is left out, and tried again.
+func (e *Engine) begin() error {
+	if e.operators.book == nil {
+		return e.change(func(*desired.Sources) {})
+	}
+	overlay := e.operators.book.Overlay()
+	for _, c := range overlay.Actions() { // of another run
+		e.acted[c.Key()] = c.Version
+	}
+	var first error
+	for _, kinds := range [][]control.Kind{
+		nil, {control.OfListener}, {control.OfListener, control.OfRoute}, {control.OfListener, control.OfRoute, control.OfService, control.OfBackend, control.OfProcess},
+	} {
+		part := overlay.Without(kinds...)
+		err := e.check(part)
+		if err == nil {
+			err = e.change(func(s *desired.Sources) { s.Overlay = part })
+		}
+		if err == nil {
+			e.operators.note(overlay, first)
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+		if part.Len() == 0 {
+			return err
+		}
+		e.logger.Error("what operators changed before cannot be had as a whole", "left_out", kinds, "err", err)
+	}
+	return first
 }
 
 // Start waits a moment for the first lists of the members of services, and
@@ -155,6 +206,14 @@ func (e *Engine) Start() {
 	e.turn.Unlock()
 	go e.tidy(ctx)
 	go e.recorder.follow(ctx)
+	e.followers.Go(func() { e.followBook(ctx) })
+	e.followers.Go(func() { e.watchContact(ctx) })
+	if e.operators.book != nil {
+		e.followers.Go(func() { e.operators.book.Run(ctx) })
+	}
+	if e.fleet != nil {
+		e.followers.Go(func() { e.fleet.Join(ctx, e.task, e.told, e.share) })
+	}
 	if e.watched != "" {
 		go watch(ctx, e.watched, e.begun, watchEvery, func() { _, _ = e.Reload() }) // which says itself how it went
 	}
@@ -261,6 +320,7 @@ func (e *Engine) Close() {
 	e.registrars.close()
 	if e.unfollow != nil {
 		e.unfollow()
+		e.followers.Wait()
 	}
 	if e.tags != nil && e.unfollow != nil {
 		e.tags.close()

@@ -31,6 +31,9 @@ func (e *Engine) Offers() (offers []handover.Offer, withdraw func(), err error) 
 		offers = append(offers, handover.Offer{Name: offered(f.kind, f.listener.Address()), Socket: c, Kept: f.listener.Kept()})
 	}
 	for _, s := range e.plane.servers {
+		if s.server.Listener() == nil {
+			continue // of a unix socket, whose name the successor takes
+		}
 		offers = append(offers, handover.Offer{Name: offered(s.name, s.addr), Socket: s.server.Listener(), Kept: s.kept})
 	}
 	return offers, withdraw, nil

@@ -53,11 +53,17 @@ func (e *Engine) check(o control.Overlay) error {
 	return problemsOf(checked(o.Over(c)))
 }
 
-// checked returns all that is wrong with a configuration.
+// checked returns all that is wrong with a configuration that an operator has
+// changed. What has no effect is no mistake then: the last route to a service may
+// go for a while.
 func checked(c *config.Config) error {
 	valid := *c
 	valid.Demo = false // which has been completed, and is as any other then
-	return errors.Join(valid.Validate(), Check(&valid))
+	all := slices.DeleteFunc(flat(errors.Join(valid.Validate(), Check(&valid))), func(err error) bool {
+		var p config.Problem
+		return errors.As(err, &p) && p.Idle
+	})
+	return errors.Join(all...)
 }
 
 // problemsOf returns what is wrong with settings as control has it.
@@ -79,6 +85,9 @@ func problemsOf(err error) error {
 
 // flat returns the errors that were joined.
 func flat(err error) (all []error) {
+	if err == nil {
+		return nil
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}

@@ -66,11 +66,25 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 			return nil, err
 		}
 		bind("admin", "admin", c.Admin, func(ln *net.TCPListener) (*admin.Server, error) {
-			return admin.New(admin.Config{
-				Address: c.Admin, Listener: ln, Token: string(c.AdminToken), AllowInsecure: c.AdminInsecure, Version: version,
-				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Logger: logger,
+			cfg := admin.Config{
+				Address: c.Admin, Listener: ln, Successor: e.fronts.sockets != nil, AllowInsecure: c.AdminInsecure, Version: version, Started: e.began,
+				Token: string(c.AdminToken), TokenFile: c.AdminTokenFile, ReadToken: string(c.AdminReadToken), ReadTokenFile: c.AdminReadTokenFile,
+				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Counters: sets.Main, Logger: logger,
+				Plane: asked{ran{e}}, Book: e.operators.book, Prices: sync.OnceValue(e.prices),
 				Beside: pages,
-			})
+			}
+			if e.fleet != nil {
+				cfg.Fleet = e.tasks
+			}
+			shown, err := e.fronts.certs.open([]config.Certificate{c.AdminCertificate()})
+			if err != nil {
+				return nil, err
+			}
+			if shown != nil {
+				cfg.TLS = shown.tls
+				negotiate(cfg.TLS, "l7", nil)
+			}
+			return admin.New(cfg)
 		})
 	}
 	if c.HealthAddr != "" {

@@ -27,6 +27,7 @@ func (e *Engine) readiness() admin.Readiness {
 		r.Details = append(r.Details, "the members of "+named(late)+" are not known yet")
 	}
 	r.Details = append(r.Details, e.reloads.troubles()...)
+	r.Details = append(r.Details, e.operators.troubles()...)
 	r.Details = append(r.Details, e.services.troubles()...)
 	r.Details = append(r.Details, e.tags.troubles()...)
 	r.Details = append(r.Details, e.registrars.troubles()...)

@@ -28,13 +28,17 @@ type Report struct {
 // it, or cannot be had, nothing has changed, and the error says what; so does
 // /readyz until a reload succeeds. Connections and requests that are open are not
 // touched.
-func (e *Engine) Reload() (Report, error) {
+func (e *Engine) Reload() (Report, error) { return e.reloadFor("", "") }
+
+// reloadFor is Reload, with who asked and why for the journal.
+func (e *Engine) reloadFor(by, reason string) (Report, error) {
 	e.reloads.one.Lock()
 	defer e.reloads.one.Unlock()
 	e.fronts.certs.reload()
 	r, err := e.reload()
 	e.reloads.note(r, err, time.Now())
 	e.recorder.markReload(r, err)
+	e.tellReload(r, err, by, reason)
 	if err != nil {
 		for _, p := range flat(err) {
 			e.logger.Error("cannot reload the configuration; everything stays as it is", "err", p)
@@ -80,6 +84,41 @@ func (e *Engine) reload() (Report, error) {
 	}
 	return Report{
 		Changed: desired.Differences(state, e.State()),
+		Restart: slices.DeleteFunc(config.Changed(before, next), config.Live),
+	}, nil
+}
+
+// reloadBy is Reload on behalf of somebody, for the journal.
+func (e *Engine) reloadBy(by, reason string) (Report, error) {
+	e.logger.Info("an operator asks for a reload", "by", by, "reason", reason)
+	return e.reloadFor(by, reason)
+}
+
+// planReload says what a reload would do. It changes nothing.
+func (e *Engine) planReload() (Report, error) {
+	if e.read == nil {
+		return Report{}, errors.New("the configuration cannot be read again")
+	}
+	next, err := e.read()
+	if err != nil {
+		return Report{}, err
+	}
+	e.turn.Lock()
+	sources := e.sources
+	e.turn.Unlock()
+	if sources.Overlay.Len() > 0 {
+		if err := checked(sources.Overlay.Over(next)); err != nil {
+			return Report{}, fmt.Errorf("with what operators have changed: %w", err)
+		}
+	}
+	before := sources.Config
+	sources.Config, sources.Called = next, e.services.called()
+	state, _ := desired.Merge(sources)
+	if err := e.fits(state); err != nil {
+		return Report{}, err
+	}
+	return Report{
+		Changed: desired.Differences(e.State(), state),
 		Restart: slices.DeleteFunc(config.Changed(before, next), config.Live),
 	}, nil
 }

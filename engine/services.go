@@ -17,6 +17,7 @@ import (
 	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 	"sluice/pkg/config"
+	"sluice/pkg/control"
 	"sluice/pkg/health"
 	"sluice/pkg/limit"
 	"sluice/pkg/metricset"
@@ -34,7 +35,8 @@ type services struct {
 	config   atomic.Pointer[config.Config] // with the operator's overlay
 	registry *consul.Client                // nil without Consul
 	sets     *metricset.Sets
-	pauses   *pause.Watch // of the process
+	pauses   *pause.Watch     // of the process
+	journal  *control.Journal // nil: nobody is told of transitions
 	logger   *slog.Logger
 	auths    auths
 	instance string // of this process, in what it forwards
@@ -88,6 +90,9 @@ func (ss *services) make(want desired.Service) (c *change, err error) {
 	}
 	s.pool.SetLookup(s.lookup)
 	s.pool.OnMember(s.tellMember)
+	if ss.journal != nil {
+		tellJournal(ss.journal, s.pool)
+	}
 	health.LogPanic(s.pool, ss.logger)
 	health.LogLastResort(s.pool, ss.logger)
 	logTiers(s.pool, ss.logger)
@@ -284,10 +289,17 @@ func (ss *services) troubles() (all []string) {
 	return all
 }
 
+// ownZone returns the zone of this process; empty if it is not known.
+func (ss *services) ownZone() string {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.zone
+}
+
 // shown returns the services as the control plane shows them.
 func (ss *services) shown() (all []admin.Service) {
 	for _, s := range ss.list() {
-		all = append(all, admin.Service{Pool: s.pool, Strategy: s.balancer.Strategy, Sources: s.shownSources})
+		all = append(all, admin.Service{Pool: s.pool, Strategy: s.balancer.Strategy, Switches: s.switches.Get, Sources: s.shownSources})
 	}
 	return all
 }

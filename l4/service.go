@@ -71,6 +71,9 @@ type Upstream struct {
 	unfollow func() // ends what Gate.Follow began
 }
 
+// Name returns the name of the service.
+func (u *Upstream) Name() string { return u.name }
+
 func newUpstream(s Service, cfg *Config) *Upstream {
 	u := &Upstream{Service: s.withDefaults(cfg), unfollow: func() {}}
 	u.name = u.Balancer.Pool().Service()

@@ -142,6 +142,12 @@ func NewAuth(file *htpasswd.File, realm string, forward bool) (*Auth, error) {
 	return gate.NewAuth(file, realm, forward)
 }
 
+// A request of which it is asked what would become of it, and the answer.
+type (
+	Probe     = gate.Probe
+	Foresight = gate.Foresight
+)
+
 // Routes.
 type (
 	Route       = gate.Route

@@ -41,7 +41,9 @@ func (c *collector) Set(s string) error {
 }
 
 // isSecret reports whether a flag's value must not be shown.
-func isSecret(flag string) bool { return flag == "admin-token" || flag == "sticky-secret" }
+func isSecret(flag string) bool {
+	return flag == "admin-token" || flag == "admin-read-token" || flag == "sticky-secret"
+}
 
 // listValue is a repeatable flag. The first value from a source replaces all
 // from the sources before it.

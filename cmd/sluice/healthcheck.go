@@ -27,7 +27,7 @@ func healthcheck(args, environ []string, stdout, stderr io.Writer) int {
 	f := pflag.NewFlagSet("sluice healthcheck", pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.SortFlags = false
-	addr := f.String("addr", "", "HOST:PORT of --health-addr or --admin of the sluice to ask (default what "+envName("health-addr")+", "+envName("admin")+" or the file of "+envName("config")+" say, or "+config.Default().Admin+")")
+	addr := f.String("addr", "", "HOST:PORT, or unix:PATH, of --health-addr or --admin of the sluice to ask (default what "+envName("health-addr")+", "+envName("admin")+" or the file of "+envName("config")+" say, or "+config.Default().Admin+")")
 	ready := f.Bool("ready", false, "ask whether it is ready (/readyz), not only whether it answers (/healthz); it is not while it drains")
 	timeout := f.Duration("timeout", 2*time.Second, "time that it may take")
 	err := f.Parse(args)
@@ -53,7 +53,7 @@ func healthcheck(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
 	defer cancel()
-	answer, err := probe(ctx, "http://"+*addr+path)
+	answer, err := probe(ctx, *addr, path)
 	if err != nil {
 		fmt.Fprintf(stderr, "sluice healthcheck: %v\n", err)
 		return exitFailed
@@ -72,6 +72,9 @@ func probedAddr(given string, environ []string) (string, error) {
 			addr = cmd.config.Admin
 		}
 	}
+	if _, isUnix, err := config.ParseUnix(addr); isUnix {
+		return addr, err
+	}
 	host, port, err := net.SplitHostPort(addr)
 	switch {
 	case addr == config.Off:
@@ -87,14 +90,23 @@ func probedAddr(given string, environ []string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// probe asks for url and returns the answer, which is an error if its status is
-// not 200.
-func probe(ctx context.Context, url string) (string, error) {
+// probe asks for a path and returns the answer, which is an error if its status
+// is not 200.
+func probe(ctx context.Context, addr, path string) (string, error) {
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy: it is this machine
+	if unix, isUnix, _ := config.ParseUnix(addr); isUnix {
+		addr = "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", unix.Path)
+		}
+	}
+	url := "http://" + addr + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this machine
+	client := http.Client{Transport: transport}
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err

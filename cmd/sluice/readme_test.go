@@ -146,16 +146,20 @@ func TestReadmeOnce(t *testing.T) {
 func TestReadmePaths(t *testing.T) {
 	t.Parallel()
 	_, addrs := startEchos(t, 1)
-	s := startSluice(t, backendArgs(addrs)...)
+	agent := consultest.Start(t)
+	s := startSluice(t, append(backendArgs(addrs), "--consul="+agent.Addr(), "--fleet=readme")...)
 	s.addr("l7")
 	base := "http://" + s.addr("admin")
 	status, index := get(base + "/")
 	if status != http.StatusOK {
 		t.Fatalf("unexpected status of the index: %d", status)
 	}
-	paths := rows(t, "Control plane", regexp.MustCompile("`(/[a-z/]+)`"))
-	wantSame(t, "path", paths, regexp.MustCompile(`(?m)^/[a-z/]+`).FindAllString(index, -1))
-	for _, path := range paths {
+	paths := rows(t, "Control plane", regexp.MustCompile("`(/[a-z/{}._-]+)`"))
+	real := regexp.MustCompile(`(?m)^/[a-z/{}._-]+`).FindAllString(index, -1)
+	slices.Sort(real)
+	wantSame(t, "path", paths, append(slices.Compact(real), "/admin/canary/status", "/admin/lb-metrics", "/debug/config")) // which are other names
+	for _, path := range regexp.MustCompile(`(?m)^(/[a-z/._-]+) +GET `).FindAllStringSubmatch(index, -1) {
+		path := path[1]
 		eventually(t, path+" answers with 200", func() bool { status, _ := get(base + path); return status == http.StatusOK })
 	}
 }

@@ -34,8 +34,13 @@ type signals struct{ stop, reload, upgrade <-chan os.Signal }
 
 // run is sluice from its arguments to its exit code.
 func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
-	if len(args) > 0 && args[0] == "healthcheck" {
-		return healthcheck(args[1:], environ, stdout, stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "healthcheck":
+			return healthcheck(args[1:], environ, stdout, stderr)
+		case "ctl":
+			return runCtl(args[1:], environ, stdout, stderr)
+		}
 	}
 	cmd, err := parseCommand(args, environ)
 	switch {
@@ -113,6 +118,9 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	}
 	notifier := notify.FromEnvironment(cmd.environ)
 	exposeFlags(cmd, options.Metrics.Main)
+	if options.Book, options.Fleet, err = openBook(c, options.Metrics.Main, logger); err != nil {
+		return err
+	}
 	e, err := engine.New(options)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ func usage(w io.Writer) {
   sluice --demo
   sluice --l4 :5432=postgres --consul 127.0.0.1:8500
   sluice --l7 :80 --route /=web --backend web=10.0.0.1:8000 --backend web=10.0.0.2:8000
+  sluice ctl              asks and changes a sluice that runs, see its --help
   sluice healthcheck      asks the sluice of this machine how it is, see its --help
 
 Every flag is also an environment variable, --l4-idle-timeout as

@@ -74,6 +74,9 @@ func New(ln *listen.Listener, cfg Config) (*Server, error) {
 // answered with 404.
 func (s *Server) SetRoutes(routes []gate.Route) error { return s.gate.SetRoutes(routes) }
 
+// Foresee says what would become of a request; see gate.Gate.
+func (s *Server) Foresee(p gate.Probe) gate.Foresight { return s.gate.Foresee(p) }
+
 // Serve accepts and serves connections until the listener is closed, by
 // Shutdown or otherwise, and then returns nil. Connections outlive it.
 func (s *Server) Serve() error { return s.ln.Serve(s.closing, s.loops, s.start) }

@@ -64,6 +64,9 @@ func (p *Proxy) Config() *Config { return &p.cfg }
 // Client returns what is known of a client by its connection.
 func (p *Proxy) Client(a gate.Arrival) gate.Client { return p.gate.Client(a) }
 
+// Foresee says what would become of a request; see gate.Gate.
+func (p *Proxy) Foresee(q gate.Probe) gate.Foresight { return p.gate.Foresee(q) }
+
 // SetRoutes replaces all routes at once, for the requests that come from now
 // on; those under way are not touched. The error names every route that cannot
 // be used, and then nothing has changed.

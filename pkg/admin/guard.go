@@ -1,16 +1,19 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/pkg/limit"
 	"sluice/pkg/throttle"
 )
 
@@ -20,10 +23,48 @@ type guard struct {
 	next   http.Handler
 	logger *slog.Logger
 	hosts  *hosts        // nil: any Host
-	token  *token        // nil: no token needed
+	access access        // zero: no token needed
 	slots  chan struct{} // a place for each request in progress
+	// streams are places for answers that go on, which take none of slots.
+	streams chan struct{}
+	guesses *limit.Rate // of wrong tokens, by client; nil without tokens
+	refused *refusals
 
-	unauthorized, overload throttle.Throttle
+	unauthorized, overload, foreign throttle.Throttle
+}
+
+const (
+	// A client may send so many wrong tokens at once, and so many a second then.
+	guessBurst = 20
+	guessRate  = 0.2
+)
+
+// refusals count requests that did not pass, by why.
+type refusals map[string]*metrics.Counter
+
+// Why a request does not pass.
+const (
+	refusedHost     = "host"
+	refusedOrigin   = "origin"
+	refusedBody     = "body"
+	refusedToken    = "token"
+	refusedGuess    = "guess"
+	refusedRole     = "role"
+	refusedOverload = "overload"
+)
+
+func newRefusals(set *metrics.Set) *refusals {
+	all := make(refusals)
+	for _, why := range []string{refusedHost, refusedOrigin, refusedBody, refusedToken, refusedGuess, refusedRole, refusedOverload} {
+		all[why] = set.GetOrCreateCounter(fmt.Sprintf("sluice_admin_refused_total{reason=%q}", why))
+	}
+	return &all
+}
+
+func (r *refusals) add(why string) {
+	if r != nil {
+		(*r)[why].Inc()
+	}
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,12 +79,15 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	switch {
 	case g.hosts != nil && !g.hosts.allow(r.Host) && !(r.Host == "" && isProbe(r)): // of HTTP/1.0, which no browser speaks
+		g.turnAway(r, refusedHost, &g.foreign)
 		http.Error(w, "this control plane is bound to loopback and answers to no other host name", http.StatusMisdirectedRequest)
 		return
 	case crossOrigin(r):
+		g.turnAway(r, refusedOrigin, &g.foreign)
 		http.Error(w, "cross-origin requests are refused", http.StatusForbidden)
 		return
 	case r.ContentLength > maxBodyBytes:
+		g.turnAway(r, refusedBody, &g.foreign)
 		h.Set("Connection", "close")
 		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
 		return
@@ -56,24 +100,67 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	if g.token != nil && !isPage(r) && !g.token.match(r.Header.Get("Authorization")) {
-		if ok, dropped := g.unauthorized.Allow(time.Now()); ok {
-			g.logger.Warn("a request to the control plane had no valid token",
-				"listener", "admin", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "more", dropped)
-		}
-		h.Set("WWW-Authenticate", "Bearer")
-		http.Error(w, "a valid bearer token is needed", http.StatusUnauthorized)
+	if !isPage(r) && !g.permit(w, r) {
 		return
 	}
+	if isStream(r) {
+		g.hold(g.streams, w, r)
+		return
+	}
+	g.hold(g.slots, w, r)
+}
+
+// permit reports whether r may do what it asks for, and else answers it.
+func (g *guard) permit(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	switch may := g.access.of(r); {
+	case may == nobody:
+		if g.guesses != nil && r.Header.Get("Authorization") != "" {
+			client, _ := netip.ParseAddrPort(r.RemoteAddr)
+			if wait := g.guesses.Take(g.guesses.Addr(client.Addr()), time.Now()); wait > 0 {
+				g.turnAway(r, refusedGuess, &g.unauthorized)
+				h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+				http.Error(w, "too many wrong tokens", http.StatusTooManyRequests)
+				return false
+			}
+		}
+		g.turnAway(r, refusedToken, &g.unauthorized)
+		h.Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "a valid bearer token is needed", http.StatusUnauthorized)
+		return false
+	case may == reads && !mayRead(r):
+		g.turnAway(r, refusedRole, &g.unauthorized)
+		h.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+		http.Error(w, "this token only looks; it changes nothing and takes no profiles", http.StatusForbidden)
+		return false
+	}
+	return true
+}
+
+// turnAway counts a request that does not pass, and logs some of them.
+func (g *guard) turnAway(r *http.Request, why string, t *throttle.Throttle) {
+	g.refused.add(why)
+	if ok, dropped := t.Allow(time.Now()); ok {
+		msg := "a request to the control plane was refused"
+		if why == refusedToken {
+			msg = "a request to the control plane had no valid token"
+		}
+		g.logger.Warn(msg, "listener", "admin", "reason", why, "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "more", dropped)
+	}
+}
+
+// hold passes r on while it has a place.
+func (g *guard) hold(slots chan struct{}, w http.ResponseWriter, r *http.Request) {
 	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	default:
+		g.refused.add(refusedOverload)
 		if ok, dropped := g.overload.Allow(time.Now()); ok {
 			g.logger.Warn("too many requests to the control plane at a time",
-				"listener", "admin", "max_requests", cap(g.slots), "more", dropped)
+				"listener", "admin", "max_requests", cap(slots), "more", dropped)
 		}
-		h.Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "1")
 		http.Error(w, "too many requests at a time", http.StatusServiceUnavailable)
 		return
 	}
@@ -140,18 +227,4 @@ func crossOrigin(r *http.Request) bool {
 	link := r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
 		r.Header.Get("Sec-Fetch-Dest") == "document" && (r.URL.Path == "/" || isPage(r))
 	return !link
-}
-
-// token is a bearer token, kept as its digest, so that comparing takes the
-// same time whatever is sent.
-type token struct{ digest [sha256.Size]byte }
-
-func newToken(s string) *token { return &token{sha256.Sum256([]byte(s))} }
-
-// match reports whether an Authorization header carries the token.
-func (t *token) match(header string) bool {
-	scheme, value, _ := strings.Cut(header, " ")
-	digest := sha256.Sum256([]byte(strings.TrimLeft(value, " ")))
-	same := subtle.ConstantTimeCompare(digest[:], t.digest[:]) == 1
-	return same && strings.EqualFold(scheme, "Bearer")
 }

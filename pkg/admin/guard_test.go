@@ -161,10 +161,10 @@ func TestMethodsAndPaths(t *testing.T) {
 			f(method, path, 405)
 		}
 	}
-	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/admin/backends", "/admin/config", "/debug/pprof/"} {
+	for _, path := range []string{"/", "/admin", "/admin/", "/admin/openapi.json", "/healthz", "/readyz", "/metrics", "/admin/backends", "/admin/config", "/debug/pprof/"} {
 		f("HEAD", path, 200)
 	}
-	for _, path := range []string{"/nowhere", "/admin", "/admin/", "/admin/config/x", "/debug/pprof/nothing", "/debug/pprof/heap/x", "/metrics/", "/index.html", "/%2e%2e/etc/passwd"} {
+	for _, path := range []string{"/nowhere", "/admin/nowhere", "/admin/config/x", "/debug/pprof/nothing", "/debug/pprof/heap/x", "/metrics/", "/index.html", "/%2e%2e/etc/passwd"} {
 		f("GET", path, 404)
 	}
 	f("GET", "/debug/pprof", 307) // to the index beneath

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"sluice/pkg/backend"
+	"sluice/pkg/config"
+	"sluice/pkg/control"
+	"sluice/pkg/limit"
 )
 
 const (
@@ -23,6 +29,7 @@ const (
 	maxHeaderBytes    = 16 << 10
 	maxBodyBytes      = 1 << 20
 	maxRequests       = 64 // at a time
+	maxStreams        = 32 // of events, at a time
 	defaultMaxConns   = 256
 )
 
@@ -33,6 +40,9 @@ type Service struct {
 	// Strategy returns the name of the strategy in force; it must be safe for
 	// concurrent use. nil shows none.
 	Strategy func() string
+	// Switches returns how often the strategy was switched; it must be safe for
+	// concurrent use. nil shows 0.
+	Switches func() uint64
 	// Sources tells how the sources of its members are doing; it must be safe
 	// for concurrent use. nil shows none.
 	Sources func() []Source
@@ -66,26 +76,47 @@ type Page struct {
 
 // Config describes the control plane.
 type Config struct {
-	// Address is host:port; port 0 lets the kernel choose. An address that is
-	// not loopback needs Token or AllowInsecure.
+	// Address is host:port, or a unix socket as config.ParseUnix reads it; port 0 lets
+	// the kernel choose. An address that is not loopback needs a token, TLS with
+	// client certificates, or AllowInsecure.
 	Address string
 	// Listener listens there already; the server then owns it. nil has it bound.
 	Listener *net.TCPListener
+	// Successor says that a process that listens on the unix socket hands over to
+	// this one.
+	Successor bool
+	// TLS is spoken with clients; nil means none.
+	TLS *tls.Config
 	// Token is what a client must send as "Authorization: Bearer TOKEN" for
-	// everything but /healthz and /readyz. Empty means that none is needed.
-	Token string
+	// everything but /healthz and /readyz, and TokenFile a file with it, which is
+	// read again when it changes. With neither of these nor of the next two,
+	// none is needed.
+	Token, TokenFile string
+	// ReadToken and ReadTokenFile are the same of a token that only looks.
+	ReadToken, ReadTokenFile string
 	// AllowInsecure permits an address that is not loopback without a token.
 	// Whoever can reach it then sees everything.
 	AllowInsecure bool
-	// Version is the program's version, shown by the index.
+	// Version is the program's version, shown by the index, and Started when it
+	// began; zero means now.
 	Version string
+	Started time.Time
 	// Services returns what /admin/backends and /metrics show, as it is now; of
 	// several with one name the first counts. It must be safe for concurrent
 	// use. nil means that there are none.
 	Services func() []Service
-	// Settings is what /admin/config shows, encoded as JSON for each request.
-	// Secrets in it must be masked already.
+	// Settings is what /admin/config shows without a Plane, encoded as JSON for
+	// each request. Secrets in it must be masked already.
 	Settings any
+	// Plane is what runs, and Book takes the orders of operators; without both,
+	// nothing can be changed and few questions are answered.
+	Plane Plane
+	Book  *control.Book
+	// Fleet lists the sluices of the fleet; nil means that there is none.
+	Fleet func(context.Context) (name string, tasks []control.Task, err error)
+	// Prices returns what /admin/cost reckons with; it may take a while. nil
+	// means that nothing costs anything.
+	Prices func() Prices
 	// Ready answers /readyz; it must be quick and safe for concurrent use. nil
 	// means always ready.
 	Ready func() Readiness
@@ -94,6 +125,8 @@ type Config struct {
 	Metrics MetricsWriter
 	// Beside is what else is answered.
 	Beside []Page
+	// Counters gets the metrics of the control plane itself; nil means nobody.
+	Counters *metrics.Set
 	// MaxConns is how many connections may be open at once; those that wait for
 	// a request make room for new ones. 0 means 256.
 	MaxConns int
@@ -103,7 +136,8 @@ type Config struct {
 
 // Server is a bound control plane. All methods are safe for concurrent use.
 type Server struct {
-	ln      *net.TCPListener
+	ln      net.Listener
+	tcp     *net.TCPListener // under ln; nil for a unix socket
 	http    *http.Server
 	logger  *slog.Logger
 	warning string // what Serve says of the configuration; may be empty
@@ -116,39 +150,84 @@ type Server struct {
 // New binds the control plane and starts nothing; connections wait until
 // Serve. The caller calls Shutdown, even if Serve was never called.
 func New(cfg Config) (*Server, error) {
-	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, errors.New("cannot use the token of --admin-token: it has spaces or characters that no header can carry")
-	}
 	if _, err := json.Marshal(cfg.Settings); err != nil {
 		return nil, fmt.Errorf("cannot encode the settings: %w", err)
 	}
-	addr, err := net.ResolveTCPAddr("tcp", cfg.Address)
+	g := guard{logger: cfg.Logger, slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams)}
+	if err := g.admit(cfg); err != nil {
+		return nil, err
+	}
+	unix, isUnix, err := config.ParseUnix(cfg.Address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot resolve --admin %q: %w", cfg.Address, err)
+		return nil, fmt.Errorf("cannot use --admin %q: %w", cfg.Address, err)
 	}
-	loopback := addr.IP.IsLoopback() // a nil IP means all addresses
-	exposed := !loopback && cfg.Token == ""
-	if exposed && !cfg.AllowInsecure {
-		return nil, fmt.Errorf("cannot listen on --admin %q: it can be reached from other hosts; set --admin-token, or use a loopback address", cfg.Address)
+	var ln net.Listener
+	exposed := false
+	if isUnix {
+		ln, err = listenUnix(unix, cfg.Successor)
+	} else {
+		ln, exposed, err = g.listenTCP(cfg)
 	}
-	ln := cfg.Listener
-	if ln == nil {
-		if ln, err = net.ListenTCP("tcp", addr); err != nil {
-			return nil, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
-		}
+	if err != nil {
+		return nil, err
 	}
-	g := guard{next: routes(cfg), logger: cfg.Logger, slots: make(chan struct{}, maxRequests)}
-	if loopback {
-		g.hosts = allowedHosts(cfg.Address)
+	tcp, _ := ln.(*net.TCPListener)
+	if cfg.TLS != nil {
+		ln = tls.NewListener(ln, cfg.TLS)
 	}
-	if cfg.Token != "" {
-		g.token = newToken(cfg.Token)
-	}
+	g.next = routes(cfg)
 	s := newServer(ln, cfg.MaxConns, &g, cfg.Logger)
+	s.tcp = tcp
 	if exposed {
 		s.warning = "the control plane is open to whoever can reach it; set --admin-token"
 	}
 	return s, nil
+}
+
+// admit sets who may do what.
+func (g *guard) admit(cfg Config) (err error) {
+	troubled := func(flag string) func(error) {
+		return func(err error) {
+			cfg.Logger.Warn("cannot read the token of the control plane again; the last one stays", "flag", "--"+flag+"-file", "err", err)
+		}
+	}
+	if g.access.all, err = newSecret("admin-token", Token{cfg.Token, cfg.TokenFile}, troubled("admin-token")); err != nil {
+		return err
+	}
+	if g.access.read, err = newSecret("admin-read-token", Token{cfg.ReadToken, cfg.ReadTokenFile}, troubled("admin-read-token")); err != nil {
+		return err
+	}
+	if g.access.needed() {
+		g.guesses = limit.NewRate(guessRate, guessBurst)
+	}
+	if cfg.Counters != nil {
+		g.refused = newRefusals(cfg.Counters)
+	}
+	return nil
+}
+
+// listenTCP binds a TCP address and reports whether everybody who can reach it
+// may do everything.
+func (g *guard) listenTCP(cfg Config) (ln net.Listener, exposed bool, err error) {
+	addr, err := net.ResolveTCPAddr("tcp", cfg.Address)
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot resolve --admin %q: %w", cfg.Address, err)
+	}
+	loopback := addr.IP.IsLoopback() // a nil IP means all addresses
+	byCertificate := cfg.TLS != nil && cfg.TLS.ClientAuth == tls.RequireAndVerifyClientCert
+	exposed = !loopback && !g.access.needed() && !byCertificate
+	if exposed && !cfg.AllowInsecure {
+		return nil, false, fmt.Errorf("cannot listen on --admin %q: it can be reached from other hosts; set --admin-token, or use a loopback address", cfg.Address)
+	}
+	if cfg.Listener != nil {
+		ln = cfg.Listener
+	} else if ln, err = net.ListenTCP("tcp", addr); err != nil {
+		return nil, false, fmt.Errorf("cannot listen on --admin %q: %w", cfg.Address, err)
+	}
+	if loopback {
+		g.hosts = allowedHosts(cfg.Address)
+	}
+	return ln, exposed, nil
 }
 
 // NewHealth binds a server of nothing but /healthz and /readyz, for probes
@@ -166,10 +245,12 @@ func NewHealth(address string, ln *net.TCPListener, maxConns int, ready func() R
 	mux := http.NewServeMux()
 	addHealth(mux, ready)
 	g := guard{next: mux, logger: logger, slots: make(chan struct{}, maxRequests)}
-	return newServer(ln, maxConns, &g, logger), nil
+	s := newServer(ln, maxConns, &g, logger)
+	s.tcp = ln
+	return s, nil
 }
 
-func newServer(ln *net.TCPListener, maxConns int, h http.Handler, logger *slog.Logger) *Server {
+func newServer(ln net.Listener, maxConns int, h http.Handler, logger *slog.Logger) *Server {
 	if maxConns == 0 {
 		maxConns = defaultMaxConns
 	}
@@ -197,14 +278,9 @@ func newServer(ln *net.TCPListener, maxConns int, h http.Handler, logger *slog.L
 func routes(cfg Config) http.Handler {
 	services := func() []Service { return sorted(cfg.Services) }
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", index(cfg.Version, cfg.Beside))
 	addHealth(mux, cfg.Ready)
 	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services))
-	mux.Handle("GET /admin/backends", backendsHandler(cfg.Services))
-	mux.Handle("GET /admin/config", configHandler(cfg.Settings))
-	for _, p := range cfg.Beside {
-		mux.Handle("GET "+p.Path, p.Handler)
-	}
+	newAPI(cfg).add(mux)
 	addProfiles(mux)
 	return mux
 }
@@ -224,7 +300,7 @@ func sorted(services func() []Service) []Service {
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
 // Listener returns the listening socket, which stays the server's.
-func (s *Server) Listener() *net.TCPListener { return s.ln }
+func (s *Server) Listener() *net.TCPListener { return s.tcp }
 
 // Serve answers requests until Shutdown, and then returns nil without waiting
 // for requests in progress. It is called once.

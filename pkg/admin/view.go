@@ -2,8 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -11,24 +9,6 @@ import (
 
 	"sluice/pkg/backend"
 )
-
-// index says what there is.
-func index(version string, beside []Page) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "sluice %s\n\n", version)
-		_, _ = io.WriteString(w, `/healthz         200 while the process answers
-/readyz          200, or 503 with the reasons
-/metrics         metrics in Prometheus' text format
-/admin/backends  every backend and why it is in or out; ?service=NAME for one service
-/admin/config    the effective settings, secrets masked
-/debug/pprof/    Go's profiles
-`) // a failure is the client's own
-		for _, p := range beside {
-			fmt.Fprintf(w, "%-16s %s\n", p.Path, p.About)
-		}
-	})
-}
 
 // backendView is a backend as /admin/backends shows it.
 type backendView struct {
@@ -62,11 +42,11 @@ type backendView struct {
 
 	Ejection *ejectionView `json:"ejection,omitempty"`
 
-	History []changeView `json:"history"` // the oldest first
+	History []historyView `json:"history"` // the oldest first
 }
 
-// changeView is a backend's change as /admin/backends shows it.
-type changeView struct {
+// historyView is a backend's change as /admin/backends shows it.
+type historyView struct {
 	At     time.Time `json:"at"`
 	To     string    `json:"to"`
 	Streak int       `json:"streak"`
@@ -125,10 +105,10 @@ func viewBackend(b *backend.Backend, snap *backend.Snapshot) backendView {
 	if eligible && !ok {
 		why = "used all the same, since too few others are available: " + why
 	}
-	history := []changeView{}
+	history := []historyView{}
 	for _, c := range b.History() {
 		c.At = backend.TimeOfDay(c.At)
-		history = append(history, changeView(c))
+		history = append(history, historyView(c))
 	}
 	v := backendView{
 		ID:              b.ID(),
@@ -201,25 +181,6 @@ func viewService(s Service) serviceView {
 	return v
 }
 
-// backendsHandler shows services, by name, or the one that is asked for.
-func backendsHandler(services func() []Service) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		one, name := q.Has("service"), q.Get("service")
-		views := []serviceView{}
-		for _, s := range shown(services, one, name) {
-			views = append(views, viewService(s))
-		}
-		if one && len(views) == 0 {
-			writeError(w, http.StatusNotFound, fmt.Sprintf("cannot show service %q: there is none of that name", name))
-			return
-		}
-		writeJSON(w, http.StatusOK, struct {
-			Services []serviceView `json:"services"`
-		}{views})
-	})
-}
-
 // shown returns the service of that name, if one is asked for, or all in order.
 func shown(services func() []Service, one bool, name string) []Service {
 	if !one || services == nil {
@@ -233,20 +194,6 @@ func shown(services func() []Service, one bool, name string) []Service {
 	return nil
 }
 
-// configHandler shows settings.
-func configHandler(settings any) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, settings)
-	})
-}
-
-// writeError answers with a message as JSON.
-func writeError(w http.ResponseWriter, code int, message string) {
-	writeJSON(w, code, struct {
-		Error string `json:"error"`
-	}{message})
-}
-
 // writeJSON answers with v as indented JSON, or with 500 if it cannot be
 // encoded.
 func writeJSON(w http.ResponseWriter, code int, v any) {
@@ -256,7 +203,9 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 		return
 	}
 	b = append(b, '\n')
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(code)
 	_, _ = w.Write(b) // a failure is the client's own

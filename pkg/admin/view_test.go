@@ -89,15 +89,22 @@ func TestBackends(t *testing.T) {
 		if got.code != wantCode || strings.TrimSpace(compact.String()) != want {
 			t.Fatalf("unexpected answer to %s; got %d\n%s\nwant %d\n%s", path, got.code, compact.String(), wantCode, want)
 		}
-		if ct := got.header.Get("Content-Type"); ct != "application/json" {
+		if ct := got.header.Get("Content-Type"); ct != map[bool]string{true: "application/json", false: "application/problem+json"}[wantCode == 200] {
 			t.Fatalf("unexpected Content-Type of %s: %q", path, ct)
 		}
 	}
-	f("/admin/backends", 200, `{"services":[`+idleJSON+`,`+webJSON+`]}`)
-	f("/admin/backends?service=web", 200, `{"services":[`+webJSON+`]}`)
-	f("/admin/backends?service=idle", 200, `{"services":[`+idleJSON+`]}`)
-	f("/admin/backends?service=nope", 404, `{"error":"cannot show service \"nope\": there is none of that name"}`)
-	f("/admin/backends?service=", 404, `{"error":"cannot show service \"\": there is none of that name"}`)
+	none := func(name string) string {
+		detail := `"cannot show service \"` + name + `\": there is none of that name"`
+		return `{"type":"about:blank","title":"Not Found","status":404,"detail":` + detail + `,"error":` + detail + `}`
+	}
+	f("/admin/backends", 200, `{"services":[`+idleJSON+`,`+webJSON+`],"total":2,"offset":0,"limit":1000,"next_offset":null}`)
+	f("/admin/backends?limit=1", 200, `{"services":[`+idleJSON+`],"total":2,"offset":0,"limit":1,"next_offset":1}`)
+	f("/admin/backends?offset=1", 200, `{"services":[`+webJSON+`],"total":2,"offset":1,"limit":1000,"next_offset":null}`)
+	f("/admin/backends?offset=9", 200, `{"services":[],"total":2,"offset":9,"limit":1000,"next_offset":null}`)
+	f("/admin/backends?service=web", 200, `{"services":[`+webJSON+`],"total":1,"offset":0,"limit":1000,"next_offset":null}`)
+	f("/admin/backends?service=idle", 200, `{"services":[`+idleJSON+`],"total":1,"offset":0,"limit":1000,"next_offset":null}`)
+	f("/admin/backends?service=nope", 404, none("nope"))
+	f("/admin/backends?service=", 404, none(""))
 }
 
 // TestPanicView checks what is shown of a service that uses whoever there is.

@@ -130,6 +130,9 @@ type Counters struct {
 	WentDown        atomic.Uint64 // transitions to Down
 	Ejected         atomic.Uint64 // times that live traffic got it ejected
 	Readmitted      atomic.Uint64 // times that such an ejection ended
+	// LastCheck is when an active check last ended, in nanoseconds since 1970;
+	// 0 if none has.
+	LastCheck atomic.Int64
 }
 
 // Backend is one member of a service. It is created by Pool.Set, lives until
@@ -219,7 +222,7 @@ func (b *Backend) SetCondition(c Condition) {
 	if old.State == c.State {
 		return
 	}
-	b.history.add(Change{At: c.Since, To: c.State.String(), Streak: c.Streak, Signal: c.Signal, Detail: c.Detail})
+	b.remember(Change{At: c.Since, To: c.State.String(), Streak: c.Streak, Signal: c.Signal, Detail: c.Detail})
 	switch c.State {
 	case Up:
 		b.forgive()

@@ -34,7 +34,7 @@ func (b *Backend) Eject(e Ejection) bool {
 	c.Ejection = e
 	b.condition.Store(&c)
 	b.Counters.Ejected.Add(1)
-	b.history.add(Change{At: e.Since, To: "ejected", Streak: e.Streak, Signal: "live traffic", Detail: e.Cause})
+	b.remember(Change{At: e.Since, To: "ejected", Streak: e.Streak, Signal: "live traffic", Detail: e.Cause})
 	p.publish()
 	return true
 }
@@ -47,6 +47,6 @@ func (b *Backend) Readmit(now time.Time, signal, why string) {
 	b.condition.Store(&c)
 	b.forgive()
 	b.Counters.Readmitted.Add(1)
-	b.history.add(Change{At: now, To: "readmitted", Signal: signal, Detail: why})
+	b.remember(Change{At: now, To: "readmitted", Signal: signal, Detail: why})
 	b.pool.refresh()
 }

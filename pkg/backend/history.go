@@ -22,6 +22,19 @@ type Change struct {
 	Detail string
 }
 
+// OnHistory has f told of every change of a member, as History lists them, from
+// whichever goroutine makes it. f must be quick and must not use the pool. There
+// is one such function at most.
+func (p *Pool) OnHistory(f func(b *Backend, c Change)) { p.onHistory.Store(&f) }
+
+// remember notes a change, and tells of it.
+func (b *Backend) remember(c Change) {
+	b.history.add(c)
+	if f := b.pool.onHistory.Load(); f != nil {
+		(*f)(b, c)
+	}
+}
+
 // history is the latest changes of a backend, the oldest first. Its zero
 // value is empty; it is safe for concurrent use.
 type history struct {

@@ -85,7 +85,7 @@ func (p *Pool) tell(b *Backend, c Change) {
 	case Left:
 		p.membership.Left.Add(1)
 	default:
-		b.history.add(c)
+		b.remember(c)
 	}
 	if p.onMember != nil {
 		p.onMember(b, c)

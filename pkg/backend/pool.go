@@ -73,6 +73,8 @@ type Pool struct {
 	resolver atomic.Pointer[Lookup] // nil: LookupSystem
 	closed   atomic.Pointer[Closed] // nil: the service is open
 
+	onHistory atomic.Pointer[func(*Backend, Change)] // nil: nobody
+
 	membership Membership
 
 	// mu protects the fields below and the order of published snapshots.

@@ -53,7 +53,7 @@ func (b *Backend) Say(w Word, now time.Time) {
 	if was == drained && b.standing() == available {
 		b.Warm(b.pool.Policy().SlowStart)
 	}
-	b.history.add(change)
+	b.remember(change)
 	b.pool.refresh()
 }
 

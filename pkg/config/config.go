@@ -64,6 +64,27 @@ type Config struct {
 	// AdminToken, if not empty, is what callers of the control plane must
 	// present as a bearer token.
 	AdminToken Secret `yaml:"admin-token"`
+	// AdminTokenFile is a file with that token, read again when it changes.
+	AdminTokenFile string `yaml:"admin-token-file"`
+	// AdminReadToken and AdminReadTokenFile are the same of a token that only
+	// looks.
+	AdminReadToken     Secret `yaml:"admin-read-token"`
+	AdminReadTokenFile string `yaml:"admin-read-token-file"`
+	// AdminTLSCert and AdminTLSKey are the files of the certificate that the
+	// control plane shows; empty means no TLS. AdminClientCA is that of the
+	// authorities whose certificates its clients must show; empty means none.
+	AdminTLSCert  string `yaml:"admin-tls-cert"`
+	AdminTLSKey   string `yaml:"admin-tls-key"`
+	AdminClientCA string `yaml:"admin-client-ca"`
+	// AdminClientCert is required or optional; empty means required.
+	AdminClientCert string `yaml:"admin-client-cert"`
+	// Fleet is the name by which sluices keep what operators change in Consul's
+	// KV; empty means that this one is alone.
+	Fleet string `yaml:"fleet"`
+	// State is the file in which it is kept without a fleet; empty means memory.
+	State string `yaml:"state"`
+	// Prices are what /admin/cost reckons with.
+	Prices Prices `yaml:"prices"`
 	// AdminInsecure allows an Admin address that is not loopback without a
 	// token.
 	AdminInsecure bool `yaml:"admin-insecure"`
@@ -176,6 +197,7 @@ func Default() Config {
 		DNSMaxTTL:           time.Minute,
 		DNSKeep:             time.Minute,
 		Admin:               "127.0.0.1:9900",
+		Prices:              DefaultPrices(),
 		HealthInterval:      2 * time.Second,
 		HealthFastInterval:  30 * time.Millisecond,
 		HealthDownInterval:  time.Second,

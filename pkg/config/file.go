@@ -20,7 +20,7 @@ import (
 func (c *Config) Load(path string) (settings []string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, Problem{"config", fmt.Sprintf("cannot read %q: %v", path, unwrapPath(err))}
+		return nil, Problem{Setting: "config", Reason: fmt.Sprintf("cannot read %q: %v", path, unwrapPath(err))}
 	}
 	var doc yaml.Node // an empty file leaves it so, and sets nothing
 	problems := complaints(yaml.Unmarshal(data, &doc))
@@ -29,7 +29,7 @@ func (c *Config) Load(path string) (settings []string, err error) {
 		problems = append(problems, complaints(doc.Decode(c))...)
 	}
 	for i, e := range problems {
-		problems[i] = Problem{"config", path + ": " + e.Error()}
+		problems[i] = Problem{Setting: "config", Reason: path + ": " + e.Error()}
 	}
 	return settings, errors.Join(problems...)
 }

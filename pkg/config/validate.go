@@ -26,6 +26,9 @@ type Problem struct {
 	Setting string
 	// Reason says what is wrong, with the offending value.
 	Reason string
+	// Idle says that something has no effect, which is a mistake at a start, and
+	// may be meant by who changes things while a process runs.
+	Idle bool
 }
 
 func (p Problem) Error() string { return "--" + p.Setting + ": " + p.Reason }
@@ -54,13 +57,18 @@ func (v *validation) add(setting, format string, args ...any) {
 	v.problems = append(v.problems, Problem{Setting: setting, Reason: fmt.Sprintf(format, args...)})
 }
 
+// idle adds a problem of something that has no effect.
+func (v *validation) idle(setting, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Setting: setting, Reason: fmt.Sprintf(format, args...), Idle: true})
+}
+
 // listeners checks addresses, routes and what they need of each other.
 func (v *validation) listeners() {
 	c := v.c
 	type claimed struct{ setting, addr string }
 	var taken []claimed
 	claim := func(setting, addr string) {
-		if addr == "" || addr == Off {
+		if addr == "" || addr == Off || strings.HasPrefix(addr, "unix:") {
 			return
 		}
 		for _, t := range taken {
@@ -166,7 +174,7 @@ func (v *validation) services() {
 	addrs := make(map[string]bool)
 	for _, b := range c.Backends {
 		if !slices.Contains(used, b.Service) && !c.failsOver(b.Service) {
-			v.add("backend", "%q is never used; no --l4 or --route leads to service %q", b, b.Service)
+			v.idle("backend", "%q is never used; no --l4 or --route leads to service %q", b, b.Service)
 		}
 		key := b.Service + "=" + b.Addr
 		if addrs[key] {
@@ -190,7 +198,7 @@ func (v *validation) services() {
 		}
 		names[s.Name] = true
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" && !c.failsOver(s.Name) {
-			v.add("service", "%q is never used; no --l4 or --route leads to it", s.Name)
+			v.idle("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		} else if (s.Requests.any() || s.HeaderEdits.any()) && routed[s.Name] == "" {
 			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
 		}
@@ -332,16 +340,76 @@ func (v *validation) behaviour() {
 	}
 }
 
+// admin checks where the control plane listens and who may use it.
+func (v *validation) admin() {
+	c := v.c
+	_, isUnix, err := ParseUnix(c.Admin)
+	if !isUnix {
+		err = listenAddr(c.Admin)
+	}
+	guarded := c.AdminToken != "" || c.AdminTokenFile != "" || c.AdminReadToken != "" || c.AdminReadTokenFile != "" ||
+		c.AdminClientCA != "" && c.AdminClientCert != "optional"
+	switch {
+	case err != nil:
+		v.add("admin", "%v; %q turns it off", err, Off)
+	case !isUnix && !loopback(c.Admin) && !guarded && !c.AdminInsecure:
+		v.add("admin", "%q can be reached from elsewhere; set --admin-token, or --admin-insecure if the network is trusted", c.Admin)
+	}
+	for _, t := range []struct {
+		setting string
+		value   Secret
+		file    string
+	}{{"admin-token", c.AdminToken, c.AdminTokenFile}, {"admin-read-token", c.AdminReadToken, c.AdminReadTokenFile}} {
+		if t.value != "" && t.file != "" {
+			v.add(t.setting+"-file", "%q and --%s name two tokens; set one", t.file, t.setting)
+		}
+	}
+	if c.AdminToken != "" && c.AdminToken == c.AdminReadToken {
+		v.add("admin-read-token", "it is that of --admin-token, which may change everything")
+	}
+	certificate := Certificate{Cert: c.AdminTLSCert, Key: c.AdminTLSKey, ClientCA: c.AdminClientCA, ClientCert: c.AdminClientCert}
+	switch {
+	case c.AdminTLSKey != "" && c.AdminTLSCert == "":
+		v.add("admin-tls-key", "%q needs --admin-tls-cert", c.AdminTLSKey)
+	case c.AdminClientCA != "" && c.AdminTLSCert == "":
+		v.add("admin-client-ca", "%q needs --admin-tls-cert", c.AdminClientCA)
+	case c.AdminClientCert != "" && c.AdminClientCA == "":
+		v.add("admin-client-cert", "%q needs --admin-client-ca", c.AdminClientCert)
+	case c.AdminClientCert != "" && certificate.set("client-cert", c.AdminClientCert) != nil:
+		v.add("admin-client-cert", "%q is neither required nor optional", c.AdminClientCert)
+	}
+}
+
+// AdminCertificate is what the control plane shows its clients, and asks of
+// them.
+func (c *Config) AdminCertificate() Certificate {
+	return Certificate{Cert: c.AdminTLSCert, Key: c.AdminTLSKey, ClientCA: c.AdminClientCA, ClientCert: c.AdminClientCert}
+}
+
+// fleet checks where changes are kept.
+func (v *validation) fleet() {
+	c := v.c
+	if c.Fleet == "" {
+		return
+	}
+	if err := serviceName(c.Fleet); err != nil || strings.Trim(c.Fleet, ".") == "" {
+		v.add("fleet", "%q is not a name of letters, digits, dot, dash and underscore", c.Fleet)
+	}
+	if c.Consul == "" {
+		v.add("fleet", "%q keeps what operators change in Consul; set --consul", c.Fleet)
+	}
+	if c.State != "" {
+		v.add("state", "%q is of no use with --fleet, which keeps what operators change in Consul", c.State)
+	}
+}
+
 // plane checks what runs beside the data path.
 func (v *validation) plane() {
 	c := v.c
 	if c.Admin != Off {
-		if err := listenAddr(c.Admin); err != nil {
-			v.add("admin", "%v; %q turns it off", err, Off)
-		} else if !loopback(c.Admin) && c.AdminToken == "" && !c.AdminInsecure {
-			v.add("admin", "%q can be reached from elsewhere; set --admin-token, or --admin-insecure if the network is trusted", c.Admin)
-		}
+		v.admin()
 	}
+	v.fleet()
 	if c.HealthAddr != "" {
 		if err := listenAddr(c.HealthAddr); err != nil {
 			v.add("health-addr", "%v", err)
@@ -368,7 +436,7 @@ func (v *validation) plane() {
 	if _, err := c.AccessLogFields.Parse(); err != nil {
 		v.add("access-log-fields", "%v", err)
 	} else if c.AccessLogFields != "" && !c.AccessLog {
-		v.add("access-log-fields", "%q has no effect without --access-log", string(c.AccessLogFields))
+		v.idle("access-log-fields", "%q has no effect without --access-log", string(c.AccessLogFields))
 	}
 	if c.AccessLogSample < 1 {
 		v.add("access-log-sample", "%d is below 1", c.AccessLogSample)

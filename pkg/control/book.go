@@ -56,6 +56,8 @@ type Outcome struct {
 	Version uint64
 	Tag     string
 	Effects []Effect
+	// Before and After are what was and is in force; of a dry run, would be.
+	Before, After Overlay
 	// Kept says where the changes are kept.
 	Kept string
 	// Local says that they were made here alone.
@@ -156,7 +158,10 @@ func (b *Book) Trouble() (error, time.Time) { //nolint:revive // the trouble com
 // Conflict for one that cannot be done as things are, and one of the errors of
 // this package if it could not be kept; nothing has changed then. After an
 // error of ErrNoContact it may still turn out to have.
-func (b *Book) Do(ctx context.Context, order Order) (Outcome, error) {
+func (b *Book) Do(ctx context.Context, order Order) (Outcome, error) { return b.do(ctx, order, true) }
+
+// do is Do, and judges the order unless it brings back what was.
+func (b *Book) do(ctx context.Context, order Order, judged bool) (Outcome, error) {
 	now := time.Now()
 	var problems Problems
 	order.Set = slices.Clone(order.Set)
@@ -172,9 +177,9 @@ func (b *Book) Do(ctx context.Context, order Order) (Outcome, error) {
 	b.orders.Lock()
 	defer b.orders.Unlock()
 	for range swapAttempts {
-		out, err := b.try(ctx, order, now)
+		out, err := b.try(ctx, order, now, judged)
 		if errors.Is(err, ErrNoContact) && order.Local != "" && !out.Local {
-			if out, err = b.try(ctx, order, now); err == nil {
+			if out, err = b.try(ctx, order, now, judged); err == nil {
 				return out, nil // made here alone
 			}
 		}
@@ -189,7 +194,7 @@ func (b *Book) Do(ctx context.Context, order Order) (Outcome, error) {
 }
 
 // try does an order upon what is known to be kept; b.orders is held.
-func (b *Book) try(ctx context.Context, order Order, now time.Time) (Outcome, error) {
+func (b *Book) try(ctx context.Context, order Order, now time.Time, judged bool) (Outcome, error) {
 	b.mu.Lock()
 	kept, local, trouble := b.kept, b.local, b.trouble
 	b.mu.Unlock()
@@ -228,12 +233,14 @@ func (b *Book) try(ctx context.Context, order Order, now time.Time) (Outcome, er
 	}
 	edit = plain(b.cfg.Running, force, edit)
 	wanted := force.With(edit)
-	out := Outcome{Version: force.Version, Tag: force.Tag(), Effects: effects(force, wanted, edit), Kept: b.Kept()}
-	warnings, err := b.judge(force, wanted, edit, order)
-	if err != nil {
-		return Outcome{}, err
+	out := Outcome{Version: force.Version, Tag: force.Tag(), Effects: effects(force, wanted, edit), Before: force, After: wanted, Kept: b.Kept()}
+	if judged {
+		warnings, err := b.judge(force, wanted, edit, order)
+		if err != nil {
+			return Outcome{}, err
+		}
+		out.Warnings = warnings
 	}
-	out.Warnings = warnings
 	if wanted.SameChanges(force) {
 		return out, nil // so it is already
 	}
@@ -308,4 +315,27 @@ func effects(before, after Overlay, e Edit) (all []Effect) {
 		all = append(all, effect)
 	}
 	return all
+}
+
+// Revert brings back what was in force before an outcome, of those things that
+// are as the outcome left them.
+func (b *Book) Revert(ctx context.Context, out Outcome, by, reason string) error {
+	now := b.Overlay()
+	order := Order{By: by, Reason: reason, Force: true}
+	if out.Local {
+		order.Local = Drop
+	}
+	for _, e := range out.Effects {
+		is, has := now.Get(e.Key)
+		switch {
+		case e.After == nil && has, e.After != nil && (!has || !is.sameWord(*e.After)):
+			continue // somebody else has changed it since
+		case e.Before != nil:
+			order.Set = append(order.Set, *e.Before)
+		default:
+			order.Undo = append(order.Undo, e.Key)
+		}
+	}
+	_, err := b.do(ctx, order, false)
+	return err
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -107,4 +108,27 @@ func (c Change) Action() bool { return c.What == Readmit || c.What == Reset }
 // sameWord reports whether c asks for the same as d, whoever asked.
 func (c Change) sameWord(d Change) bool {
 	return c.Key() == d.Key() && c.Value == d.Value && c.Expires.Equal(d.Expires) && !c.Action()
+}
+
+// ParseKey reads what Key.String writes.
+func ParseKey(s string) (Key, error) {
+	fields := strings.Fields(s)
+	bad := fmt.Errorf("%q names no change, such as backend web 10.0.0.1:80 drain", Shorten(s))
+	if len(fields) < 2 {
+		return Key{}, bad
+	}
+	k := Key{Target: Target{Kind: Kind(fields[0])}, What: What(fields[len(fields)-1])}
+	rest := fields[1 : len(fields)-1]
+	switch {
+	case k.Target.Kind == OfService && len(rest) == 1:
+		k.Target.Service = rest[0]
+	case k.Target.Kind == OfBackend && len(rest) == 2:
+		k.Target.Service, k.Target.Name = rest[0], rest[1]
+	case (k.Target.Kind == OfRoute || k.Target.Kind == OfListener) && len(rest) > 0:
+		k.Target.Name = strings.Join(rest, " ")
+	case k.Target.Kind == OfProcess && len(rest) == 0:
+	default:
+		return Key{}, bad
+	}
+	return k, nil
 }

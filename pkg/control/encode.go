@@ -142,9 +142,10 @@ func Decode(b []byte) (Overlay, error) {
 		return Overlay{}, errors.New("something follows the JSON")
 	}
 	o := Overlay{Version: d.Version, Lineage: d.Lineage}
+	known := rules()
 	for _, r := range d.Changes {
 		c := r.change()
-		checked, problems := Check(c, time.Time{})
+		checked, problems := check(c, time.Time{}, known)
 		if len(problems) > 0 {
 			o.unknown = append(o.unknown, r)
 			continue

@@ -10,6 +10,7 @@ import (
 // bookMetrics are the metrics of a book; its zero value counts nothing.
 type bookMetrics struct{ ops map[Op]*metrics.Counter }
 
+// expose makes the metrics of a book in set, which may be nil.
 func (m *bookMetrics) register(set *metrics.Set, b *Book) {
 	if set == nil {
 		return

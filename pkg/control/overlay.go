@@ -213,6 +213,13 @@ func (o Overlay) Active(now time.Time) Overlay {
 	return o
 }
 
+// Without returns o without its changes of some kinds of targets, as the same
+// version.
+func (o Overlay) Without(kinds ...Kind) Overlay {
+	o.changes = slices.DeleteFunc(slices.Clone(o.changes), func(c Change) bool { return slices.Contains(kinds, c.Target.Kind) })
+	return o
+}
+
 // NextExpiry returns when the next change undoes itself, zero if none does.
 func (o Overlay) NextExpiry() (next time.Time) {
 	for _, c := range o.changes {
@@ -279,4 +286,18 @@ func (o Overlay) of(t Target, f func(Change)) {
 	for ; i < len(o.changes) && o.changes[i].Target == t; i++ {
 		f(o.changes[i])
 	}
+}
+
+// Later reports whether a tag is that of a later overlay than another.
+func Later(tag, than string) bool {
+	version, alone := parts(tag)
+	thanVersion, thanAlone := parts(than)
+	return version > thanVersion || version == thanVersion && alone > thanAlone
+}
+
+func parts(tag string) (version, alone uint64) {
+	v, a, _ := strings.Cut(tag, "+")
+	version, _ = strconv.ParseUint(v, 10, 64) // what is no number comes first
+	alone, _ = strconv.ParseUint(a, 10, 64)
+	return version, alone
 }

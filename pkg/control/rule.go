@@ -90,15 +90,16 @@ func Allowed(k Kind, w What) []string {
 
 // Check returns c with its target and value in canonical form, or all that is
 // wrong with it; each part is a Problem. now is when it is to begin.
-func Check(c Change, now time.Time) (Change, Problems) {
+func Check(c Change, now time.Time) (Change, Problems) { return check(c, now, rules()) }
+
+func check(c Change, now time.Time, rules []rule) (Change, Problems) {
 	var all Problems
 	add := func(field, value, reason string, allowed ...string) {
-		all = append(all, Problem{Field: field, Value: shorten(value), Reason: reason, Allowed: allowed})
+		all = append(all, Problem{Field: field, Value: Shorten(value), Reason: reason, Allowed: allowed})
 	}
 	for _, p := range c.checkTarget() {
 		all = append(all, p)
 	}
-	rules := rules()
 	i := slices.IndexFunc(rules, func(r rule) bool { return r.kind == c.Target.Kind && r.what == c.What })
 	switch {
 	case c.Target.Kind == "" || !slices.Contains(kinds(), c.Target.Kind):
@@ -147,7 +148,7 @@ func kinds() []Kind { return []Kind{OfService, OfBackend, OfRoute, OfListener, O
 func (c *Change) checkTarget() (all Problems) {
 	t := &c.Target
 	add := func(field, value string, reason string, allowed ...string) {
-		all = append(all, Problem{Field: field, Value: shorten(value), Reason: reason, Allowed: allowed})
+		all = append(all, Problem{Field: field, Value: Shorten(value), Reason: reason, Allowed: allowed})
 	}
 	switch t.Kind {
 	case OfService, OfBackend:
@@ -193,8 +194,8 @@ func (c *Change) checkTarget() (all Problems) {
 	return all
 }
 
-// shorten bounds what is shown of a wrong value.
-func shorten(s string) string {
+// Shorten bounds what is shown of a wrong value.
+func Shorten(s string) string {
 	if len(s) > maxText {
 		return strings.ToValidUTF8(s[:maxText], "") + "…"
 	}

@@ -105,7 +105,7 @@ func (b *Book) judge(force, wanted Overlay, e Edit, order Order) (warnings []str
 	var problems Problems
 	services := r.Services()
 	for _, c := range order.Set {
-		problems = append(problems, findTarget(r, services, wanted, c)...)
+		problems = append(problems, findTarget(r, services, force, wanted, c)...)
 	}
 	if len(problems) > 0 {
 		return nil, problems
@@ -127,9 +127,9 @@ func (b *Book) judge(force, wanted Overlay, e Edit, order Order) (warnings []str
 }
 
 // findTarget checks that what a change is of is there.
-func findTarget(r Running, services []string, wanted Overlay, c Change) Problems {
+func findTarget(r Running, services []string, force, wanted Overlay, c Change) Problems {
 	missing := func(field, value, reason string, allowed []string) Problems {
-		return Problems{{Field: field, Value: shorten(value), Reason: reason, Allowed: some(allowed)}}
+		return Problems{{Field: field, Value: Shorten(value), Reason: reason, Allowed: some(allowed)}}
 	}
 	t := c.Target
 	if t.Kind == OfService || t.Kind == OfBackend {
@@ -145,7 +145,8 @@ func findTarget(r Running, services []string, wanted Overlay, c Change) Problems
 			addresses = append(addresses, m.Address)
 		}
 		_, added := wanted.Get(Key{t, Add})
-		if !added && !slices.Contains(addresses, t.Name) {
+		_, was := force.Get(Key{t, Add})
+		if !added && !was && !slices.Contains(addresses, t.Name) {
 			return missing("backend", t.Name, "service "+strconv.Quote(t.Service)+" has no such backend", addresses)
 		}
 	case t.Kind == OfService && c.What == Canary:
@@ -258,7 +259,7 @@ func FindBackend(r Running, service, name string) (Target, Problems) {
 	services := r.Services()
 	if service != "" {
 		if !slices.Contains(services, service) {
-			return Target{}, Problems{{Field: "service", Value: shorten(service), Reason: "there is no such service", Allowed: some(services)}}
+			return Target{}, Problems{{Field: "service", Value: Shorten(service), Reason: "there is no such service", Allowed: some(services)}}
 		}
 		services = []string{service}
 	}
@@ -286,10 +287,10 @@ func FindBackend(r Running, service, name string) (Target, Problems) {
 	case service != "" && bad == nil:
 		return Backend(service, address), nil // it may be removed, which only a change can tell
 	case bad != nil:
-		return Target{}, Problems{{Field: "backend", Value: shorten(name), Reason: bad.Error(), Allowed: some(addresses)}}
+		return Target{}, Problems{{Field: "backend", Value: Shorten(name), Reason: bad.Error(), Allowed: some(addresses)}}
 	}
 	slices.Sort(addresses)
-	return Target{}, Problems{{Field: "backend", Value: shorten(name), Reason: "no service has such a backend", Allowed: some(slices.Compact(addresses))}}
+	return Target{}, Problems{{Field: "backend", Value: Shorten(name), Reason: "no service has such a backend", Allowed: some(slices.Compact(addresses))}}
 }
 
 // TheService returns the service that is meant if none is named: the only one.
@@ -302,5 +303,5 @@ func TheService(r Running, service string) (string, Problems) {
 		return services[0], nil
 	}
 	reason := cmp.Or(map[bool]string{true: "there are several services; say which"}[service == ""], "there is no such service")
-	return "", Problems{{Field: "service", Value: shorten(strings.TrimSpace(service)), Reason: reason, Allowed: some(services)}}
+	return "", Problems{{Field: "service", Value: Shorten(strings.TrimSpace(service)), Reason: reason, Allowed: some(services)}}
 }

@@ -176,7 +176,7 @@ func ParseListener(v string) (ListenerSpec, error) {
 		l, err := config.ParseL7(strings.TrimSpace(spec))
 		return ListenerSpec{L7: &l}, err
 	}
-	return ListenerSpec{}, fmt.Errorf("%q begins with neither l4 nor l7", shorten(v))
+	return ListenerSpec{}, fmt.Errorf("%q begins with neither l4 nor l7", Shorten(v))
 }
 
 // Key returns the name of the target that l is.

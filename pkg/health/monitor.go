@@ -414,6 +414,7 @@ func (w *watch) end(r probed) {
 		w.b.Counters.ChecksFailed.Add(1)
 	}
 	from, now := w.h.State(), time.Now()
+	w.b.Counters.LastCheck.Store(now.UnixNano())
 	changed, streak := w.observe(passed, r.result.Tested, now)
 	if passed || changed || w.running == 0 {
 		w.endRound()

@@ -75,5 +75,8 @@ func (c *Concurrency) Leave(began time.Time, latency time.Duration, now time.Tim
 	}
 }
 
+// InFlight returns how many are in.
+func (c *Concurrency) InFlight() int { return int(c.inFlight.Load()) }
+
 // Limit returns how many may be.
 func (c *Concurrency) Limit() int { return int(c.limit.Load()) }

@@ -175,6 +175,7 @@ type Conn struct {
 	l      *Listener
 	client netip.AddrPort
 	place  Place
+	since  time.Time
 	closed atomic.Bool
 }
 
@@ -343,7 +344,7 @@ func (l *Listener) enter(tc *net.TCPConn) *Conn {
 		tc.Close()
 		return nil
 	}
-	c := &Conn{TCPConn: tc, l: l, client: client, place: place}
+	c := &Conn{TCPConn: tc, l: l, client: client, place: place, since: time.Now()}
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()

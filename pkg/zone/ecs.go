@@ -23,22 +23,40 @@ func ECS(ctx context.Context, uri string) (zone string, err error) {
 			err = fmt.Errorf("cannot read the task metadata of ECS: %w", err)
 		}
 	}()
+	task, err := askECS(ctx, uri)
+	return task.AvailabilityZone, err
+}
+
+// Size returns how many vCPUs and GB of memory the task has whose metadata are at
+// uri; 0 for what they do not limit.
+func Size(ctx context.Context, uri string) (vcpus, gigabytes float64, err error) {
+	task, err := askECS(ctx, uri)
+	if err != nil {
+		return 0, 0, fmt.Errorf("cannot read the task metadata of ECS: %w", err)
+	}
+	return task.Limits.CPU, task.Limits.Memory / 1024, nil
+}
+
+// task is what is read of the metadata.
+type task struct {
+	AvailabilityZone string
+	Limits           struct{ CPU, Memory float64 } // vCPUs, and MiB
+}
+
+func askECS(ctx context.Context, uri string) (t task, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri+"/task", nil)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: the address is link-local
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("status %d", resp.StatusCode)
+		return t, fmt.Errorf("status %d", resp.StatusCode)
 	}
-	var task struct{ AvailabilityZone string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxMetadata)).Decode(&task); err != nil {
-		return "", err
-	}
-	return task.AvailabilityZone, nil
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxMetadata)).Decode(&t)
+	return t, err
 }

@@ -57,7 +57,7 @@ type Fleet struct {
 	turn   int         // which address client asks
 	kept   control.Overlay
 	index  uint64 // of kept; 0 if there is no key
-	tasks  []Task
+	tasks  []control.Task
 	seen   map[string]sight
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"sluice/pkg/control"
 )
 
 const (
@@ -24,46 +26,6 @@ const (
 	silentAfter = 3*beat + callTimeout
 )
 
-// Task is a sluice of the fleet.
-type Task struct {
-	ID      string    `json:"id"`
-	Host    string    `json:"host"`
-	Address string    `json:"admin_address"` // of its control plane
-	Zone    string    `json:"zone"`
-	Version string    `json:"version"` // of the program
-	Started time.Time `json:"started"`
-	Ready   bool      `json:"ready"`
-	Reasons []string  `json:"reasons,omitempty"` // why it is not ready
-	// Applied is the version of the overlay that it runs, and Local how many
-	// changes it has for itself alone.
-	Applied uint64 `json:"applied_version"`
-	Local   int    `json:"local_changes"`
-	// Trouble is why it could not apply the latest version; empty if it has.
-	Trouble string  `json:"trouble,omitempty"`
-	Figures Figures `json:"figures"`
-	// Beat counts what it has written, so that each is another.
-	Beat uint64 `json:"beat"`
-
-	// Silent says that it has written nothing for a while; it is set by who
-	// reads.
-	Silent bool `json:"silent"`
-	// Self says that it is the one that was asked.
-	Self bool `json:"self"`
-}
-
-// Figures are what a task does.
-type Figures struct {
-	OpenConnections   int64   `json:"open_connections"`
-	Connections       uint64  `json:"connections_total"`
-	Requests          uint64  `json:"requests_total"`
-	Failed            uint64  `json:"failed_total"`
-	RequestsPerSecond float64 `json:"requests_per_second"`
-	Backends          int     `json:"backends"`
-	BackendsUsable    int     `json:"backends_usable"`
-	MemoryBytes       uint64  `json:"memory_bytes"`
-	CPUSeconds        float64 `json:"cpu_seconds_total"`
-}
-
 // sight is when a task was last seen to write.
 type sight struct {
 	beat uint64
@@ -74,7 +36,7 @@ type sight struct {
 // self returns what it is now; again, which may be nil, asks for it to be
 // written at once. changed is called whenever the number of tasks that are
 // ready has changed.
-func (f *Fleet) Join(ctx context.Context, self func() Task, again <-chan struct{}, changed func(ready int)) {
+func (f *Fleet) Join(ctx context.Context, self func() control.Task, again <-chan struct{}, changed func(ready int)) {
 	var session string
 	var n uint64
 	ready := -1
@@ -85,7 +47,7 @@ func (f *Fleet) Join(ctx context.Context, self func() Task, again <-chan struct{
 		session = f.write(ctx, session, t)
 		tasks, err := f.read(ctx)
 		if err == nil {
-			if now := Ready(tasks); now != ready {
+			if now := control.Ready(tasks); now != ready {
 				ready = now
 				changed(now)
 			}
@@ -100,19 +62,9 @@ func (f *Fleet) Join(ctx context.Context, self func() Task, again <-chan struct{
 	}
 }
 
-// Ready counts the tasks that take clients.
-func Ready(tasks []Task) (n int) {
-	for _, t := range tasks {
-		if t.Ready && !t.Silent {
-			n++
-		}
-	}
-	return n
-}
-
 // write renews the session, or makes one, and writes t, which it holds. It
 // returns the session that there is then; empty if there is none.
-func (f *Fleet) write(ctx context.Context, session string, t Task) string {
+func (f *Fleet) write(ctx context.Context, session string, t control.Task) string {
 	c, err := f.connect()
 	if err != nil {
 		return session
@@ -156,7 +108,7 @@ func (f *Fleet) write(ctx context.Context, session string, t Task) string {
 }
 
 // leave takes t off the list.
-func (f *Fleet) leave(session string, t Task) {
+func (f *Fleet) leave(session string, t control.Task) {
 	c, err := f.connect()
 	if err != nil || session == "" {
 		return
@@ -169,7 +121,7 @@ func (f *Fleet) leave(session string, t Task) {
 }
 
 // read lists the tasks.
-func (f *Fleet) read(ctx context.Context) ([]Task, error) {
+func (f *Fleet) read(ctx context.Context) ([]control.Task, error) {
 	c, err := f.connect()
 	if err != nil {
 		return nil, lost(err)
@@ -182,13 +134,13 @@ func (f *Fleet) read(ctx context.Context) ([]Task, error) {
 		return nil, lost(err)
 	}
 	now := time.Now()
-	var tasks []Task
+	var tasks []control.Task
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.seen
 	f.seen = make(map[string]sight)
 	for _, p := range pairs {
-		var t Task
+		var t control.Task
 		if json.Unmarshal(p.Value, &t) != nil || t.ID == "" || !strings.HasSuffix(p.Key, "/"+t.ID) {
 			continue // somebody else's
 		}
@@ -200,14 +152,14 @@ func (f *Fleet) read(ctx context.Context) ([]Task, error) {
 		t.Silent = p.Session == "" || now.Sub(last.at) > silentAfter
 		tasks = append(tasks, t)
 	}
-	slices.SortFunc(tasks, func(a, b Task) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(tasks, func(a, b control.Task) int { return cmp.Compare(a.ID, b.ID) })
 	f.tasks = tasks
 	return slices.Clone(tasks), nil
 }
 
 // Tasks asks Consul who is in the fleet, in order of their IDs. On an error it
 // returns those that were last seen, too.
-func (f *Fleet) Tasks(ctx context.Context) ([]Task, error) {
+func (f *Fleet) Tasks(ctx context.Context) ([]control.Task, error) {
 	tasks, err := f.read(ctx)
 	if err != nil {
 		f.mu.Lock()
