@@ -3,11 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
 	"sync"
 
 	"sluice/engine"
-	"sluice/pkg/config"
 	"sluice/pkg/echo"
 )
 
@@ -16,39 +17,79 @@ const demoBackends = 3
 
 // demo is the echo backends of --demo.
 type demo struct {
-	servers []*echo.Server
-	wg      sync.WaitGroup
+	addrs []string
+	wg    sync.WaitGroup
+
+	// mu protects the field below.
+	mu      sync.Mutex
+	servers []*echo.Server // nil for one that was killed
 }
 
 // startDemo starts the echo backends.
 func startDemo() (*demo, error) {
 	d := &demo{}
 	for i := range demoBackends {
-		s, err := echo.Listen("127.0.0.1:0", echo.Config{Name: fmt.Sprintf("demo-%d", i+1)})
+		s, err := echo.Listen("127.0.0.1:0", echo.Config{Name: demoName(i)})
 		if err != nil {
 			d.close()
 			return nil, fmt.Errorf("--demo: %w", err)
 		}
-		d.servers = append(d.servers, s)
+		d.servers, d.addrs = append(d.servers, s), append(d.addrs, s.Addr().String())
 		d.wg.Go(func() { _ = s.Serve() }) // ends with close
 	}
 	return d, nil
 }
 
+// toggle kills the first backend, connections and all, or starts it again where
+// it was, so that somebody sees what becomes of that.
+func (d *demo) toggle(logger *slog.Logger) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := demoName(0)
+	if s := d.servers[0]; s != nil {
+		s.Close()
+		d.servers[0] = nil
+		logger.Info("demo: a backend was killed; the same signal starts it again", "name", name, "addr", d.addrs[0])
+		return
+	}
+	s, err := echo.Listen(d.addrs[0], echo.Config{Name: name})
+	if err != nil {
+		logger.Error("demo: the backend cannot be started again", "name", name, "err", err)
+		return
+	}
+	d.servers[0] = s
+	d.wg.Go(func() { _ = s.Serve() })
+	logger.Info("demo: the backend was started again", "name", name, "addr", d.addrs[0])
+}
+
+func demoName(i int) string { return fmt.Sprintf("demo-%d", i+1) }
+
+// toggleOn has d kill and start a backend for each signal, until ended is closed;
+// without a demo, nil, there is nothing to do.
+func toggleOn(signals <-chan os.Signal, d *demo, logger *slog.Logger, ended <-chan struct{}) {
+	for {
+		select {
+		case sig := <-signals:
+			if d == nil {
+				logger.Warn("ignored a signal, which means something to --demo alone", "signal", sig.String())
+				continue
+			}
+			d.toggle(logger)
+		case <-ended:
+			return
+		}
+	}
+}
+
 // complete makes what was read balance over the echo backends, by default each in
-// turn and without a delay at the end, as nobody is in front. The addresses are
-// fixed, so that what the README shows works. Without --demo it does nothing.
+// turn and without a delay at the end, as nobody is in front. Without --demo it
+// does nothing.
 func (d *demo) complete(cmd *command) {
 	c := &cmd.config
 	if !c.Demo {
 		return
 	}
-	for _, s := range d.servers {
-		c.Backends = append(c.Backends, config.Backend{Service: "echo", Addr: s.Addr().String(), Weight: 1})
-	}
-	c.L7 = []config.L7{{Addr: "127.0.0.1:8080"}}
-	c.L4 = []config.L4{{Addr: "127.0.0.1:8081", Service: "echo"}}
-	c.Routes = []config.Route{{Path: "/", Service: "echo"}}
+	c.WithDemo(d.addrs)
 	if !cmd.flags.Changed("strategy") {
 		c.Strategy = "round_robin"
 	}
@@ -58,9 +99,13 @@ func (d *demo) complete(cmd *command) {
 }
 
 func (d *demo) close() {
+	d.mu.Lock()
 	for _, s := range d.servers {
-		s.Close()
+		if s != nil {
+			s.Close()
+		}
 	}
+	d.mu.Unlock()
 	d.wg.Wait()
 }
 
@@ -77,7 +122,8 @@ func banner(w io.Writer, e *engine.Engine) {
 			fmt.Fprintf(w, "  admin    http://%s/   /admin/backends   /metrics   /debug/pprof/\n", l.Addr)
 		}
 	}
-	fmt.Fprint(w, "\nCtrl-C drains and stops, a second Ctrl-C stops at once.\n\n")
+	fmt.Fprintf(w, "\nkill -USR1 %d kills the backend %s, and once more starts it again.\n", os.Getpid(), demoName(0))
+	fmt.Fprint(w, "Ctrl-C drains and stops, a second Ctrl-C stops at once.\n\n")
 }
 
 // spaced returns addr as nc takes it.

@@ -165,6 +165,49 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// TestDemoElsewhere has the demo at other addresses, and kills a backend of it.
+func TestDemoElsewhere(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sluice", nil, "--demo", "--l7=127.0.0.1:0", "--l4=127.0.0.1:0=anything", "--admin=127.0.0.1:0")
+	l7, admin := s.addr("l7"), s.addr("admin")
+	if err := exchangeTCP(s.addr("l4")); err != nil {
+		t.Fatal(err)
+	}
+	seen := func() map[string]bool {
+		names := make(map[string]bool)
+		for range 6 {
+			resp, err := http.Get("http://" + l7 + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("unexpected status: %s", resp.Status)
+			}
+			names[resp.Header.Get("X-Backend")] = true
+		}
+		return names
+	}
+	down := func() (n int) {
+		for _, b := range backends(t, admin) {
+			if b.State == "down" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := len(seen()); n != 3 {
+		t.Fatalf("unexpected number of backends: %d", n)
+	}
+	s.signal(syscall.SIGUSR1)
+	eventually(t, "the backend is down", func() bool { return down() == 1 })
+	if names := seen(); len(names) != 2 || names["demo-1"] {
+		t.Errorf("unexpected backends after one was killed: %v", names)
+	}
+	s.signal(syscall.SIGUSR1)
+	eventually(t, "it is back", func() bool { return down() == 0 && seen()["demo-1"] })
+}
+
 // TestDemo runs what `make run` runs. Its addresses are fixed, as the README
 // shows them, so it is not parallel to others of its kind.
 func TestDemo(t *testing.T) {

@@ -29,8 +29,9 @@ const (
 
 // signals are what a process is told from outside. The first of stop drains it,
 // the second ends it at once; those of reload have the configuration read again;
-// upgrade has a new process take its place.
-type signals struct{ stop, reload, upgrade <-chan os.Signal }
+// upgrade has a new process take its place, and toggle kills a backend of the demo
+// or starts it again.
+type signals struct{ stop, reload, upgrade, toggle <-chan os.Signal }
 
 // run is sluice from its arguments to its exit code.
 func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
@@ -93,13 +94,13 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	start := time.Now()
 	logStart(cmd, logger)
 	complete := func(*command) {}
+	var d *demo
 	if c.Demo {
-		demo, err := startDemo()
-		if err != nil {
+		if d, err = startDemo(); err != nil {
 			return err
 		}
-		defer demo.close()
-		complete = demo.complete
+		defer d.close()
+		complete = d.complete
 	}
 	complete(cmd)
 	options.Read = func() (*config.Config, error) {
@@ -128,6 +129,7 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	ended := make(chan struct{})
 	defer close(ended)
 	go reloadOn(told.reload, e, notifier, ended)
+	go toggleOn(told.toggle, d, logger, ended)
 	e.Start()
 	if c.Demo {
 		banner(stdout, e)

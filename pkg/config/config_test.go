@@ -494,7 +494,15 @@ func TestValidate(t *testing.T) {
 		c.L7, c.Routes = []L7{{Addr: ":80"}}, []Route{{Path: "/", Service: "db"}}
 		c.Services = []Service{{Name: "db", TLS: "verify", ProxyOut: 1}}
 	}, `--service: "db" has tls=, which is for TCP alone`, `--service: "db" has proxy-out=, which is for TCP alone`)
-	f(func(c *Config) { c.Demo = true }, "--l4: contradicts --demo", "--backend: contradicts --demo")
+	f(func(c *Config) { c.Demo = true }, "--backend: contradicts --demo")
+	f(func(c *Config) { *c = Default(); c.Demo = true })
+	f(func(c *Config) {
+		*c = Default()
+		c.Demo, c.L4, c.L7 = true, []L4{{Addr: "127.0.0.1:0", Service: "db"}}, []L7{{Addr: "127.0.0.1:0"}}
+		c.Routes = []Route{{Path: "/", Service: "web"}}
+	})
+	f(func(c *Config) { *c = Default(); c.Demo, c.L7 = true, []L7{{Addr: "127.0.0.1:8081"}} }, `--l7: address "127.0.0.1:8081" is taken by --l4`)
+	f(func(c *Config) { *c = Default(); c.Demo, c.L4 = true, []L4{{Addr: "x", Service: "db"}} }, `--l4: address "x" is not`)
 }
 
 func write(t *testing.T, path, content string) {

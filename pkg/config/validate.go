@@ -446,28 +446,6 @@ func (v *validation) plane() {
 	}
 }
 
-// demo refuses what the demo sets itself.
-func (v *validation) demo() {
-	c := v.c
-	for _, x := range []struct {
-		setting string
-		set     bool
-	}{
-		{"l4", len(c.L4) > 0},
-		{"l7", len(c.L7) > 0},
-		{"route", len(c.Routes) > 0},
-		{"backend", len(c.Backends) > 0},
-		{"service", len(c.Services) > 0},
-		{"auth", len(c.Auths) > 0},
-		{"consul-tags", c.ConsulTags != ""},
-		{"register", len(c.Registers) > 0},
-	} {
-		if x.set {
-			v.add(x.setting, "contradicts --demo, which sets its own")
-		}
-	}
-}
-
 // overlap reports whether only one of two addresses, host:port, can be
 // listened on at a time: their ports are the same, and so are their hosts, or
 // one of them stands for all. (Go listens on 0.0.0.0 as on ::.)
