@@ -14,7 +14,7 @@ import (
 // parseFlags returns the address to listen on and what to do there. It
 // returns pflag.ErrHelp after printing the help to stdout, and otherwise all
 // problems at once.
-func parseFlags(args []string, stdout io.Writer) (addr string, cfg echo.Config, err error) {
+func parseFlags(args []string, stdout io.Writer) (addr string, cfg echo.Config, reg registration, err error) {
 	var mode string
 	fs := pflag.NewFlagSet("echo", pflag.ContinueOnError)
 	fs.SortFlags = false
@@ -27,8 +27,11 @@ func parseFlags(args []string, stdout io.Writer) (addr string, cfg echo.Config, 
 	fs.StringVar(&cfg.Name, "name", "", "`name` to answer with, also in the header X-Backend; by default the bound address")
 	fs.DurationVar(&cfg.Latency, "latency", 0, "delay of each HTTP answer and of the first byte echoed on a TCP connection")
 	fs.Float64Var(&cfg.Fail, "fail", 0, "`share`, 0 to 1, of HTTP requests answered with 503 and of TCP connections reset")
+	fs.StringVar(&reg.consul, "consul", "", "`address` of a Consul agent, host:port, to register at until the end; none if it is empty")
+	fs.StringVar(&reg.service, "service", "echo", "`name` of the service to register as")
+	fs.StringVar(&reg.address, "advertise", "", "`address` that clients are told there, host:port; by default the bound one")
 	if err := fs.Parse(args); err != nil {
-		return "", cfg, err
+		return "", cfg, reg, err
 	}
 	cfg.Mode = echo.Mode(mode)
 
@@ -50,5 +53,10 @@ func parseFlags(args []string, stdout io.Writer) (addr string, cfg echo.Config, 
 	default:
 		errs = append(errs, fmt.Errorf("cannot use --mode %q: it is auto, tcp or http", mode))
 	}
-	return addr, cfg, errors.Join(errs...)
+	for _, a := range []string{reg.consul, reg.address} {
+		if _, _, err := net.SplitHostPort(a); a != "" && err != nil {
+			errs = append(errs, fmt.Errorf("cannot use %q: it is not host:port", a))
+		}
+	}
+	return addr, cfg, reg, errors.Join(errs...)
 }

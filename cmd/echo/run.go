@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 // and returns the exit code, 0 after a clean end, 1 after a failure, 2 for
 // wrong flags.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	addr, cfg, err := parseFlags(args, stdout)
+	addr, cfg, reg, err := parseFlags(args, stdout)
 	if errors.Is(err, pflag.ErrHelp) {
 		return 0
 	}
@@ -35,6 +36,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log.Info("listening", "addr", s.Addr().String())
+	if reg.consul != "" {
+		reg.name = cmp.Or(cfg.Name, s.Addr().String())
+		reg.address = cmp.Or(reg.address, s.Addr().String())
+		registered := make(chan struct{})
+		go func() { defer close(registered); reg.keep(ctx, log) }()
+		defer func() { stop(); <-registered }()
+	}
 
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()

@@ -63,7 +63,7 @@ func TestWrongStart(t *testing.T) {
 	f("--l4 :0=db --backend db=h:1 --config /nonexistent", `--config: cannot read "/nonexistent": no such file`)
 	f("--l4 :0=db --backend db=h:1 --l4-idle-timeout 5", `--l4-idle-timeout: "5": must be a duration like "30s" or "5m"`)
 	f("--l4 :0=db --backend db=h:1 --health-rise x", `--health-rise: "x":`)
-	f("--demo --l4 :0=db", "--l4: contradicts --demo")
+	f("--demo --backend db=h:1", "--backend: contradicts --demo")
 	f("--l4 :0=db --backend db=h:1 --admin 0.0.0.0:0", `--admin: "0.0.0.0:0" can be reached from elsewhere; set --admin-token`)
 	// Numbers are decimal, whatever they look like.
 	f("--demo --health-rise 0x10", `--health-rise: "0x10": want a whole number`)
