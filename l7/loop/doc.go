@@ -68,8 +68,8 @@
 //
 // The edges on the right lead to another attempt: queued, connecting or sending.
 // From any phase an exchange may end because its client is gone. An exchange
-// changes its phase in begin, verify, try, send, noteSent, respond,
-// switchProtocols and answer alone. wait.go has a function for each phase.
+// changes its phase in verify and done, try, send and noteSent, respond,
+// switchProtocols, answer and end alone. wait.go has a function for each phase.
 //
 // # Invariants
 //
