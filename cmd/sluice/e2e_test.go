@@ -82,8 +82,14 @@ func TestKillUnderLoad(t *testing.T) {
 // connection is served; afterwards those in flight finish, and the code is 0.
 func TestTerminateUnderLoad(t *testing.T) {
 	t.Parallel()
+	for _, driver := range []string{"loop", "fasthttp"} {
+		t.Run(driver, func(t *testing.T) { terminateUnderLoad(t, driver) })
+	}
+}
+
+func terminateUnderLoad(t *testing.T, driver string) {
 	_, addrs := startEchos(t, 3)
-	s := startSluice(t, append(backendArgs(addrs), "--drain-delay=1s", "--health-addr=127.0.0.1:0")...)
+	s := startSluice(t, append(backendArgs(addrs), "--l7-driver="+driver, "--drain-delay=1s", "--health-addr=127.0.0.1:0")...)
 	l4, health := s.addr("l4"), s.addr("health")
 	l := startLoad(200, l4, s.addr("l7"))
 	eventually(t, "the load runs", func() bool { return l.count("tcp") > 100 && l.count("get") > 100 })

@@ -142,6 +142,9 @@ func (x *Exchange) push(u *upstream, up *upload, p []byte) bool {
 			return false
 		case n > 0:
 			by = x.by(x.t.Limits().Body)
+		case x.isOutOfTime():
+			x.stop(cause{reason: gate.RequestTimeout, err: errNoTime})
+			return false
 		case !time.Now().Before(by):
 			x.stop(cause{reason: gate.ResponseTimeout, err: errNoResponse})
 			return false
