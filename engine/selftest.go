@@ -160,7 +160,7 @@ func (f *front) tryTCP(ctx context.Context, at, name string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if f.shown != nil && f.shown.tls.ClientAuth == tls.RequireAndVerifyClientCert {
+	if f.shown != nil && f.shown.tls.ClientAuth == tls.RequireAnyClientCert {
 		return "it asks for a client's certificate, of which there is none here", nil
 	}
 	_ = c.SetReadDeadline(time.Now().Add(selftestStay)) // a TCP connection has one
@@ -185,7 +185,7 @@ func (f *front) tryHTTP(ctx context.Context, at string, r desired.Route) (string
 		return "", err
 	}
 	defer c.Close()
-	if f.shown != nil && f.shown.tls.ClientAuth == tls.RequireAndVerifyClientCert {
+	if f.shown != nil && f.shown.tls.ClientAuth == tls.RequireAnyClientCert {
 		return "it asks for a client's certificate, of which there is none here", nil
 	}
 	req, err := http.NewRequestWithContext(ctx, selftestMethod(r), "http://"+host+r.Path, nil)

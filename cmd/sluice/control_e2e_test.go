@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 
 	"sluice/discovery/consul/consultest"
 	"sluice/pkg/balance"
+	"sluice/pkg/certificate/certificatetest"
 )
 
 // ctl runs the command ctl against a control plane in this process.
@@ -180,7 +182,8 @@ func post(t *testing.T, method, admin, path string, params ...string) (status in
 }
 
 // TestChangesUnderLoad changes all there is while requests and connections come:
-// none fails, and a connection that no change concerns lives on.
+// none fails, and a connection that no change concerns lives on. SLUICE_CHANGES_TIME
+// has it go on for so long.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	_, addrs := startEchos(t, 3)
@@ -232,8 +235,8 @@ func TestChangesUnderLoad(t *testing.T) {
 			t.Errorf("unexpected answer to %s %s %v: %d %s", method, path, params, status, body)
 		}
 	}
-	rounds := 3
-	for n := range rounds {
+	long, _ := time.ParseDuration(os.Getenv("SLUICE_CHANGES_TIME"))
+	for n, begin := 0, time.Now(); n < 3 || time.Since(begin) < long; n++ {
 		for _, name := range balance.Names() {
 			ok("PUT", "/admin/services/web/strategy", "value", name)
 		}
@@ -402,4 +405,35 @@ func TestFleet(t *testing.T) {
 		t.Fatalf("unexpected end of undo: %d %s%s", code, out, err)
 	}
 	everywhere("nothing is in force", drain(addrs[0]), false)
+}
+
+// TestAdminTLS asks for the certificates of operators, whose names are in the
+// journal.
+func TestAdminTLS(t *testing.T) {
+	t.Parallel()
+	_, addrs := startEchos(t, 2)
+	servers, clients := certificatetest.NewAuthority(t), certificatetest.NewAuthority(t)
+	cert, key := servers.Write(t, "127.0.0.1")
+	s := startSluice(t, append(backendArgs(addrs), "--admin=127.0.0.1:0", "--admin-tls-cert="+cert, "--admin-tls-key="+key, "--admin-client-ca="+clients.WriteCA(t))...)
+	admin := s.addr("admin")
+	call := func(own ...tls.Certificate) (status int, body string, err error) {
+		c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: servers.Pool(), Certificates: own}}}
+		resp, err := c.Post("https://"+admin+"/admin/drain?url="+addrs[0], "", nil)
+		if err != nil {
+			return 0, "", err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b), err
+	}
+	if _, _, err := call(); err == nil {
+		t.Fatal("somebody without a certificate was let in")
+	}
+	if _, _, err := call(certificatetest.NewAuthority(t).IssueClient(t, "mallory", nil)); err == nil {
+		t.Fatal("somebody with the certificate of another authority was let in")
+	}
+	status, body, err := call(clients.IssueClient(t, "maria", nil))
+	if err != nil || status != http.StatusOK || !strings.Contains(body, `"by": "maria"`) {
+		t.Fatalf("unexpected answer to an operator: %d %s, %v", status, body, err)
+	}
 }

@@ -3,12 +3,14 @@ package admin
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // role is what a request may do.
@@ -158,11 +160,21 @@ func mayRead(r *http.Request) bool {
 	return safe && !strings.HasPrefix(r.URL.Path, "/debug/pprof")
 }
 
+// demands reports whether cfg lets nobody in without a certificate that it has
+// verified, and verifies whether it verifies those that are shown.
+func demands(cfg *tls.Config) (demands, verifies bool) {
+	if cfg == nil {
+		return false, false
+	}
+	verifies = cfg.VerifyConnection != nil || cfg.ClientAuth >= tls.VerifyClientCertIfGiven
+	return verifies && (cfg.ClientAuth == tls.RequireAnyClientCert || cfg.ClientAuth == tls.RequireAndVerifyClientCert), verifies
+}
+
 // identity names who sent a request, for the journal: the name in the client's
 // certificate, or where it came from.
-func identity(r *http.Request) string {
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		if cn := r.TLS.VerifiedChains[0][0].Subject.CommonName; cn != "" && len(cn) < 100 {
+func (a *api) identity(r *http.Request) string {
+	if _, verified := demands(a.TLS); verified && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		if cn := r.TLS.PeerCertificates[0].Subject.CommonName; cn != "" && len(cn) < 100 && !strings.ContainsFunc(cn, unicode.IsControl) {
 			return cn
 		}
 	}

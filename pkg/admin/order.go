@@ -41,7 +41,7 @@ func (a *api) terms(r *http.Request, p *params) terms {
 	now := time.Now()
 	t := terms{by: p.get("by"), reason: p.get("reason"), expires: p.expires(now)}
 	if t.by == "" {
-		t.by = identity(r)
+		t.by = a.identity(r)
 	}
 	t.order.By, t.order.Reason = t.by, t.reason
 	t.order.DryRun, t.order.Force = p.flag("dry_run"), p.flag("force")

@@ -64,7 +64,7 @@ func (a *api) orders() []operation {
 	}
 	reload := operation{method: "POST", path: "/admin/reload", summary: "read the configuration again and apply what is otherwise", answer: "Reloaded", handle: a.reload,
 		params: []parameter{{name: "dry_run", kind: "boolean", about: "say what would change, and change nothing"}, {name: "reason"}, {name: "by"}}}
-	end := operation{method: "DELETE", path: "/admin/connections/{id}", summary: "close a connection", answer: "Ended", handle: a.endConnection}
+	end := operation{method: "DELETE", path: "/admin/connections/{id}", summary: "close a connection", answer: "Ended", handle: a.endConnection, params: []parameter{{name: "reason"}, {name: "by"}}}
 	return append(all, reload, end)
 }
 
@@ -374,7 +374,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	ok := read(w, r, func(p *params) {
 		o = ReloadOrder{By: p.get("by"), Reason: p.get("reason"), DryRun: p.flag("dry_run")}
 		if o.By == "" {
-			o.By = identity(r)
+			o.By = a.identity(r)
 		}
 	})
 	if !ok {
@@ -396,7 +396,8 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) endConnection(w http.ResponseWriter, r *http.Request) {
-	if !read(w, r, func(p *params) { p.get("reason"); p.get("by") }) {
+	var by, reason string
+	if !read(w, r, func(p *params) { reason, by = p.get("reason"), p.get("by") }) {
 		return
 	}
 	id := r.PathValue("id")
@@ -404,9 +405,11 @@ func (a *api) endConnection(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, "there is no connection "+control.Shorten(id)+" any more")
 		return
 	}
-	by := identity(r)
-	a.Logger.Info("an operator closed a connection", "id", id, "by", by)
-	a.journal.Add(control.Event{Kind: control.Told, Message: "an operator closed connection " + id, By: by})
+	if by == "" {
+		by = a.identity(r)
+	}
+	a.Logger.Info("an operator closed a connection", "id", id, "by", by, "reason", reason)
+	a.journal.Add(control.Event{Kind: control.Told, Message: "an operator closed connection " + id, By: by, Reason: reason})
 	writeJSON(w, http.StatusOK, struct {
 		Ended string `json:"ended"`
 	}{id})

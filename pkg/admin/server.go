@@ -214,7 +214,7 @@ func (g *guard) listenTCP(cfg Config) (ln net.Listener, exposed bool, err error)
 		return nil, false, fmt.Errorf("cannot resolve --admin %q: %w", cfg.Address, err)
 	}
 	loopback := addr.IP.IsLoopback() // a nil IP means all addresses
-	byCertificate := cfg.TLS != nil && cfg.TLS.ClientAuth == tls.RequireAndVerifyClientCert
+	byCertificate, _ := demands(cfg.TLS)
 	exposed = !loopback && !g.access.needed() && !byCertificate
 	if exposed && !cfg.AllowInsecure {
 		return nil, false, fmt.Errorf("cannot listen on --admin %q: it can be reached from other hosts; set --admin-token, or use a loopback address", cfg.Address)
