@@ -16,8 +16,8 @@ func runCtl(args, environ []string, stdout, stderr io.Writer) int {
 	if place.Addr == config.Off {
 		place.Addr = config.Default().Admin
 	}
-	if cmd.config.AdminTLSCert != "" {
-		place.Addr = "https://" + place.Addr
+	if _, isUnix, _ := config.ParseUnix(place.Addr); cmd.config.AdminTLSCert != "" && !isUnix {
+		place.Addr, place.Cert = "https://"+place.Addr, cmd.config.AdminTLSCert
 	}
 	return ctl.Run(args, ctl.Env{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Environ: environ, Default: place})
 }

@@ -80,7 +80,7 @@ func (c connection) open(env Env) (*client, error) {
 			}
 		}
 	}
-	if token == "" && addr == env.Default.Addr { // it is for nobody else
+	if token == "" {
 		if token = env.Default.Token; token == "" && env.Default.TokenFile != "" {
 			if token, err = readToken(env.Default.TokenFile); err != nil {
 				return nil, err
@@ -104,12 +104,20 @@ func (c connection) open(env Env) (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError(fmt.Sprintf("--addr: %q is not HOST:PORT, https://HOST:PORT or unix:PATH", addr))
 	}
-	out.base = u.Scheme + "://" + u.Host
-	if transport.TLSClientConfig, err = tlsConfig(cmp.Or(c.ca, s.CA), cmp.Or(c.cert, s.Cert), cmp.Or(c.key, s.Key)); err != nil {
+	out.base = u.Scheme + "://" + reachable(u.Host)
+	if transport.TLSClientConfig, err = tlsConfig(cmp.Or(c.ca, s.CA, ownCA(addr, env.Default)), cmp.Or(c.cert, s.Cert), cmp.Or(c.key, s.Key)); err != nil {
 		return nil, err
 	}
 	out.http.Transport = transport
 	return out, nil
+}
+
+// ownCA returns what is believed of the sluice of this machine: its certificate.
+func ownCA(addr string, own Place) string {
+	if addr == own.Addr {
+		return own.Cert
+	}
+	return ""
 }
 
 // reachable returns where this machine finds who listens at an address.

@@ -29,6 +29,8 @@ const (
 // Place is where to ask, as far as others have said so.
 type Place struct {
 	Addr, Token, TokenFile string
+	// Cert is the file of the certificate that is shown there; empty for none.
+	Cert string
 }
 
 // Env is what a run is given.
