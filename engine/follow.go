@@ -72,16 +72,16 @@ func (o *operators) note(overlay control.Overlay, err error) {
 }
 
 // state returns what was applied, or tried, last.
-func (o *operators) state() (overlay control.Overlay, err error, more <-chan struct{}) { //nolint:revive // as they are kept
+func (o *operators) state() (overlay control.Overlay, more <-chan struct{}, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.applied, o.err, o.more
+	return o.applied, o.more, o.err
 }
 
 // await waits until the overlay of a tag, or a later one, was tried.
 func (o *operators) await(ctx context.Context, tag string) error {
 	for {
-		overlay, err, more := o.state()
+		overlay, more, err := o.state()
 		if overlay.Tag() == tag || control.Later(overlay.Tag(), tag) {
 			return err
 		}
@@ -98,10 +98,10 @@ func (o *operators) troubles() (all []string) {
 	if o.book == nil {
 		return nil
 	}
-	if err, since := o.book.Trouble(); err != nil {
+	if since, err := o.book.Trouble(); err != nil {
 		all = append(all, "what operators change cannot be kept: "+err.Error()+", since "+since.UTC().Format(time.RFC3339))
 	}
-	if _, err, _ := o.state(); err != nil {
+	if _, _, err := o.state(); err != nil {
 		all = append(all, "what operators changed cannot be applied: "+err.Error())
 	}
 	overlay := o.book.Overlay()

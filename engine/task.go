@@ -19,7 +19,7 @@ const sizeTimeout = 2 * time.Second
 // task returns what the fleet is told of this sluice.
 func (e *Engine) task() control.Task {
 	ready := e.readiness()
-	overlay, err, _ := e.operators.state()
+	overlay, _, err := e.operators.state()
 	host, _ := os.Hostname() // without one it has none
 	t := control.Task{
 		ID: host + "-" + e.services.instance, Host: host, Zone: e.services.ownZone(), Version: e.version, Started: e.began.UTC(),

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"log/slog"
@@ -227,7 +228,7 @@ func TestUnixSocket(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 || info.Mode().Type() != os.ModeSocket {
 		t.Fatalf("unexpected socket: %v, %v", info, err)
 	}
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
 	resp, err := client.Get("http://anything/admin/services")
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("unexpected answer: %v, %v", resp, err)

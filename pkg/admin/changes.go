@@ -66,7 +66,7 @@ func (a *api) changes(w http.ResponseWriter, r *http.Request) {
 		return service != "" && c.Service != service || target != "" && string(c.Target) != target
 	})
 	part, l := cut(all, pg)
-	trouble, since := a.Book.Trouble()
+	since, trouble := a.Book.Trouble()
 	v := struct {
 		Changes []changeView `json:"changes"`
 		listing

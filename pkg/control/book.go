@@ -148,10 +148,10 @@ func (b *Book) Wait() (Overlay, <-chan struct{}) {
 
 // Trouble returns what is wrong with the store and since when; nil while all
 // is well.
-func (b *Book) Trouble() (error, time.Time) { //nolint:revive // the trouble comes first
+func (b *Book) Trouble() (since time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.trouble, b.since
+	return b.since, b.trouble
 }
 
 // Do does an order. It returns Problems for one that is not well-formed, a

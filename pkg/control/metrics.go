@@ -27,7 +27,7 @@ func (m *bookMetrics) register(set *metrics.Set, b *Book) {
 		return float64(b.local.Active(time.Now()).Len())
 	})
 	set.NewGauge("sluice_changes_store_connected", func() float64 {
-		if err, _ := b.Trouble(); err != nil {
+		if _, err := b.Trouble(); err != nil {
 			return 0
 		}
 		return 1

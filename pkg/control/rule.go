@@ -97,9 +97,7 @@ func check(c Change, now time.Time, rules []rule) (Change, Problems) {
 	add := func(field, value, reason string, allowed ...string) {
 		all = append(all, Problem{Field: field, Value: Shorten(value), Reason: reason, Allowed: allowed})
 	}
-	for _, p := range c.checkTarget() {
-		all = append(all, p)
-	}
+	all = append(all, c.checkTarget()...)
 	i := slices.IndexFunc(rules, func(r rule) bool { return r.kind == c.Target.Kind && r.what == c.What })
 	switch {
 	case c.Target.Kind == "" || !slices.Contains(kinds(), c.Target.Kind):

@@ -85,7 +85,7 @@ func await(t testing.TB, b *control.Book, what string, cond func(control.Overlay
 func awaitTrouble(t testing.TB, b *control.Book, want bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
-		if err, _ := b.Trouble(); (err != nil) == want {
+		if _, err := b.Trouble(); (err != nil) == want {
 			return
 		} else if time.Now().After(end) {
 			t.Fatalf("trouble is not %v in time: %v", want, err)
