@@ -124,7 +124,7 @@ export async function connections(root, state, signal) {
 }
 
 export async function events(root, state, signal) {
-  const list = h("ul", { class: "list live", role: "log", "aria-live": "polite", "aria-label": "Events" }), kind = h("select", {}), status = h("span", { class: "muted" });
+  const list = h("ul", { class: "list live", "aria-live": "polite", "aria-label": "Events" }), kind = h("select", {}), status = h("span", { class: "muted" });
   const search = h("input", { type: "search", "aria-label": "Search", placeholder: "search" });
   root.append(h("div", { class: "tools" }, h("label", {}, "Kind", kind), h("label", {}, "Search", search), status), h("div", { class: "card" }, list));
   let all = [];
@@ -221,7 +221,7 @@ export async function config(root, state, signal) {
   const flags = [];
   for (const m of metrics.matchAll(/^sluice_flag\{name="([^"]*)",value="((?:[^"\\]|\\.)*)",is_set="(\w+)"\}/gm)) flags.push({ id: m[1], name: m[1], value: m[2].replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c)), set: m[3] === "true" });
   const only = h("input", { type: "checkbox", checked: true, id: "only" });
-  const table = new Table({ label: "Settings", empty: "Everything is as by default.", columns: [textCell("Setting", "name", "minmax(10rem, 1fr)", { cell: (r) => "--" + r.name }), textCell("Value", "value", "minmax(12rem, 3fr)"), textCell("", "set", "9rem", { sort: (r) => (r.set ? 0 : 1), cell: (r) => (r.set ? "set" : "by default"), title: () => null })] });
+  const table = new Table({ label: "Settings", empty: "Everything is as by default.", columns: [textCell("Setting", "name", "minmax(10rem, 1fr)", { cell: (r) => "--" + r.name }), textCell("Value", "value", "minmax(12rem, 3fr)"), textCell("Set", "set", "9rem", { sort: (r) => (r.set ? 0 : 1), cell: (r) => (r.set ? "yes" : "by default"), title: () => null })] });
   const show = searchable(root, table, (r) => r.name + " " + r.value, [h("label", { for: "only" }, "Only what differs from the defaults", only)]);
   const draw = () => show(flags.filter((f) => !only.checked || f.set));
   only.addEventListener("change", draw);
