@@ -260,3 +260,49 @@ func TestThousandBackends(t *testing.T) {
 	b.await("row 81 has the focus", `document.activeElement.getAttribute("aria-rowindex") === "82"`)
 	b.clean()
 }
+
+// TestDrain drains a backend by its button: first the page shows what that would
+// change, then it does it, its time to live counts down, and undraining ends it.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s, _, addrs := web(t, 2)
+	b := open(t, dashboard(s)+"#/services")
+	row := `[...document.querySelectorAll(".row.pick")].find((r) => r.textContent.includes("` + addrs[0] + `"))`
+	press := func(text string) {
+		t.Helper()
+		b.await("a button "+text, `[...document.querySelectorAll("button")].some((x) => x.textContent === "`+text+`" && !x.disabled)`)
+		eval[bool](b, `([...document.querySelectorAll("button")].find((x) => x.textContent === "`+text+`").click(), true)`)
+	}
+	b.await("the backend is up", row+" && "+row+`.textContent.includes("up")`)
+	eval[bool](b, `(`+row+`.click(), true)`)
+	press("Drain…")
+	b.await("the form", `document.querySelector("dialog[open] #order-reason")`)
+	if !eval[bool](b, `[...document.querySelectorAll("dialog button")].find((x) => x.textContent === "Apply").disabled`) {
+		t.Fatal("it can be applied before it was shown")
+	}
+	eval[bool](b, `(document.querySelector("#order-reason").value = "disk <b>full</b>", document.querySelector("#order-reason").dispatchEvent(new Event("input", {bubbles: true})), true)`)
+	press("Show what it changes")
+	b.await("what it changes", `document.querySelector("dialog [role=status] li")`)
+	b.picture("drain")
+	if got := eval[bool](b, row+`.textContent.includes("draining")`); got {
+		t.Fatal("a dry run has drained it")
+	}
+	press("Apply")
+	b.await("it drains", `!document.querySelector("dialog[open]") && `+row+`.textContent.includes("draining")`)
+	b.await("the reason as text", `document.body.innerText.includes("disk <b>full</b>")`)
+	b.page("changes")
+	left := `(/in (59|58) min/.exec(document.querySelector("#main").textContent) || [""])[0] && document.querySelector("#main td:nth-child(5)").textContent`
+	b.await("its time to live", left)
+	first := eval[string](b, left)
+	b.await("it counts down", left+` !== "`+first+`"`)
+	b.picture("changes")
+	b.page("services")
+	b.await("the row", row)
+	eval[bool](b, `(`+row+`.click(), true)`)
+	press("Undrain…")
+	eval[bool](b, `(document.querySelector("#order-reason").value = "done", document.querySelector("#order-reason").dispatchEvent(new Event("input", {bubbles: true})), true)`)
+	press("Show what it changes")
+	press("Apply")
+	b.await("it is up again", `!document.querySelector("dialog[open]") && !`+row+`.textContent.includes("draining")`)
+	b.clean()
+}
