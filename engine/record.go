@@ -9,6 +9,7 @@ import (
 
 	"sluice/pkg/advice"
 	"sluice/pkg/backend"
+	"sluice/pkg/control"
 	"sluice/pkg/history"
 	"sluice/pkg/metricset"
 )
@@ -24,6 +25,7 @@ type recorder struct {
 	text     bytes.Buffer
 	changes  map[*backend.Backend]seenChanges
 	troubled map[string]bool // sources of services
+	told     uint64          // number of the journal's latest event that was looked at
 
 	// mu protects the fields below.
 	mu      sync.Mutex
@@ -82,6 +84,7 @@ func (r *recorder) record(now time.Time) {
 	reading := history.Read(r.text.Bytes())
 	r.store.Add(now, reading)
 	r.mark(now)
+	r.markOrders()
 	r.remember(now, reading.Clients)
 }
 
@@ -149,6 +152,21 @@ func (r *recorder) limited(now history.Clients) []advice.Limited {
 		{Limit: "max-conns-per-client", Refused: now.TooMany - was.TooMany, Passed: accepted},
 		{Limit: "max-rate-per-client", Refused: now.TooOften - was.TooOften, Passed: accepted},
 		{Limit: "rate", Refused: now.RateLimited - was.RateLimited},
+	}
+}
+
+// markOrders marks what operators changed of services, routes and listeners; what
+// they changed of backends is in those' own changes.
+func (r *recorder) markOrders() {
+	if r.services.journal == nil {
+		return
+	}
+	events, _, _ := r.services.journal.After(r.told, 256)
+	for _, e := range events {
+		r.told = e.Seq
+		if e.Kind == control.Changed && e.Backend == "" {
+			r.store.Mark(history.Mark{At: e.At, Kind: history.Operator, Service: e.Service, Text: e.Message})
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/pkg/backend"
+	"sluice/pkg/control"
 	"sluice/pkg/history"
 	"sluice/pkg/metricset"
 )
@@ -21,6 +22,9 @@ func TestRecall(t *testing.T) {
 		b := pool.Snapshot().All[0]
 		ss := &services{logger: slog.New(slog.DiscardHandler)}
 		ss.all = []*service{{name: "web", pool: pool}}
+		ss.journal = control.NewJournal()
+		ss.journal.Add(control.Event{Kind: control.Changed, Service: "web", Message: "strategy=maglev", By: "ann"})
+		ss.journal.Add(control.Event{Kind: control.Changed, Service: "web", Backend: "127.0.0.1:1", Message: "drain"})
 		r := newRecorder(ss, metricset.New())
 		for n := range 3600 {
 			time.Sleep(time.Second)
@@ -31,6 +35,15 @@ func TestRecall(t *testing.T) {
 			if want := float64(min(n+1, 15*60)); picks < want-1 || picks > want+60 {
 				t.Fatalf("unexpected number of picks after %d s: %g; want some %g", n+1, picks, want)
 			}
+		}
+		for n, m := range r.store.Ask(history.Question{}).Marks {
+			t.Fatalf("mark %d is still there after an hour: %+v", n, m)
+		}
+		ss.journal.Add(control.Event{Kind: control.Changed, Service: "web", Message: "strategy=p2c", By: "ann"})
+		time.Sleep(time.Second)
+		r.record(time.Now())
+		if marks := r.store.Ask(history.Question{Service: "web"}).Marks; len(marks) != 1 || marks[0].Kind != history.Operator || marks[0].Text != "strategy=p2c" {
+			t.Fatalf("unexpected marks of an operator's change: %+v", marks)
 		}
 		limited := r.limited(history.Clients{Accepted: 100, TooMany: 3})
 		if limited[0].Refused != 3 || limited[0].Passed != 100 {

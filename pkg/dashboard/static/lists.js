@@ -37,13 +37,17 @@ function searchable(root, table, text, tools = []) {
 const textCell = (name, key, width, more = {}) => ({ name, width, sort: (r) => r[key], cell: (r) => String(r[key] ?? ""), title: (r) => String(r[key] ?? ""), ...more });
 const numCell = (name, key, width, write = count) => ({ name, width, num: true, downFirst: true, sort: (r) => r[key], cell: (r) => write(r[key]) });
 
+// actionCell is a column of buttons.
+const actionCell = (text, f) => ({ name: "Action", width: "6.5rem", update: (c, r) => { c.of = r; if (!c.firstChild) c.append(h("button", { type: "button", onclick: () => f(c.of) }, text)); } });
+
 export async function routes(root, state, signal) {
   const undo = (r) => order({ title: "Remove the route " + r.route, method: "DELETE", path: "/admin/routes", fixed: { route: r.route }, danger: true });
-  const table = new Table({ label: "Routes", empty: "There are no HTTP routes.", pick: can("DELETE", "/admin/routes") ? undo : null, columns: [
+  const table = new Table({ label: "Routes", empty: "There are no HTTP routes.", columns: [
     textCell("Host", "host", "minmax(7rem, 1.5fr)", { cell: (r) => r.host || "any" }), textCell("Path", "path", "minmax(7rem, 1.5fr)"), textCell("Method", "method", "5rem", { cell: (r) => r.method || "all" }),
     textCell("Leads to", "service", "minmax(7rem, 1fr)", { cell: (r) => r.service + (r.canary ? ", canary " + r.canary : "") }),
     numCell("Samples", "requests_total", "6rem"), numCell("Average", "average_latency_ms", "6rem", (v) => (v ? seconds(v / 1000) : "–")), numCell("p99", "p99_latency_ms", "6rem", (v) => (v ? seconds(v / 1000) : "–")),
     textCell("From", "source", "7rem"), textCell("As set", "spec", "minmax(8rem, 2fr)"),
+    ...(can("DELETE", "/admin/routes") ? [actionCell("Remove…", undo)] : []),
   ] });
   const show = searchable(root, table, (r) => [r.host, r.path, r.service, r.spec, r.source].join(" "));
   if (can("POST", "/admin/routes")) root.prepend(h("div", { class: "actions" }, h("button", { type: "button", onclick: () => order({ title: "Add or change a route", method: "POST", path: "/admin/routes", fields: [{ name: "route", label: "Route", required: true, note: "[HOST]/PATH=SERVICE[,key=value…], as --route" }], ttl: "" }) }, "Add a route…")), h("p", {}));
@@ -107,9 +111,10 @@ export async function connections(root, state, signal) {
     d.firstChild.append(problem);
     d.showModal();
   } : null;
-  const table = new Table({ label: "Connections", empty: "No connection is open.", pick: end, columns: [
+  const table = new Table({ label: "Connections", empty: "No connection is open.", columns: [
     textCell("Client", "client", "minmax(11rem, 1fr)"), textCell("Kind", "kind", "4rem"), textCell("Listener", "listener", "minmax(9rem, 1fr)"), textCell("Service", "service", "minmax(7rem, 1fr)"), textCell("Backend", "backend", "minmax(10rem, 1fr)"),
     numCell("Open for", "age_seconds", "7rem", duration), textCell("Since", "since", "7rem", { cell: (r) => clock(r.since), title: (r) => utc(r.since) }),
+    ...(end ? [actionCell("Close…", end)] : []),
   ] });
   const show = searchable(root, table, (r) => [r.client, r.service, r.backend, r.listener].join(" "), [h("label", {}, "Client", client), h("label", {}, "Service", service)]);
   root.append(note);
@@ -234,7 +239,7 @@ export async function cost(root, state, signal) {
   root.append(box);
   await often(root, signal, 5000, async () => {
     const a = await get("/admin/cost", signal);
-    const money = (v) => count(v) + " " + (a.currency || "");
+    const money = (v) => (v > 0 && v < 1 ? String(Number(v.toPrecision(2))) : count(v)) + " " + (a.currency || "");
     fill(box, h("div", { class: "card" }, h("p", {}, "Since the start: ", h("strong", {}, money(a.estimated_cost)), ", ", money(a.per_hour), " an hour, ", money(a.per_month), " a month, ", money(a.per_million_requests), " for a million requests."),
       h("p", { class: "muted" }, a.formula), h("p", { class: "muted" }, "Size of this task: " + count(a.task_vcpus) + " vCPU, " + count(a.task_memory_gb) + " GB, known from " + (a.task_size_from || "nothing") + ". Prices of " + ((a.prices || {}).date || "no date") + ".")),
     h("h2", {}, "Item by item"), plain([{ name: "Item", cell: (i) => i.item }, { name: "Amount", num: true, cell: (i) => count(i.amount) + " " + i.unit }, { name: "Price", num: true, cell: (i) => String(i.price) }, { name: "Cost", num: true, cell: (i) => money(i.cost) }, { name: "Formula", cell: (i) => h("code", {}, i.formula) }], a.items || []));
