@@ -20,7 +20,7 @@ const idleGrace = 20 * time.Millisecond
 // connection's loop.
 func (s *Server) start(a listen.Arrival) {
 	sh := s.shards[a.Stream.Loop().Index()]
-	c := &conn{sh: sh, stream: a.Stream, place: a.Place, since: sh.l.Real()}
+	c := &conn{sh: sh, stream: a.Stream, place: a.Place, born: sh.l.Real(), since: sh.l.Real()}
 	c.client = s.gate.Client(gate.Arrival{Client: a.Client, Local: a.Local, TLS: a.TLS, ProxyTLS: a.ProxyTLS})
 	if a.TLS != nil && a.TLS.NegotiatedProtocol == agreedOn {
 		sh.receiveVisit(a.Stream, a.Place, c.client, a.Read)

@@ -12,7 +12,7 @@
 // One file a step; what a file calls is in it or in one below, but for the edges
 // that are drawn further down:
 //
-//  1. server.go: a listener; members.go: the backends that its services have, with
+//  1. server.go: a listener, and open.go for who asks what is open; members.go: the backends that its services have, with
 //     evict.go and rescue.go for those that leave or fail.
 //  2. conn.go: a connection that waits for a request is a small struct and holds
 //     no buffer; what has come of a head is kept until all of it is there. move.go

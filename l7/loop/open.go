@@ -12,7 +12,7 @@ func (s *Server) Open(f func(listen.Open) (cut bool)) {
 	s.each(func(sh *shard) {
 		for c := sh.first; c != nil; {
 			next := c.next
-			o := listen.Open{Client: c.client.Addr, Since: sh.l.Time().Add(-time.Duration(sh.l.Real() - c.since))}
+			o := listen.Open{Client: c.client.Addr, Since: sh.l.Time().Add(-time.Duration(sh.l.Real() - c.born))}
 			if c.x != nil {
 				if svc := c.x.Service(); svc != nil {
 					o.Service = svc.Name()

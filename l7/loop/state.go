@@ -76,7 +76,8 @@ type conn struct {
 	timer    reactor.Timer
 	deadline int64 // when what is waited for is too late, in the loop's time
 	fires    int64 // when timer does, not after deadline
-	since    int64 // when it came to its loop, in that one's real time
+	born     int64 // when it was accepted, in the loops' real time
+	since    int64 // when it came to its loop, likewise
 
 	state   connState
 	eof     bool // the client has ended its direction
