@@ -124,9 +124,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // get returns the status and the body of an answer, 0 and what is wrong if there
-// is none.
+// is none. It keeps no connection: one through a TCP listener would count as load
+// of its backend.
 func get(url string) (status int, body string) {
-	resp, err := http.Get(url)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}
