@@ -9,7 +9,8 @@ import (
 // holdOff makes the kernel drop segments that would open a new connection on
 // the listening socket fd: a classic BPF filter (socket(7), SO_ATTACH_FILTER) on the listening
 // socket sees the TCP header first and lets all through but SYN without ACK.
-// Handshakes that have begun still end. It needs no privilege.
+// Handshakes that have begun still end. Recent kernels (6.18) ask for
+// CAP_NET_ADMIN; without it a connection may be reset as the listener closes.
 func holdOff(fd int) error {
 	const flagsOffset, syn, synOrAck = 13, 0x02, 0x12
 	filter := []unix.SockFilter{
