@@ -139,9 +139,6 @@ func (b *tab) page(key string) {
 	b.await("page "+key, `document.querySelector('#main [data-page="`+key+`"]') && document.querySelector('#main [data-page="`+key+`"]').children.length > 0`)
 }
 
-// text returns what is read in the page.
-func (b *tab) text() string { b.t.Helper(); return eval[string](b, "document.body.innerText") }
-
 // theme sets what the system prefers.
 func (b *tab) theme(name string) {
 	b.t.Helper()

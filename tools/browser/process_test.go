@@ -99,12 +99,6 @@ func (p *process) read(r io.Reader) {
 	}
 }
 
-func (p *process) text() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
 // addr waits until the process says where a listener is bound.
 func (p *process) addr(listener string) (addr string) {
 	p.t.Helper()
