@@ -29,7 +29,7 @@ type Member struct {
 	backend.Target
 	// Tags are the source's labels of the member.
 	Tags []string
-	// Protocol is what the member speaks, tcp or http; empty if it is not
+	// Protocol is what the member speaks, tcp or one of backend.Protocols; empty if it is not
 	// known.
 	Protocol string
 	// Withdrawn says that it is no member any more by an explicit word: it is

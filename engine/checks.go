@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"sync"
 
 	"sluice/discovery"
 	"sluice/engine/desired"
+	"sluice/pkg/backend"
 	"sluice/pkg/config"
 	"sluice/pkg/health"
 )
@@ -27,7 +30,7 @@ func (ss *services) checkRules(want desired.Service) (checkRules, error) {
 	if err != nil {
 		return checkRules{}, fmt.Errorf("--service: %w", err)
 	}
-	via := health.Via{ProxyOut: want.Settings.ProxyOut, TLS: tlsConfig}
+	via := health.Via{ProxyOut: want.Settings.ProxyOut, TLS: tlsConfig, HTTP2: want.Settings.Speaks().Multiplexed()}
 	rules, err := rulesOf(want.Settings, want.FixedCheck(), want.TCP, via)
 	if err != nil {
 		return rules, err
@@ -51,7 +54,7 @@ func rulesOf(settings config.Service, fixed, tcp bool, via health.Via) (checkRul
 	if err != nil {
 		return checkRules{}, fmt.Errorf("--service: %w", err)
 	}
-	if !fixed && !tcp {
+	if !fixed && !tcp && !via.HTTP2 {
 		check = health.NewAutoCheck(via)
 	}
 	return checkRules{fixed: fixed, service: check, via: via}, nil
@@ -73,6 +76,21 @@ type memberChecks struct {
 
 func newMemberChecks(logger *slog.Logger) *memberChecks {
 	return &memberChecks{logger: logger, told: make(map[string]bool)}
+}
+
+// viaTo returns how a member is reached that says itself what it speaks.
+func (r *checkRules) viaTo(m *discovery.Member) health.Via {
+	p, ok := backend.ParseProtocol(m.Protocol)
+	if m.Protocol == "" || !ok {
+		return r.via
+	}
+	via := r.via
+	if via.HTTP2 = p.Multiplexed(); !p.Secure() {
+		via.TLS = nil
+	} else if via.TLS == nil {
+		via.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return via
 }
 
 // asCheck returns c as a check for the monitor, nil if nobody is ever checked.
@@ -108,10 +126,10 @@ func (c *memberChecks) set(members []discovery.Member) {
 		if other, ok := rules.others[m.From]; ok && m.From != "" {
 			fixed, byAddress[m.Address] = other.fixed, other.service
 		}
-		if fixed || m.Check == "" {
+		if fixed || m.Check == "" && m.Protocol == "" {
 			continue
 		}
-		check, err := health.ParseCheck(m.Check, rules.via)
+		check, err := health.ParseCheck(cmp.Or(m.Check, "tcp"), rules.viaTo(&m))
 		if err != nil {
 			key := m.ID + " " + m.Check
 			if told[key] = true; !before[key] {

@@ -19,6 +19,7 @@ import (
 func policyConfig(want desired.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
 	s := want.Settings
 	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
+	p.TLS, _ = backendTLS(s) // checkRules has told what is wrong with it
 	p.Drain, p.CloseOnUnhealthy = orNever(want.Common.DrainTimeout), s.CloseOnUnhealthy
 	p.KeepIdle = orNever(want.Common.KeepIdle)
 	switch s.Reuse {

@@ -183,8 +183,15 @@ func (s *service) spoken(members []discovery.Member, want *desired.Service) []di
 	}
 	told := make(map[string]bool) // of those that are members still
 	defer func() { s.told = told }()
+	for i := range members {
+		m := &members[i]
+		m.Target.Protocol = want.Settings.Speaks()
+		if m.Protocol != "" {
+			m.Target.Protocol, _ = backend.ParseProtocol(m.Protocol)
+		}
+	}
 	return slices.DeleteFunc(members, func(m discovery.Member) bool {
-		if m.Protocol == "" || m.Protocol == "http" {
+		if m.Protocol != "tcp" {
 			return false
 		}
 		key := m.ID + " " + m.Protocol

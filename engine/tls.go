@@ -31,7 +31,7 @@ func negotiate(cfg *tls.Config, kind string, alpn []string) {
 // backendTLS returns how TLS is spoken with the backends of s, or nil if it is
 // not.
 func backendTLS(s config.Service) (*tls.Config, error) {
-	if s.TLS == "" {
+	if s.TLS == "" && !s.Speaks().Secure() {
 		return nil, nil
 	}
 	c := &tls.Config{

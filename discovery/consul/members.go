@@ -142,8 +142,8 @@ func applyMeta(m *discovery.Member, s *api.AgentService) (bad []string) {
 		case metaZone:
 			m.Zone = value
 		case metaProtocol:
-			if value != "tcp" && value != "http" {
-				bad = append(bad, fmt.Sprintf("%s=%q is not known; known are tcp and http", key, value))
+			if _, ok := backend.ParseProtocol(value); !ok && value != "tcp" || value == "" {
+				bad = append(bad, fmt.Sprintf("%s=%q is not known; known are tcp, %s", key, value, backend.Protocols))
 				continue
 			}
 			m.Protocol = value

@@ -119,10 +119,8 @@ func (e *entry) member() (discovery.Member, error) {
 	if e.Priority < 0 || e.Priority > backend.MaxPriority {
 		return m, fmt.Errorf("priority %d is not within 0 and %d", e.Priority, backend.MaxPriority)
 	}
-	switch e.Protocol {
-	case "", "tcp", "http":
-	default:
-		return m, fmt.Errorf("protocol %q is not known; known are tcp and http", e.Protocol)
+	if _, ok := backend.ParseProtocol(e.Protocol); !ok && e.Protocol != "tcp" {
+		return m, fmt.Errorf("protocol %q is not known; known are tcp, %s", e.Protocol, backend.Protocols)
 	}
 	if e.Check != "" {
 		if _, err := health.ParseCheck(e.Check, health.Via{}); err != nil {

@@ -85,6 +85,15 @@ func (t *Ticket) Unseen() {
 	}
 }
 
+// Unprocessed tells that the backend has said that it did nothing for the request
+// (RFC 9113 8.7), so that it may be sent again if all of it is at hand. The
+// backend is not to blame.
+func (t *Ticket) Unprocessed() {
+	if f := &t.attempt.failure; f.replayable && f.reach <= written {
+		f.reach, f.reused = connected, true
+	}
+}
+
 // Saw tells that some byte of a response has come.
 func (t *Ticket) Saw() { t.attempt.reach = seen }
 

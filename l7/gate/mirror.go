@@ -97,6 +97,12 @@ func (t *Ticket) endCopy() {
 func (t *Ticket) sendCopy() {
 	c, svc := t.copying, t.copying.mirror.service
 	b := svc.balancer.Pick(balance.Request{Key: t.key, HasKey: true})
+	if b != nil && b.Target().Protocol != backend.HTTP { // copies go out in HTTP/1.1
+		b.Release()
+		c.mirror.counts.Skipped.Inc()
+		t.endCopy()
+		return
+	}
 	if b == nil {
 		c.mirror.counts.Dropped.Inc()
 		t.endCopy()

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,9 @@ type PolicyConfig struct {
 	// Breaker describes a circuit breaker that each backend gets. Nil means
 	// that it gets none.
 	Breaker *limit.BreakerConfig
+	// TLS says how TLS is spoken with backends that want it. Its ServerName, if
+	// empty, is the host of their address. Nil is the system's authorities.
+	TLS *tls.Config
 	// Logger takes what an operator should know. It must not be nil.
 	Logger *slog.Logger
 	// Metrics takes the service's gauges and counters. It must not be nil.
@@ -88,6 +92,7 @@ type rules struct {
 	keep        time.Duration // of idle connections; negative: not at all
 	waits       Waits
 	hints       Toggle
+	tls         *tls.Config
 	terms       backend.Terms
 
 	requestHeaders, responseHeaders headeredit.Edits
@@ -139,7 +144,7 @@ func (p *Policy) Set(cfg PolicyConfig) error {
 		old = &rules{}
 	}
 	r := &rules{
-		sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints,
+		sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints, tls: cfg.TLS,
 		reuse: cfg.Reuse, keep: min(cmp.Or(cfg.KeepIdle, defaultKeep), Forever), terms: backend.Terms{Drain: cfg.Drain, OnFailure: cfg.CloseOnUnhealthy},
 		requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders,
 		concurrency: old.concurrency, pins: old.pins, breakers: old.breakers,

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"crypto/tls"
+	"net"
 	"time"
 
 	"sluice/pkg/backend"
@@ -51,6 +53,19 @@ func (svc *Service) Reuse() Reuse { return svc.rules().reuse }
 
 // KeepIdle returns for how long those are kept; negative: not at all.
 func (svc *Service) KeepIdle() time.Duration { return svc.rules().keep }
+
+// TLSFor returns how TLS is spoken with a backend, to agree on one of protocols.
+func (svc *Service) TLSFor(b *backend.Backend, protocols ...string) *tls.Config {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if own := svc.rules().tls; own != nil {
+		cfg = own.Clone()
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(b.Addr())
+	}
+	cfg.NextProtos = protocols
+	return cfg
+}
 
 // rules returns what is said about the requests that come now.
 func (svc *Service) rules() *rules {

@@ -51,6 +51,10 @@ func (x *exchange) try() {
 		return
 	}
 	b := x.Backend()
+	if up := x.sh.join(x, b); up != nil {
+		x.took()
+		return
+	}
 	if x.MayReuse() {
 		how := certain
 		if x.Repeatable() {
@@ -122,6 +126,14 @@ func (sh *shard) dial(x *exchange, b *backend.Backend) error {
 	sh.l.After(&up.timer, x.Limits().Connect, up)
 	x.up = up
 	var err error
+	switch p := b.Target().Protocol; {
+	case p.Multiplexed():
+		sh.connectLink(up, p)
+		return nil
+	case p.Secure():
+		up.connectTLS()
+		return nil
+	}
 	if full(b) {
 		err = up.borrow()
 	} else {

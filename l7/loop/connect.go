@@ -31,7 +31,7 @@ func (up *upstream) connect(addr netip.AddrPort) error {
 }
 
 func (up *upstream) connectReady() {
-	switch err := up.stream.Connected(); {
+	switch err := up.stream.(*reactor.Socket).Connected(); {
 	case errors.Is(err, reactor.ErrAgain):
 	case err != nil:
 		up.x.connectFailed(up, err)

@@ -227,6 +227,9 @@ func (x *exchange) backendEnded(err error) bool {
 				x.Unseen()
 			}
 		}
+		if x.up.unprocessed() {
+			x.Unprocessed()
+		}
 		x.attemptFailed(gate.BackendReset, err)
 		return false
 	}

@@ -231,6 +231,7 @@ func (sh *shard) follow(svc *gate.Service, backends []*backend.Backend) {
 		if p.svc == svc && !member[b] {
 			p.close()
 			delete(sh.pools, b)
+			sh.partFrom(b)
 		}
 	}
 }

@@ -152,4 +152,5 @@ func (sh *shard) close() {
 		p.close()
 		delete(sh.pools, b)
 	}
+	sh.closeLinks()
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func newShard(s *Server, l *reactor.Loop) *shard {
-	sh := &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool)}
+	sh := &shard{s: s, l: l, pools: make(map[*backend.Backend]*idlePool), links: make(map[*backend.Backend][]*link), most: make(map[*backend.Backend]int)}
 	sh.rescuer.sh = sh
 	return sh
 }

@@ -56,7 +56,7 @@ func (sh *shard) hand(up *upstream, rest []*shard) {
 	}
 	idle, now := p.first, sh.l.Now()
 	p.remove(idle)
-	if idle.rests <= now && now < idle.until && idle.quiet() && idle.stream.Move(up.sh.l, up.handed) {
+	if idle.rests <= now && now < idle.until && idle.quiet() && idle.moveTo(up.sh.l, up.handed) {
 		sh.upstreams--
 		return // counted as open still
 	}
@@ -141,4 +141,10 @@ func fellows(svc *gate.Service, but *shard) (all []*shard) {
 		}
 	}
 	return all
+}
+
+// moveTo gives an idle connection to another loop, if it can be moved.
+func (up *upstream) moveTo(to *reactor.Loop, then func(*reactor.Socket, error)) bool {
+	s, ok := up.stream.(*reactor.Socket)
+	return ok && s.Move(to, then)
 }

@@ -32,6 +32,8 @@ type shard struct {
 	n         int // connections
 	upstreams int // connections to backends
 	pools     map[*backend.Backend]*idlePool
+	links     map[*backend.Backend][]*link // of HTTP/2
+	most      map[*backend.Backend]int     // how many requests such a one takes at once
 	free      []*exchange
 	probe     [1]byte
 }
@@ -203,13 +205,14 @@ type upstream struct {
 	sh      *shard
 	svc     *gate.Service
 	b       *backend.Backend
-	stream  *reactor.Socket // nil during a look-up, a race, or a search for an idle one elsewhere
-	race    *reactor.Race   // to the addresses of a name
-	x       *exchange       // that uses it; nil while it is idle
-	reused  bool            // it has served a request before
-	private bool            // somebody has authenticated on it: it is their connection's alone
-	wrote   int             // bytes of the request that it serves
-	partial []byte          // the beginning of a response head
+	stream  reactor.Stream // nil during a look-up, a race, or a search for an idle one elsewhere
+	race    *reactor.Race  // to the addresses of a name
+	x       *exchange      // that uses it; nil while it is idle
+	reused  bool           // it has served a request before
+	private bool           // somebody has authenticated on it: it is their connection's alone
+	wrote   int            // bytes of the request that it serves
+	partial []byte         // the beginning of a response head
+	link    *link          // that it is a stream of, or waits for; nil if it is a connection of its own
 
 	connecting bool
 	begun      int64         // when it began to connect, in the loop's time

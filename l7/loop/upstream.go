@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 
+	"sluice/l7/h2"
 	"sluice/pkg/reactor"
 )
 
@@ -40,7 +41,17 @@ func (up *upstream) quiet() bool {
 // unseen reports whether nothing of the request had come to the backend's system
 // when the backend ended its direction: the FIN acknowledges what had. That end
 // was no answer to it then, and nobody will read it.
-func (up *upstream) unseen() bool { return up.wrote > 0 && up.stream.Unacked() >= up.wrote }
+func (up *upstream) unseen() bool {
+	s, ok := up.stream.(*reactor.Socket)
+	return ok && up.wrote > 0 && s.Unacked() >= up.wrote
+}
+
+// unprocessed reports whether the backend has said that it did nothing for the
+// request.
+func (up *upstream) unprocessed() bool {
+	s, ok := up.stream.(*h2.Stream)
+	return ok && s.Unprocessed()
+}
 
 // reset closes the connection so that the backend sees it break.
 func (up *upstream) reset() {
@@ -57,6 +68,10 @@ func (up *upstream) close() {
 	if up.race != nil {
 		up.race.Close()
 		up.race = nil
+	}
+	if up.link != nil {
+		up.link.left(up)
+		return
 	}
 	if up.stream == nil {
 		return

@@ -176,8 +176,14 @@ func timeoutOf(err error) error {
 	return errors.Join(reactor.ErrConnectTimeout, err)
 }
 
+// errProtocol says that a backend wants what is spoken in event loops alone.
+var errProtocol = errors.New("l7: HTTP/2 and TLS with backends need --l7-driver=loop")
+
 // dial makes one connection to b, at the first of its addresses that answers.
 func (p *Proxy) dial(ctx context.Context, b *backend.Backend) (*net.TCPConn, error) {
+	if b.Target().Protocol != backend.HTTP {
+		return nil, errProtocol
+	}
 	p.makeWay(b)
 	addrs := []netip.AddrPort{b.AddrPort()}
 	if !addrs[0].IsValid() {

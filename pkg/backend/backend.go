@@ -92,6 +92,8 @@ type Target struct {
 	// Priority is the member's tier, from 0: those of a later one get new
 	// connections only while none of an earlier one is available.
 	Priority int
+	// Protocol is what is spoken with the member where HTTP leads to it.
+	Protocol Protocol
 }
 
 // Condition is what health knows of a backend, and why.

@@ -333,6 +333,7 @@ type Service struct {
 	MaxConns         int           // open at once to each backend; 0: no limit
 	Queue            int           // how many may wait for one of them
 	QueueTimeout     time.Duration // and for how long
+	Protocol         string        // spoken with backends that HTTP leads to; empty: http, or https with TLS
 	TLS              string        // spoken with backends: verify, skip-verify; empty: no TLS
 	TLSCA            string        // file with the authorities that are believed; empty: the system's
 	TLSServerName    string        // name that backends must prove; empty: the host of their address

@@ -493,7 +493,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) {
 		c.L7, c.Routes = []L7{{Addr: ":80"}}, []Route{{Path: "/", Service: "db"}}
 		c.Services = []Service{{Name: "db", TLS: "verify", ProxyOut: 1}}
-	}, `--service: "db" has tls=, which is for TCP alone`, `--service: "db" has proxy-out=, which is for TCP alone`)
+	}, `--service: "db" has proxy-out=, which is for TCP alone`)
 	f(func(c *Config) { c.Demo = true }, "--backend: contradicts --demo")
 	f(func(c *Config) { *c = Default(); c.Demo = true })
 	f(func(c *Config) {

@@ -27,7 +27,7 @@ func ParseService(spec string) (Service, error) {
 func (s *Service) keys() []string {
 	return append([]string{
 		"service", "strategy", "consul", "dc", "tag", "port", "backend-drain-timeout", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
-		"tls", "tls-ca", "tls-server-name", "close-on-unhealthy", "failover",
+		"protocol", "tls", "tls-ca", "tls-server-name", "close-on-unhealthy", "failover",
 	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys(), s.Connections.keys())...)
 }
 
@@ -68,6 +68,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.Queue, err = count(key, value)
 	case "queue-timeout":
 		s.QueueTimeout, err = duration(key, value)
+	case "protocol":
+		s.Protocol = value
 	case "tls":
 		s.TLS = value
 	case "tls-ca":
@@ -116,10 +118,13 @@ func (s *Service) check() error {
 	if (s.Queue > 0 || s.QueueTimeout > 0) && s.MaxConns == 0 {
 		return fmt.Errorf("queue= and queue-timeout= need max-conns=")
 	}
+	if err := s.checkProtocol(); err != nil {
+		return err
+	}
 	switch {
 	case s.TLS != "" && s.TLS != "verify" && s.TLS != "skip-verify":
 		return fmt.Errorf("tls=%q is neither verify nor skip-verify", s.TLS)
-	case s.TLS == "" && (s.TLSCA != "" || s.TLSServerName != ""):
+	case s.TLS == "" && !s.Speaks().Secure() && (s.TLSCA != "" || s.TLSServerName != ""):
 		return fmt.Errorf("tls-ca= and tls-server-name= need tls=verify")
 	case s.TLS == "skip-verify" && s.TLSCA != "":
 		return fmt.Errorf("tls-ca=%s is of no use with tls=skip-verify", s.TLSCA)
@@ -167,7 +172,7 @@ func (s Service) pairs() []pair {
 	options := []pair{
 		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"backend-drain-timeout", optional(s.BackendDrainTimeout)}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
-		{"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
+		{"protocol", s.Protocol}, {"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
 	}
 	if s.ProxyOut != 0 {
 		options = append(options, pair{"proxy-out", "v" + strconv.Itoa(s.ProxyOut)})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/balance"
 )
 
@@ -187,10 +188,16 @@ func (v *validation) services() {
 		for _, x := range []struct {
 			key string
 			set bool
-		}{{"tls", s.TLS != ""}, {"proxy-out", s.ProxyOut != 0}} {
+		}{{"proxy-out", s.ProxyOut != 0}} {
 			if x.set && routed[s.Name] != "" {
 				v.add("service", "%q has %s=, which is for TCP alone, but --route leads to it", s.Name, x.key)
 			}
+		}
+		if s.Protocol != "" && routed[s.Name] == "" && c.ConsulTags == "" {
+			v.add("service", "%q has protocol=, which is for HTTP requests, but no --route leads to it", s.Name)
+		}
+		if c.L7Driver == "fasthttp" && s.Speaks() != backend.HTTP && routed[s.Name] != "" {
+			v.add("service", "%q has protocol= or tls=, which need --l7-driver=loop where HTTP leads to it", s.Name)
 		}
 		v.waits(&s, routed[s.Name] != "", setting[s.Name] == "l4")
 		if names[s.Name] {

@@ -47,6 +47,8 @@ type Via struct {
 	ProxyOut int
 	// TLS, if not nil, is spoken with them.
 	TLS *tls.Config
+	// HTTP2 says that they speak HTTP/2 where they speak HTTP.
+	HTTP2 bool
 }
 
 // dial connects and sends the header.

@@ -26,10 +26,7 @@ type HTTPCheck struct {
 // because that is what it checks.
 func newHTTPCheck(spec httpSpec, via Via) *HTTPCheck {
 	h := &HTTPCheck{spec: spec, scheme: "http", client: &http.Client{
-		Transport: &http.Transport{
-			DialContext: via.dial, TLSClientConfig: via.TLS.Clone(), // Transport adds ALPN to it
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport: via.transport(),
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect is an answer
 		},
@@ -38,6 +35,20 @@ func newHTTPCheck(spec httpSpec, via Via) *HTTPCheck {
 		h.scheme = "https"
 	}
 	return h
+}
+
+// transport returns what makes requests, each on a connection of its own.
+func (v Via) transport() *http.Transport {
+	tr := &http.Transport{
+		DialContext: v.dial, TLSClientConfig: v.TLS.Clone(), // Transport adds ALPN to it
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+	}
+	if v.HTTP2 {
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetHTTP2(v.TLS != nil)
+		tr.Protocols.SetUnencryptedHTTP2(v.TLS == nil)
+	}
+	return tr
 }
 
 // Probe asks once.

@@ -13,6 +13,7 @@ import (
 //
 //	none
 //	tcp [port=N] [send=TEXT] [expect=TEXT] ...
+//	grpc[:SERVICE] [port=N]
 //	http:/PATH [host=NAME] [port=N] [method=M] [status=LIST] [body=TEXT] [header=NAME:VALUE] ...
 //
 // Options are separated by blanks. A value that has blanks is put into quotes,
@@ -83,10 +84,12 @@ func ParseCheck(spec string, via Via) (Check, error) {
 		err = fmt.Errorf("none has no options")
 	case kind == "tcp":
 		check, port, err = parseTalk(options, via)
+	case kind == "grpc" || strings.HasPrefix(kind, "grpc:"):
+		check, port, err = parseGRPC(strings.TrimPrefix(strings.TrimPrefix(kind, "grpc"), ":"), options, via)
 	case strings.HasPrefix(kind, "http:/"):
 		check, port, err = parseHTTP(strings.TrimPrefix(kind, "http:"), options, via)
 	default:
-		return nil, fmt.Errorf("unknown check %q; known are tcp, http:/PATH and none", spec)
+		return nil, fmt.Errorf("unknown check %q; known are tcp, http:/PATH, grpc[:SERVICE] and none", spec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("check %q: %w", spec, err)
@@ -116,6 +119,7 @@ func parseTalk(options []string, via Via) (check Check, port string, err error) 
 		}
 	}
 	t.via = viaTo(port, via)
+	t.via.HTTP2 = false // it says what it is told to
 	if len(t.steps) == 0 && t.via == (Via{}) {
 		return TCPCheck{}, port, nil
 	}
