@@ -6,10 +6,17 @@ import (
 	"sluice/l7/http1"
 )
 
+// Told reports whether the backend has said how many requests it takes, which is
+// the first thing that it says.
+func (s *Session) Told() bool { return s.peer.told }
+
+// MaxStreams returns how many requests may be under way.
+func (s *Session) MaxStreams() int { return int(s.peer.maxStreams) }
+
 // Room returns how many more requests may be under way on the session, to a
-// backend.
+// backend; none before it was Told.
 func (s *Session) Room() int {
-	if s.ended || s.leaving.goAway || s.leaving.phase != staying || s.last < 1<<31 && s.last > maxStreamID-2 {
+	if s.ended || !s.peer.told || s.leaving.goAway || s.leaving.phase != staying || s.last < 1<<31 && s.last > maxStreamID-2 {
 		return 0
 	}
 	return int(s.peer.maxStreams) - len(s.streams)

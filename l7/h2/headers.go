@@ -3,6 +3,7 @@ package h2
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 
 	"golang.org/x/net/http2/hpack"
 
@@ -33,7 +34,7 @@ type block struct {
 
 func (b *block) init(s *Session) {
 	b.since = s.l.Now()
-	b.list.max = s.cfg.MaxHead
+	b.list.max, b.list.lenient = s.cfg.MaxHead, s.role == asking
 	b.dec = hpack.NewDecoder(decoderTable, b.list.add)
 	b.dec.SetMaxStringLength(2 * s.cfg.MaxHead)
 }
@@ -175,12 +176,13 @@ type list struct {
 	max      int
 	bad      string // what is wrong with it
 	tooLarge bool
+	lenient  bool  // blanks around values are taken off: backends send them
 	pseudo   uint8 // which pseudo fields there are
 }
 
 func (l *list) reset() {
 	clear(l.fields)
-	*l = list{fields: l.fields[:0], max: l.max}
+	*l = list{fields: l.fields[:0], max: l.max, lenient: l.lenient}
 }
 
 // add takes a field, and notes what is wrong with it (RFC 9113 8.2, 8.3).
@@ -188,6 +190,9 @@ func (l *list) add(f hpack.HeaderField) {
 	if l.size += len(f.Name) + len(f.Value) + 32; l.size > l.max {
 		l.tooLarge = true
 		return
+	}
+	if l.lenient {
+		f.Value = strings.Trim(f.Value, " \t")
 	}
 	switch {
 	case l.bad != "":

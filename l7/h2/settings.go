@@ -22,9 +22,6 @@ const (
 	// connWindow is how much may be on its way on a connection. It is credited
 	// as it comes: streams bound what is held, so none of them holds up another.
 	connWindow = 1 << 20
-	// untoldStreams is how many streams a peer is taken to bear that has not
-	// said.
-	untoldStreams = 100
 )
 
 // peerSettings are what the other side asks for.
@@ -38,7 +35,7 @@ type peerSettings struct {
 }
 
 func newPeerSettings() peerSettings {
-	return peerSettings{window: firstWindow, maxStreams: untoldStreams, maxFrame: maxFrame}
+	return peerSettings{window: firstWindow, maxFrame: maxFrame}
 }
 
 // appendSettings appends the SETTINGS of a session, and its first WINDOW_UPDATE.
@@ -74,9 +71,10 @@ func (s *Session) takeSettings(f *frame) *fault {
 	if flt := s.glitch(settingsCost + len(f.payload)/6); flt != nil {
 		return flt
 	}
+	first := !s.peer.told
 	s.peer.told = true
 	streams := uint32(maxStreamID) // no limit, unless it says one
-	if s.role == asking && s.peer.maxStreams != untoldStreams {
+	if !first {
 		streams = s.peer.maxStreams
 	}
 	for p := f.payload; len(p) > 0; p = p[6:] {
@@ -109,6 +107,7 @@ func (s *Session) takeSettings(f *frame) *fault {
 	}
 	s.peer.maxStreams = streams
 	s.control(appendFrameHeader(s.room(frameHeaderLen), 0, frameSettings, flagAck, 0))
+	s.owner.Changed()
 	return nil
 }
 

@@ -24,7 +24,8 @@
 //  4. receive.go: the head is parsed (l7/http1) and judged (l7/gate), and what
 //     comes of the body with it is looked at.
 //  5. attempt.go: a backend is picked, and a connection to it taken; share.go: or
-//     borrowed, where there may be few; connect.go: or made.
+//     borrowed, where there may be few; connect.go: or made;
+//     link.go: or shared, if it is one of HTTP/2.
 //  6. upload.go: the request goes up.
 //  7. download.go: the response comes down as it comes, also while the request is
 //     still going up.

@@ -28,6 +28,7 @@ type link struct {
 	cancel  context.CancelFunc
 	begun   int64
 	timer   reactor.Timer // of the connect
+	ready   bool          // the backend has said how many requests it takes
 	over    bool
 }
 
@@ -69,8 +70,12 @@ func (up *upstream) open() {
 // connectLink has up wait for a connection that is being made to its backend, or
 // begins to make one.
 func (sh *shard) connectLink(up *upstream, p backend.Protocol) {
+	most := mostWaiting
+	if known, ok := sh.most[up.b]; ok {
+		most = min(most, max(1, known))
+	}
 	for _, k := range sh.links[up.b] {
-		if k.session == nil && len(k.waiting) < mostWaiting {
+		if !k.ready && len(k.waiting) < most {
 			k.waiting = append(k.waiting, up)
 			up.link = k
 			return
@@ -81,11 +86,11 @@ func (sh *shard) connectLink(up *upstream, p backend.Protocol) {
 	sh.links[up.b] = append(sh.links[up.b], k)
 	ctx, cancel := context.WithTimeoutCause(sh.s.closing, up.x.Limits().Connect, reactor.ErrConnectTimeout)
 	k.cancel = cancel
+	sh.l.After(&k.timer, up.x.Limits().Connect, k)
 	if p.Secure() {
 		k.connectTLS(ctx)
 		return
 	}
-	sh.l.After(&k.timer, up.x.Limits().Connect, k)
 	if addr := k.b.AddrPort(); addr.IsValid() {
 		k.connect(addr)
 		return
@@ -131,7 +136,14 @@ func (k *link) Ready(reactor.Stream) {
 }
 
 // Expired is told that the connect took too long.
-func (k *link) Expired(*reactor.Timer) { k.failed(reactor.ErrConnectTimeout) }
+func (k *link) Expired(*reactor.Timer) {
+	if s := k.session; s != nil { // it takes connections and says nothing
+		k.failed(reactor.ErrConnectTimeout)
+		s.Close()
+		return
+	}
+	k.failed(reactor.ErrConnectTimeout)
+}
 
 // connectTLS makes the connection outside the loop.
 func (k *link) connectTLS(ctx context.Context) {
@@ -198,36 +210,50 @@ func (k *link) made(stream reactor.Stream, secure bool) {
 		stream.Close()
 		return
 	}
-	sh.l.Stop(&k.timer)
-	k.cancel()
 	k.b.Conns.Open.Add(1)
 	cfg := sh.s.cfg
 	k.session = h2.Ask(stream, h2.Config{
 		MaxHead: cfg.MaxResponseHead(), IdleTimeout: max(keepLink, k.svc.KeepIdle()), StallTimeout: cfg.BodyTimeout, Secure: secure,
 	}, k)
-	first := true
-	for len(k.waiting) > 0 && !k.over {
-		up := k.waiting[0]
-		k.waiting = k.waiting[1:]
+}
+
+// Changed is told that there is more or less room. With the backend's first word,
+// those who wait get a stream each, or wait for another connection.
+func (k *link) Changed() {
+	if k.ready || k.session == nil || !k.session.Told() {
+		return
+	}
+	sh := k.sh
+	k.ready = true
+	sh.most[k.b] = k.session.MaxStreams()
+	sh.l.Stop(&k.timer)
+	k.cancel()
+	waiting := k.waiting
+	k.waiting = nil
+	for i, up := range waiting {
+		x := up.x
+		if k.over || k.session.Room() <= 0 {
+			up.link = nil
+			sh.connectLink(up, k.b.Target().Protocol)
+			continue
+		}
 		sh.l.Stop(&up.timer)
 		func() {
-			x := up.x
 			defer x.c.guard()
 			up.open()
-			if first {
+			if i == 0 {
 				x.connected(&upstream{begun: k.begun})
-			} else {
-				up.reused = true
-				x.took()
+				return
 			}
+			up.reused = true
+			x.took()
 		}()
-		first = false
 	}
 }
 
 // failed tells those who wait that no connection could be made.
 func (k *link) failed(err error) {
-	if k.over || k.session != nil {
+	if k.over {
 		return
 	}
 	k.end()
@@ -275,23 +301,21 @@ func (k *link) left(up *upstream) {
 // Request is for who serves.
 func (k *link) Request(*h2.Stream) {}
 
-// Changed is told that there is more or less room.
-func (k *link) Changed() {}
-
 // Ended is told that the connection is over.
 func (k *link) Ended(h2.Code, error) {
 	k.b.Conns.Open.Add(-1)
-	k.session = nil
 	if len(k.waiting) > 0 {
 		k.failed(errors.New("l7: the backend closed its connection"))
-		return
 	}
-	k.end()
+	if !k.over {
+		k.end()
+	}
 }
 
 // partFrom closes the connections of HTTP/2 to a backend that is none any more,
 // as what is under way on them ends.
 func (sh *shard) partFrom(b *backend.Backend) {
+	delete(sh.most, b)
 	for _, k := range slices.Clone(sh.links[b]) {
 		if k.session != nil {
 			k.session.Leave()
