@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 // TestGRPCCheck has servers of gRPC say how they are by the standard health
