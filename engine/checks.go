@@ -88,7 +88,7 @@ func (r *checkRules) viaTo(m *discovery.Member) health.Via {
 	if via.HTTP2 = p.Multiplexed(); !p.Secure() {
 		via.TLS = nil
 	} else if via.TLS == nil {
-		via.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		via.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: m.SkipVerify, ServerName: m.ServerName}
 	}
 	return via
 }

@@ -15,7 +15,7 @@
 // redirect=CODE,URL, allow=ip:CIDR,..., deny=ip:CIDR,..., proto=tcp, pxyproto=true
 // with the latter. What an
 // option would change about who may see a request, or about what the backend
-// must speak, and that sluice cannot do (auth=, proto=https, proto=grpc)
+// must speak, and that sluice cannot do (proto=tcp+sni)
 // makes the tag unusable; what changes neither (register=,
 // tlsskipverify= without proto=https, unknown ones) is ignored. Both are
 // reported, and hold up no other tag.

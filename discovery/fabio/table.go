@@ -222,11 +222,17 @@ func (t *Table) agree(claims []claim) []claim {
 func poolOf(route string, claims []claim, services map[string][]discovery.Member) Pool {
 	var p Pool
 	fixed := make([]float64, len(claims))
+	spoken := false // the tags say what the members speak, maybe other tags otherwise
 	for i, c := range claims {
 		if !slices.Contains(p.Services, c.service) {
 			p.Services = append(p.Services, c.service)
 		}
-		p.Members = append(p.Members, c.member)
+		m := c.member
+		if c.tag.Protocol != "" {
+			m.Protocol, m.SkipVerify, m.ServerName = c.tag.Protocol, c.tag.SkipVerify, c.tag.ServerName
+			spoken = true
+		}
+		p.Members = append(p.Members, m)
 		fixed[i] = c.tag.Weight
 	}
 	one := len(p.Services) == 1
@@ -238,7 +244,7 @@ func poolOf(route string, claims []claim, services map[string][]discovery.Member
 		}
 	}
 	shared := share(p.Members, fixed)
-	if one && !shared && len(claims) == len(services[p.Services[0]]) {
+	if one && !shared && !spoken && len(claims) == len(services[p.Services[0]]) {
 		p.Name = p.Services[0]
 		return p
 	}

@@ -70,10 +70,10 @@ func TestBuild(t *testing.T) {
 	f(services{"web": {member("a", "urlprefix-h:80/ redirect=301,https://h$path", "urlprefix-h/")}},
 		"pool web = a*1", "route h/ -> web", "route h:80/ -> redirect 301 https://h$path")
 	// What cannot be used holds up nothing.
-	f(services{"web": {member("a", "urlprefix-/", "urlprefix-/ weight=2", "urlprefix-no:path/", "urlprefix-/s proto=https", "urlprefix-/z register=z")}},
+	f(services{"web": {member("a", "urlprefix-/", "urlprefix-/ weight=2", "urlprefix-no:path/", "urlprefix-/s proto=https+tcp+sni", "urlprefix-/z register=z")}},
 		"pool web = a*1", "route / -> web", "route /z -> web",
 		`problem web a "urlprefix-/ weight=2" used=false: the instance has another tag for the same route`,
-		`problem web a "urlprefix-/s proto=https" used=false: option "proto=https" is not supported`,
+		`problem web a "urlprefix-/s proto=https+tcp+sni" used=false: option "proto=https+tcp+sni" is not supported`,
 		`problem web a "urlprefix-/z register=z" used=true: option "register=z" has no effect`,
 		`problem web a "urlprefix-no:path/" used=false: port "path" of host "no:path" is not within 1 and 65535`)
 	// The majority says what happens to requests.

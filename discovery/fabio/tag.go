@@ -34,6 +34,12 @@ type Tag struct {
 	// cannot be understood. Empty: it can.
 	Closed string
 
+	// Protocol is what the instance speaks, if that is not HTTP/1.1 without TLS:
+	// https, grpc or grpcs. Of the two with TLS, SkipVerify says that its
+	// certificate is believed unseen, and ServerName which name it is to prove.
+	Protocol, ServerName string
+	SkipVerify           bool
+
 	// Weight is the part of the route's traffic that the instance is to get, 0
 	// to 1, or 0 if it is to share what others leave.
 	Weight float64
@@ -90,6 +96,8 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 			t.close(closed)
 		case "tlsskipverify":
 			skipVerify = value == "true"
+		case "grpcservername":
+			t.ServerName = value
 		case "pxyproto":
 			if value != "true" && value != "false" {
 				err = fmt.Errorf("option %q is neither true nor false", option)
@@ -110,14 +118,21 @@ func Parse(tag, prefix string, env map[string]string) (t Tag, ignored []string, 
 	case proto == "tcp", (proto == "" || proto == "http") && strings.HasPrefix(words[0], ":"):
 		return t, ignored, t.listener(words[0])
 	case proto == "", proto == "http":
+	case proto == "https", proto == "grpc", proto == "grpcs":
+		t.Protocol = proto
 	default:
 		return Tag{}, nil, fmt.Errorf("option %q is not supported", "proto="+proto)
 	}
 	if t.ProxyProto {
 		return Tag{}, nil, fmt.Errorf("option %q is not supported without proto=tcp", "pxyproto=true")
 	}
-	if skipVerify {
+	secure := proto == "https" || proto == "grpcs"
+	if t.SkipVerify = skipVerify && secure; skipVerify && !secure {
 		ignored = append(ignored, "tlsskipverify=true")
+	}
+	if t.ServerName != "" && !secure {
+		ignored = append(ignored, "grpcservername="+t.ServerName)
+		t.ServerName = ""
 	}
 	if err := t.route(words[0], env); err != nil {
 		return Tag{}, nil, err

@@ -35,6 +35,9 @@ func (t *Ticket) AppendAnswer(dst []byte, now Now) []byte {
 	dst = append(dst, "Date: "...)
 	dst = append(t.wallAt(now).UTC().AppendFormat(dst, httpDate), "\r\n"...)
 	dst = http1.AppendLine(dst, "X-Sluice-Reason", o.reason.String())
+	if t.call.is {
+		dst = http1.AppendLine(dst, "Grpc-Status", strconv.Itoa(int(o.reason.grpcOf())))
+	}
 	if o.retryAfter > 0 && o.location == nil {
 		dst = append(dst, "Retry-After: "...)
 		dst = strconv.AppendInt(dst, int64((o.retryAfter+time.Second-1)/time.Second), 10)

@@ -14,6 +14,8 @@ type Client struct {
 	// Served says that the driver has served a request on the connection before;
 	// the driver sets it.
 	Served bool
+	// HTTP2 says that the client speaks it; the driver sets it.
+	HTTP2 bool
 
 	key     uint64 // of the address, for strategies that hash
 	port    uint16 // that the client is connected to, here or there

@@ -16,6 +16,9 @@ func (t *Ticket) Judge(now Now) Decision {
 		t.whole = true
 	}
 	t.identify()
+	if t.call = (call{is: isCall(&t.Req), status: unsaid}); t.call.is && !t.client.HTTP2 {
+		return t.Refuse(BadVersion, needsHTTP2)
+	}
 	if why := p.Set(t.Req.Path, &g.cfg.Paths); why != "" {
 		return t.Refuse(BadRequest, why)
 	}
@@ -51,6 +54,9 @@ func (t *Ticket) Judge(now Now) Decision {
 	}
 	t.svc, t.from.mark, t.admission.rules = svc, svc.mark, svc.rules()
 	t.limits = g.limits.with(&t.admission.rules.waits).with(&t.route.waits)
+	if t.call.is {
+		t.limitCall()
+	}
 	return Forward
 }
 

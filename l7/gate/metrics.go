@@ -23,6 +23,7 @@ type serviceMetrics struct {
 	retriesDenied  *metrics.Counter
 	seconds        *metrics.PrometheusHistogram
 	connectSeconds *metrics.PrometheusHistogram
+	calls          callMetrics // of gRPC
 
 	failures throttle.Throttle
 }
@@ -41,6 +42,7 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		seconds:        set.GetOrCreatePrometheusHistogram(label("sluice_l7_request_duration_seconds", "")),
 		connectSeconds: set.GetOrCreatePrometheusHistogram(label("sluice_l7_connect_duration_seconds", "")),
 	}
+	m.calls.set, m.calls.service = set, service
 	for i := range m.requests {
 		m.requests[i] = set.GetOrCreateCounter(label("sluice_l7_requests_total", fmt.Sprintf(`,code=%q`, className(i))))
 	}

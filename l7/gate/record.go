@@ -30,6 +30,9 @@ func (t *Ticket) record(now Now) {
 		m.active.Dec()
 		m.seconds.Update(duration.Seconds())
 		m.requests[statusClass(status)].Inc()
+		if t.call.is {
+			m.calls.count(t.callStatus())
+		}
 		m.retries.Add(t.attempt.retries)
 		if c := m.failed[o.reason]; c != nil {
 			c.Inc()

@@ -41,9 +41,12 @@ func (t *Ticket) AppendSwitch(dst []byte, now Now) []byte {
 // client gets. What the driver knows of the request's bytes it has told before.
 func (t *Ticket) Respond(now Now) Delivery {
 	t.attempt.responded = true
-	if faulty(t.Resp.Status) {
+	switch {
+	case t.call.is:
+		t.respondToCall(now)
+	case faulty(t.Resp.Status):
 		t.observeFailure(now)
-	} else {
+	default:
 		t.observeSuccess(now)
 	}
 	d := AsItIs

@@ -60,6 +60,10 @@ func (svc *Service) TLSFor(b *backend.Backend, protocols ...string) *tls.Config 
 	if own := svc.rules().tls; own != nil {
 		cfg = own.Clone()
 	}
+	t := b.Target()
+	if cfg.InsecureSkipVerify = cfg.InsecureSkipVerify || t.SkipVerify; t.ServerName != "" {
+		cfg.ServerName = t.ServerName
+	}
 	if cfg.ServerName == "" {
 		cfg.ServerName, _, _ = net.SplitHostPort(b.Addr())
 	}

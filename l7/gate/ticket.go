@@ -44,6 +44,7 @@ type Ticket struct {
 	outcome   outcome
 	traffic   traffic
 	noted     noted // what the access log has of it by choice
+	call      call  // of gRPC
 
 	whole   bool // all of the request has come
 	closing bool // the response is the last one on its connection

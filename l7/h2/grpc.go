@@ -7,14 +7,9 @@ import (
 
 // Statuses of gRPC that sluice says itself.
 const (
-	grpcUnknown           = 2
-	grpcDeadlineExceeded  = 4
-	grpcPermissionDenied  = 7
 	grpcResourceExhausted = 8
-	grpcUnimplemented     = 12
 	grpcInternal          = 13
 	grpcUnavailable       = 14
-	grpcUnauthenticated   = 16
 )
 
 // isGRPC reports whether a Content-Type is that of gRPC: but not of gRPC-Web,
@@ -24,26 +19,12 @@ func isGRPC(contentType string) bool {
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' ')
 }
 
-// grpcStatus returns what a caller of gRPC is told where a client of HTTP gets an
-// answer of sluice's own with such a status, for such a reason.
-func grpcStatus(code int, reason string) int {
-	switch reason {
-	case "no_route", "bad_method":
-		return grpcUnimplemented
-	case "rate_limited", "body_too_large", "head_too_large", "target_too_long", "overloaded", "no_slot":
-		return grpcResourceExhausted
-	case "response_timeout", "total_timeout", "request_timeout", "backend_stalled":
-		return grpcDeadlineExceeded
-	case "unauthorized":
-		return grpcUnauthenticated
-	case "forbidden":
-		return grpcPermissionDenied
-	case "bad_response", "bad_request", "internal_error", "loop_detected":
-		return grpcInternal
-	}
+// fallbackStatus is what a caller is told of an answer of sluice's own that says
+// no status of gRPC, because the request was none that could be read.
+func fallbackStatus(code int) int {
 	switch {
-	case code < 400:
-		return grpcUnknown // sent elsewhere, which no caller of gRPC does
+	case code == 431 || code == 414 || code == 413:
+		return grpcResourceExhausted
 	case code < 500:
 		return grpcInternal
 	}
@@ -60,10 +41,13 @@ type answer struct {
 
 // startAnswer begins an answer, whose head is known.
 func (st *Stream) startAnswer(code int, fields []byte, h *responseHead) {
-	a := &answer{status: grpcStatus(code, string(h.reason))}
+	a := &answer{status: h.status}
+	if a.status < 0 {
+		a.status = fallbackStatus(code)
+	}
 	eachLine(fields, func(name, value []byte) {
 		switch {
-		case isHop(name), isOf(name, "content-length"), isOf(name, "content-type"), isOf(name, "cache-control"):
+		case isHop(name), isOf(name, "content-length"), isOf(name, "content-type"), isOf(name, "cache-control"), isOf(name, "grpc-status"):
 		default:
 			a.fields = append(append(append(append(a.fields, name...), ": "...), value...), "\r\n"...)
 		}

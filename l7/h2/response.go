@@ -15,7 +15,7 @@ func (st *Stream) writeResponse(head, rest []byte) (more int, err error) {
 	}
 	status, code := line[9:12], atoi(line[9:12])
 	var h responseHead
-	h.length = -1
+	h.length, h.status = -1, -1
 	eachLine(fields, h.look)
 	if st.req.tunnel && code == 101 {
 		return 0, st.writeSwitch(fields, &h)
@@ -65,8 +65,8 @@ func (st *Stream) writeResponse(head, rest []byte) (more int, err error) {
 type responseHead struct {
 	length  int64 // -1 if it is not said
 	chunked bool
-	own     bool   // sluice made it itself
-	reason  []byte // why
+	own     bool // sluice made it itself
+	status  int  // of gRPC; -1 if it is not said
 	accept  []byte
 }
 
@@ -79,7 +79,11 @@ func (h *responseHead) look(name, value []byte) {
 	case http1.EqualFold(name, "transfer-encoding"):
 		h.chunked = true
 	case http1.EqualFold(name, "x-sluice-reason"):
-		h.own, h.reason = true, value
+		h.own = true
+	case http1.EqualFold(name, "grpc-status"):
+		if n, ok := http1.ParseLength(value); ok {
+			h.status = int(n)
+		}
 	case http1.EqualFold(name, "sec-websocket-accept"):
 		h.accept = value
 	}

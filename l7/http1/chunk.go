@@ -67,3 +67,17 @@ func appendTrailer(dst, trailer []byte, own Settler) []byte {
 	}
 	return dst
 }
+
+// EachLine calls f for each field of a trailer section, as Body.Trailer has it.
+func EachLine(trailer []byte, f func(*Field)) {
+	for len(trailer) > 0 {
+		n := bytes.IndexByte(trailer, '\n')
+		if n < 1 {
+			return
+		}
+		if x, ok := ParseField(trailer[:n-1]); ok {
+			f(&x)
+		}
+		trailer = trailer[n+1:]
+	}
+}

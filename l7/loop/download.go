@@ -190,7 +190,9 @@ func (x *exchange) respond(rest []byte) bool {
 // checkEnd notes whether all of the response has come. Bytes beyond it are
 // nobody's: the connection they came on is not used again.
 func (x *exchange) checkEnd(surplus int) {
-	x.download.done = x.download.body.Done()
+	if x.download.done = x.download.body.Done(); x.download.done {
+		x.Trailed(x.download.body.Trailer, x.sh.now())
+	}
 	if surplus > 0 {
 		x.Resp.Close = true
 	}

@@ -41,6 +41,7 @@ const agreedOn = "h2"
 func (sh *shard) receiveVisit(stream reactor.Stream, place listen.Place, client gate.Client, read []byte) {
 	cfg := sh.s.cfg
 	v := &visit{sh: sh, place: place, client: client}
+	v.client.HTTP2 = true
 	if v.next = sh.visits; v.next != nil {
 		v.next.prev = v
 	}

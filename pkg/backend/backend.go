@@ -94,6 +94,10 @@ type Target struct {
 	Priority int
 	// Protocol is what is spoken with the member where HTTP leads to it.
 	Protocol Protocol
+	// SkipVerify says that the member's certificate is believed unseen, and
+	// ServerName which name it is to prove, whatever is said for its service.
+	SkipVerify bool
+	ServerName string
 }
 
 // Condition is what health knows of a backend, and why.
