@@ -62,37 +62,60 @@ type conn struct {
 	tcp     *listen.Conn // below nc
 	fd      int          // of tcp
 	session plain.Session
+	wrote   int64 // bytes
 
+	input
+	asked
+	clocks
+	fate
+
+	prev, next *conn // of the server's
+	rest       rest  // while it is parked
+
+	shared
+	lookout
+}
+
+// input is what was read of a client.
+type input struct {
 	in       []byte // memory; from r to w it was read and not taken
 	r, w     int
 	searched int  // how much of a head was searched for its end
 	ahead    bool // the last bytes of a body came from in
+	eof      bool // the client has ended its direction
+}
 
-	raw      []byte // the head that is to be served
+// asked is the head that is to be served, or why there is none.
+type asked struct {
+	raw      []byte
 	feed     []byte // what fasthttp has not read of it
 	unserved bool   // nobody has served it
 	refusal  gate.Reason
 	fault    http1.Fault
 	why      string // with either
+}
 
-	idleBy   time.Time // when the wait for a request is over
-	headBy   time.Time // when that for the rest of a head is; zero while there is none
+// clocks are until when is waited for what.
+type clocks struct {
+	idleBy   time.Time // for a request
+	headBy   time.Time // for the rest of a head; zero while there is none
 	readBy   time.Time // the deadline for reads, as the connection knows it
 	writeBy  time.Time
-	quiet    bool // the wait has ended without a byte: it is to be parked
 	requests int  // that were served, parkSteps at most
+	quiet    bool // the wait has ended without a byte: it is to be parked
 	bodied   bool // the request before had a body
-	eof      bool // the client has ended its direction
-	last     bool // no request is to follow
-	broken   bool // the connection is closed without ado
-	reset    bool // and so that the client sees it break
-	more     bool // the client may still be sending when that is over
+}
 
-	wrote int64 // bytes
+// fate is how the connection ends.
+type fate struct {
+	last   bool // no request is to follow
+	more   bool // the client may still be sending when that is over
+	broken bool // it is closed without ado
+	reset  bool // so that the client sees it break
+}
 
-	prev, next *conn // of the server's
-	rest       rest  // while it is parked
-
+// shared is what others may look at, who stop the server.
+type shared struct {
 	// mu protects the fields below.
 	mu          sync.Mutex
 	phase       phase
@@ -100,8 +123,11 @@ type conn struct {
 	again       bool // and it has served a request before
 	interrupted bool // reads fail; see Interrupt
 	cut         bool // by the server, as it stops
+}
 
-	watching chan struct{} // closed when the goroutine of Watch has ended
+// lookout is the goroutine of Watch.
+type lookout struct {
+	watching chan struct{} // closed when it has ended
 	unwatch  chan struct{} // closed to end it
 }
 

@@ -137,7 +137,7 @@ func (w *writer) write(p []byte) (gate.Reason, error) {
 // setWriteBy sets the deadline for writes. A later one is as good as long as it
 // is not much later.
 func (c *conn) setWriteBy(by time.Time) {
-	if d := c.writeBy.Sub(by); d >= -by.Sub(time.Now())/4 && d <= 0 && !c.writeBy.IsZero() {
+	if d := c.writeBy.Sub(by); d >= -time.Until(by)/4 && d <= 0 && !c.writeBy.IsZero() {
 		return
 	}
 	c.writeBy = by

@@ -18,19 +18,37 @@ import (
 // Exchange is one request and its response. The goroutine that has begun it asks
 // for the response piece by piece and ends it; all methods are its own.
 type Exchange struct {
-	p *Proxy
-	c Client
-	t gate.Ticket
+	p       *Proxy
+	c       Client
+	t       gate.Ticket
+	session *Session
 
-	session   *Session
+	request
+	reply
+
+	awake      chan struct{} // has room for one: a slot may be free, or the exchange was stopped
+	watching   bool
+	poked      atomic.Bool // somebody wants the wait for the backend to be looked at
+	prev, next *Exchange   // in Proxy.active
+
+	// tell protects t while a body is sent.
+	tell sync.Mutex
+	word
+}
+
+// request is what goes to a backend.
+type request struct {
 	body      Body    // of a request that is streamed; nil without one
 	first     []byte  // what goes out right behind the head: a body, or its beginning
 	data      []byte  // the body's bytes in first, without framing
 	sending   *upload // the rest of it, in a goroutine of its own; nil without one
 	sentAt    int64   // when the head went out, as gate.Now.Mono
 	connectBy int64   // until when a connection must be there, 0 if none is being made
+}
 
-	out      []byte     // what the client gets first: a head, and what came with it
+// reply is what goes to the client.
+type reply struct {
+	out      []byte     // what it gets first: a head, and what came with it
 	head     int        // how much of that is the head
 	piece    []byte     // what is behind it, without framing
 	frame    http1.Body // of the response
@@ -39,16 +57,10 @@ type Exchange struct {
 	state    state
 	fault    error // what is wrong with the rest of the response
 	flaw     flaw
+}
 
-	awake    chan struct{} // has room for one: a slot may be free, or the exchange was stopped
-	watching bool
-
-	poked      atomic.Bool // somebody wants the wait for the backend to be looked at
-	prev, next *Exchange   // in Proxy.active
-
-	// tell protects t while a body is sent.
-	tell sync.Mutex
-
+// word is what others leave for the exchange, and may know of it.
+type word struct {
 	// mu protects the fields below.
 	mu     sync.Mutex
 	u      *upstream        // in use
