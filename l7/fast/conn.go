@@ -62,6 +62,7 @@ type conn struct {
 	tcp     *listen.Conn // below nc
 	fd      int          // of tcp
 	session plain.Session
+	since   time.Time
 	wrote   int64 // bytes
 
 	input

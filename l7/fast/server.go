@@ -151,7 +151,7 @@ func (s *Server) greet(c *listen.Conn) {
 
 // enter hands a connection that is ready to fasthttp.
 func (s *Server) enter(tcp *listen.Conn, g *listen.Guest) {
-	c := &conn{s: s, nc: g.Conn, tcp: tcp, fd: -1}
+	c := &conn{s: s, nc: g.Conn, tcp: tcp, fd: -1, since: time.Now()}
 	if rc, err := tcp.SyscallConn(); err == nil {
 		_ = rc.Control(func(fd uintptr) { c.fd = int(fd) })
 	}

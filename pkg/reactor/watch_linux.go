@@ -29,8 +29,8 @@ func (s *Socket) Release() {
 	}
 	s.closed, s.handler = true, nil
 	p := &s.loop.poller
-	_ = p.remove(int(s.fd)) // fails only if it was closed
-	if p.sockets[s.fd] == s {
+	if p.sockets[s.fd] == s { // else it was closed, and the number is another's
+		_ = p.remove(int(s.fd))
 		p.sockets[s.fd] = nil
 	}
 	s.loop.streams.Add(-1)
