@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"sluice/engine/desired"
@@ -40,3 +43,16 @@ type lifecycle struct{ phase atomic.Int32 }
 
 func (l *lifecycle) set(p phase) { l.phase.Store(int32(p)) }
 func (l *lifecycle) get() phase  { return phase(l.phase.Load()) }
+
+// mostNamed is how many things are named where all could be meant.
+const mostNamed = 5
+
+// named names some of the names, each once, and counts the others.
+func named(names []string) string {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) <= mostNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d others", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+}

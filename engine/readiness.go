@@ -1,21 +1,14 @@
 package engine
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"sluice/pkg/admin"
 )
 
-const (
-	// straggleAfter is how long a start waits for services whose members are
-	// not known, although others of the same source are.
-	straggleAfter = 10 * time.Second
-	// mostNamed is how many services are named where all could be meant.
-	mostNamed = 5
-)
+// straggleAfter is how long a start waits for services whose members are not known,
+// although others of the same source are.
+const straggleAfter = 10 * time.Second
 
 // readiness says whether this process is ready, and what else is wrong.
 func (e *Engine) readiness() admin.Readiness {
@@ -43,16 +36,6 @@ func (e *Engine) readiness() admin.Readiness {
 		r.Ready = true
 	}
 	return r
-}
-
-// named names some of the names, each once, and counts the others.
-func named(names []string) string {
-	slices.Sort(names)
-	names = slices.Compact(names)
-	if len(names) <= mostNamed {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d others", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 }
 
 // unknown returns the names of the services whose members are not known yet:
