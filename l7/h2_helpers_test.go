@@ -105,9 +105,20 @@ func (fr *framer) open(id uint32, end bool, fields ...string) {
 	fr.ok(fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(fields...), EndStream: end, EndHeaders: true}))
 }
 
+// fieldLines are the fields of a block by their names, as they came.
+type fieldLines map[string][]string
+
+// get returns the first value of a field, or nothing.
+func (f fieldLines) get(name string) string {
+	if v := f[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // answer2 is what a stream has come to.
 type answer2 struct {
-	heads   []http.Header // interim ones, the final one, trailers
+	heads   []fieldLines // interim ones, the final one, trailers
 	status  string
 	body    string
 	ended   bool          // by END_STREAM
@@ -142,7 +153,7 @@ func (fr *framer) read(id uint32) (a answer2, err error) {
 			if f.StreamID != id {
 				continue
 			}
-			h := http.Header{}
+			h := fieldLines{}
 			for _, x := range fields {
 				h[x.Name] = append(h[x.Name], x.Value)
 				if x.Name == ":status" {

@@ -26,12 +26,11 @@ const (
 
 // peerSettings are what the other side asks for.
 type peerSettings struct {
-	window      int64  // of a new stream
-	maxStreams  uint32 // that we may open
-	maxFrame    int
-	mayConnect  bool // it takes extended CONNECT
-	told        bool // its first SETTINGS have come
-	maxHeadList uint32
+	window     int64  // of a new stream
+	maxStreams uint32 // that we may open
+	maxFrame   int
+	mayConnect bool // it takes extended CONNECT
+	told       bool // its first SETTINGS have come
 }
 
 func newPeerSettings() peerSettings {
