@@ -59,7 +59,7 @@ func TestQueueEnds(t *testing.T) { eachDriver(t, testQueueEnds) }
 func testQueueEnds(t *testing.T) {
 	balancer := balancerOf(t, "db", serveGreeting(t, "a", 0))
 	balancer.Pool().Limit(1, 1)
-	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: 300 * time.Millisecond}}}})
+	f := start(t, listen.Config{}, l4.Config{Routes: []l4.Route{{Service: l4.Service{Balancer: balancer, QueueTimeout: 2 * time.Second}}}})
 	first := f.dial()
 	line(t, bufio.NewReader(first)) // it has the slot
 	waiting := f.dial()

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,13 +239,13 @@ func TestNobodyLooks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src, _ := source()
-		readings := 0
+		var readings atomic.Int32 // by the hub's goroutine and this one
 		services := src.Services
-		src.Services = func() []admin.Service { readings++; return services() }
+		src.Services = func() []admin.Service { readings.Add(1); return services() }
 		h := newHub(src)
 		time.Sleep(time.Minute)
-		if readings != 0 {
-			t.Fatalf("%d readings for nobody", readings)
+		if n := readings.Load(); n != 0 {
+			t.Fatalf("%d readings for nobody", n)
 		}
 		for range maxViewers {
 			if !h.join() {
@@ -256,16 +257,16 @@ func TestNobodyLooks(t *testing.T) {
 			t.Fatal("more viewers than may be")
 		}
 		time.Sleep(10*time.Second + time.Millisecond)
-		if readings < 9 || readings > 12 {
-			t.Fatalf("unexpected number of readings in 10 s: %d", readings)
+		if n := readings.Load(); n < 9 || n > 12 {
+			t.Fatalf("unexpected number of readings in 10 s: %d", n)
 		}
 		for range maxViewers {
 			h.leave()
 		}
-		readings = 0
+		readings.Store(0)
 		time.Sleep(time.Minute)
-		if readings > 1 {
-			t.Fatalf("%d readings after all have left", readings)
+		if n := readings.Load(); n > 1 {
+			t.Fatalf("%d readings after all have left", n)
 		}
 		if !h.join() {
 			t.Fatal("no place after all have left")

@@ -43,8 +43,9 @@ func TestLastInOnePacket(t *testing.T) {
 // lastPackets returns in how many segments the last bytes and the end came.
 func lastPackets(t *testing.T) uint32 {
 	t.Helper()
-	var l *reactor.Loop
-	client, server, end := join(t, 0, func(j *joined) { l = j.l })
+	loop := make(chan *reactor.Loop, 1)
+	client, server, end := join(t, 0, func(j *joined) { loop <- j.l })
+	l := <-loop
 	if _, err := client.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
 	}
