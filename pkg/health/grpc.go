@@ -64,6 +64,9 @@ func (g *GRPCCheck) Probe(ctx context.Context, addr string) (Result, error) {
 	req.Header.Set("User-Agent", "sluice-health-check")
 	resp, err := g.client.Do(req)
 	if err != nil {
+		if strings.HasSuffix(err.Error(), "client conn could not be established") { // which is all that net/http says, at times
+			err = fmt.Errorf("%w; is it a server of HTTP/1.1 alone?", err)
+		}
 		return Result{}, err
 	}
 	defer finish(resp.Body)
