@@ -18,8 +18,7 @@ func TestEachPhaseWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Start()
-	t.Cleanup(g.Close)
+	t.Cleanup(g.Close) // it is not started: this test is its loop
 	cfg := gate.Config{Timeouts: gate.Timeouts{FINTimeout: time.Second}}
 	sh := newShard(&Server{cfg: &cfg}, g.Loops()[0])
 	limits := gate.Limits{Response: 5 * time.Second, Body: 7 * time.Second, UpgradeIdle: time.Hour, UpgradeFIN: time.Minute}

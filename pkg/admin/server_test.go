@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,19 +77,25 @@ func do(t *testing.T, s *Server, method, path string, change func(*http.Request)
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)
 	}
-	req, err := http.NewRequest(method, "http://"+addr.String()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if change != nil {
-		change(req)
+	request := func() *http.Request {
+		req, err := http.NewRequest(method, "http://"+addr.String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			change(req)
+		}
+		return req
 	}
 	c := http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		Timeout:       20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	resp, err := c.Do(req)
+	resp, err := c.Do(request())
+	for n := 0; n < 10 && errors.Is(err, syscall.ECONNRESET); n++ { // it was refused before it was read, and the answer was lost
+		resp, err = c.Do(request())
+	}
 	if err != nil {
 		t.Fatalf("cannot %s %s: %v", method, path, err)
 	}
