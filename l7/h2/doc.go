@@ -6,8 +6,9 @@
 //
 // One file a step:
 //
-//  1. session.go reads frames (frame.go) and hands them on; settings.go is what
-//     both sides have agreed on, guard.go what a peer may ask for in vain.
+//  1. session.go reads frames (frame.go) and hands them on, take.go says what
+//     each of them does; settings.go is what both sides have agreed on, guard.go what
+//     a peer may ask for in vain.
 //  2. headers.go decodes header blocks, with golang.org/x/net's HPACK, and judges
 //     fields; request.go makes of them the head of a request of HTTP/1.1, and
 //     response.go that of a response.
