@@ -36,6 +36,7 @@ func writeUntilKilled(path string) {
 		os.Exit(3)
 	}
 	b := NewBook(context.Background(), Config{Store: s, Journal: NewJournal(), Logger: slog.New(slog.DiscardHandler)})
+	fmt.Println("open")
 	for {
 		v := strconv.FormatUint(b.Overlay().Version%60000+1, 10)
 		set := []Change{backendChange("10.0.0.1:80", Weight, v), backendChange("10.0.0.2:80", Weight, v)}
@@ -68,11 +69,17 @@ func TestFileKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// From anywhere in the first write on; the moment is random enough by
-		// itself, and the more so by this.
-		time.AfterFunc(time.Duration(rand.IntN(12_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
+		// The moment is a random one within the first write, or within those
+		// that follow it: counted from what the writer says, however long it
+		// took to start.
+		lines, from := bufio.NewScanner(out), n%2
+		for line := 0; lines.Scan(); line++ {
+			if line == from {
+				time.AfterFunc(time.Duration(rand.IntN(6_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+			}
+			if line == 0 && lines.Text() == "open" {
+				continue
+			}
 			v, err := strconv.ParseUint(lines.Text(), 10, 64)
 			if err != nil {
 				if strings.HasPrefix(lines.Text(), "broken") {
@@ -82,7 +89,8 @@ func TestFileKill(t *testing.T) {
 			}
 			last = v
 		}
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Process.Kill() // where it fell silent before its moment
+		_ = cmd.Wait()         // it was killed
 		s, err := OpenFile(path, func(broken string, err error) { t.Errorf("kill %d: the file is broken: %v", n, err) })
 		if err != nil {
 			t.Fatal(err)
