@@ -13,6 +13,20 @@ BENCHFLAGS ?=
 # its own.
 CONSUL      := $(CURDIR)/bin/consul
 STATICCHECK := $(CURDIR)/bin/staticcheck
+GOTESTSUM   := $(CURDIR)/bin/gotestsum
+
+# $(call gotest,FLAGS,PACKAGES) is `go test`. With RERUN=1, which is for machines
+# that others use too, a test that fails is run once more by itself, and the
+# names of those that passed then are printed at the end: they are to be mended.
+# A data race and more than six failures are final.
+ifdef RERUN
+gotest = rm -f $(FLAKY); $(GOTESTSUM) --format pkgname-and-test-fails --format-icons text --hide-summary skipped \
+	  --rerun-fails=1 --rerun-fails-max-failures=6 --rerun-fails-abort-on-data-race --rerun-fails-run-root-test \
+	  --rerun-fails-report=$(FLAKY) --packages='$(2)' -- $(1) && if [ -f $(FLAKY) ]; then cat $(FLAKY); fi
+FLAKY  := $(CURDIR)/bin/flaky.txt
+else
+gotest = $(GO) test $(1) $(2)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race soak lint simulate fuzz check bench bench-quick microbench pgo release clean FORCE
@@ -26,16 +40,16 @@ build: ## build bin/sluice and bin/echo, static
 run: build ## run the demo: HTTP on 8080, TCP on 8081, admin on 9900
 	@bin/sluice --demo --log-format=text
 
-test: $(CONSUL) ## run all tests, with the race detector where it can run; SLUICE_GARBAGE_TIME=1m feeds sources garbage for longer
-	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test $(RACE) -shuffle=on -timeout 10m ./...
-	$(if $(RACE),$(GO) test -run 'Alloc|NotAllocate|AllocateNothing|Shares|InNoise|HashMany|Simulation' -timeout 5m ./pkg/... ./l7/...) # what the detector distorts or slows down
+test: $(CONSUL) $(if $(RERUN),$(GOTESTSUM)) ## run all tests, with the race detector where it can run; SLUICE_GARBAGE_TIME=1m feeds sources garbage for longer
+	SLUICE_TEST_CONSUL=$(CONSUL) $(call gotest,$(RACE) -shuffle=on -timeout 10m,./...)
+	$(if $(RACE),$(call gotest,-run 'Alloc|NotAllocate|AllocateNothing|Shares|InNoise|HashMany|Simulation' -timeout 5m,./pkg/... ./l7/...)) # what the detector distorts or slows down
 	$(MAKE) portable
-	cd bench && $(GO) test -timeout 5m ./...
-	cd tools/ecs && $(GO) test -timeout 5m ./...
-	cd tools/browser && $(GO) test -timeout 10m ./...
+	cd bench && $(call gotest,-timeout 5m,./...)
+	cd tools/ecs && $(call gotest,-timeout 5m,./...)
+	cd tools/browser && $(call gotest,-timeout 10m,./...)
 
-portable: ## run the tests of what other systems than Linux get: event loops without sockets of their own
-	$(GO) test -tags portable -timeout 10m ./l4/... ./l7/... ./pkg/listen ./pkg/preface ./pkg/pump ./pkg/reactor ./pkg/tcp
+portable: $(if $(RERUN),$(GOTESTSUM)) ## run the tests of what other systems than Linux get: event loops without sockets of their own
+	$(call gotest,-tags portable -timeout 10m,./l4/... ./l7/... ./pkg/listen ./pkg/preface ./pkg/pump ./pkg/reactor ./pkg/tcp)
 
 race: $(CONSUL) ## run all tests three times with the race detector; needs a C compiler
 	SLUICE_TEST_CONSUL=$(CONSUL) $(GO) test -race -shuffle=on -count=3 -timeout 20m ./...
@@ -44,7 +58,7 @@ soak: $(CONSUL) ## clients and faults of all kinds at once, with the race detect
 	SLUICE_TEST_CONSUL=$(CONSUL) SLUICE_SOAK=$(SOAK) $(GO) test -run '^TestSoak$$' -v -timeout 6h ./cmd/sluice
 
 lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
-	@unformatted=$$(gofmt -l cmd engine pkg l4 l7 discovery bench); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd engine pkg l4 l7 discovery bench tools); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	$(GO) vet -tags portable ./...
@@ -92,3 +106,6 @@ $(CONSUL): tools/go.mod tools/go.sum
 
 $(STATICCHECK): tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o $@ honnef.co/go/tools/cmd/staticcheck
+
+$(GOTESTSUM): tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o $@ gotest.tools/gotestsum
