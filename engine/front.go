@@ -76,7 +76,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 		return f, err
 	}
 	if want.Kind == "l7" {
-		loops, err := fs.loops.get()
+		loops, err := fs.loopsOf(fs.l7Driver())
 		if err != nil {
 			return f, err
 		}

@@ -23,8 +23,9 @@ type loopGroup struct {
 
 	// mu protects the fields below.
 	mu         sync.Mutex
-	group      *reactor.Group     // nil while nothing uses them
-	processors context.CancelFunc // ends what follows the processors
+	group      *reactor.Group // nil while nothing uses them
+	processors *processors
+	unfollow   context.CancelFunc // ends what follows the processors
 }
 
 // newLoopGroup divides the descriptors that the process may have.
@@ -35,8 +36,18 @@ func newLoopGroup(c *config.Config, logger *slog.Logger) (*loopGroup, descriptor
 	return &loopGroup{loops: loops, pipes: files.pipes / 2, logger: logger}, files, err
 }
 
-// get returns the loops, and runs them if nothing has needed them yet.
+// get returns the loops for connections that live in them.
 func (g *loopGroup) get() (*reactor.Group, error) {
+	group, err := g.forIdle()
+	if err == nil {
+		g.processors.makeSpare(g.loops)
+	}
+	return group, err
+}
+
+// forIdle returns the loops for connections that only wait in them. It runs them
+// if nothing has needed them yet.
+func (g *loopGroup) forIdle() (*reactor.Group, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.group != nil {
@@ -49,8 +60,8 @@ func (g *loopGroup) get() (*reactor.Group, error) {
 	group.LimitPipes(g.pipes)
 	group.Start()
 	ctx, cancel := context.WithCancel(context.Background())
-	g.group, g.processors = group, cancel
-	go newProcessors(g.loops, g.logger).follow(ctx)
+	g.group, g.processors, g.unfollow = group, newProcessors(g.logger), cancel
+	go g.processors.follow(ctx)
 	return group, nil
 }
 
@@ -64,7 +75,7 @@ func (g *loopGroup) running() *reactor.Group {
 // close ends the loops. Nothing may use them any more.
 func (g *loopGroup) close() {
 	if group := g.running(); group != nil {
-		g.processors()
+		g.unfollow()
 		group.Close()
 	}
 }

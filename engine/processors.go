@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -18,27 +19,36 @@ const (
 )
 
 // processors keep GOMAXPROCS at what the cgroup and the affinity of this
-// process allow, as Go itself does while nobody sets it, and some more. If the
-// environment sets GOMAXPROCS, that is left alone.
+// process allow, as Go itself does while nobody sets it, and some more once
+// loops carry traffic. If the environment sets GOMAXPROCS, that is left alone.
+// All methods are safe for concurrent use.
 type processors struct {
-	loops  int
 	fixed  bool
 	logger *slog.Logger
+
+	mu    sync.Mutex
+	spare int // protected by mu
+	cpus  int // what was found last; protected by mu
 }
 
-// newProcessors sets GOMAXPROCS for that many loops.
-func newProcessors(loops int, logger *slog.Logger) *processors {
-	p := &processors{loops: loops, fixed: os.Getenv("GOMAXPROCS") != "", logger: logger}
-	cpus := runtime.GOMAXPROCS(0)
-	if !p.fixed {
-		runtime.GOMAXPROCS(cpus + spareProcessors)
+func newProcessors(logger *slog.Logger) *processors {
+	return &processors{fixed: os.Getenv("GOMAXPROCS") != "", logger: logger, cpus: runtime.GOMAXPROCS(0)}
+}
+
+// makeSpare sees to it that some goroutines can run while all loops are busy.
+// Where no loop carries traffic that would be for nothing, and cost a twentieth
+// of the CPU: processors without work look for some.
+func (p *processors) makeSpare(loops int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.spare > 0 {
+		return
 	}
-	p.say("event loops", cpus)
-	return p
-}
-
-func (p *processors) say(what string, cpus int) {
-	p.logger.Info(what, "loops", p.loops, "cpus", cpus, "gomaxprocs", runtime.GOMAXPROCS(0), "from_environment", p.fixed)
+	p.spare = spareProcessors
+	if !p.fixed {
+		runtime.GOMAXPROCS(p.cpus + p.spare)
+	}
+	p.logger.Info("event loops", "loops", loops, "cpus", p.cpus, "gomaxprocs", runtime.GOMAXPROCS(0), "from_environment", p.fixed)
 }
 
 // follow looks at the CPUs again and again until ctx ends.
@@ -53,13 +63,20 @@ func (p *processors) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			p.refit()
 		}
-		before := runtime.GOMAXPROCS(0)
-		runtime.SetDefaultGOMAXPROCS() // the only way to ask
-		cpus := runtime.GOMAXPROCS(0)
-		runtime.GOMAXPROCS(cpus + spareProcessors)
-		if cpus+spareProcessors != before {
-			p.say("the CPUs that may be used have changed", cpus)
-		}
+	}
+}
+
+// refit sets GOMAXPROCS for the CPUs that may be used now.
+func (p *processors) refit() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	runtime.SetDefaultGOMAXPROCS() // the only way to ask
+	cpus := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(cpus + p.spare)
+	if cpus != p.cpus {
+		p.cpus = cpus
+		p.logger.Info("the CPUs that may be used have changed", "cpus", cpus, "gomaxprocs", cpus+p.spare)
 	}
 }

@@ -90,8 +90,11 @@ type Config struct {
 	HTTP2 HTTP2
 }
 
+// InLoops reports whether connections that carry something live in the loops.
+func (d Driver) InLoops() bool { return d == Loop || d == Auto && reactor.HasSockets }
+
 // SpeaksHTTP2 reports whether a driver does.
-func (d Driver) SpeaksHTTP2() bool { return d == Loop || d == Auto && reactor.HasSockets }
+func (d Driver) SpeaksHTTP2() bool { return d.InLoops() }
 
 // Server serves the HTTP requests of one listener.
 type Server interface {
@@ -125,7 +128,7 @@ type (
 // New returns a Server for ln. It starts nothing. The error names every route
 // that cannot be used.
 func New(ln *listen.Listener, cfg Config) (Server, error) {
-	if cfg.Driver == Fasthttp || cfg.Driver == Auto && !reactor.HasSockets {
+	if !cfg.Driver.InLoops() {
 		return fast.NewServer(ln, fast.Config{
 			Config: plain.Config{Config: cfg.Config, IdleRoom: cfg.IdleRoom * len(cfg.Loops.Loops()), Pauses: cfg.Pauses},
 			Loops:  cfg.Loops,

@@ -10,7 +10,8 @@ import (
 )
 
 // TestProcessors changes the CPUs that a running sluice may use: it follows,
-// unless the environment says how many there are.
+// unless the environment says how many there are. Loops that carry traffic get
+// processors to spare, loops that do not get none.
 func TestProcessors(t *testing.T) {
 	t.Parallel()
 	taskset, err := exec.LookPath("taskset")
@@ -27,17 +28,23 @@ func TestProcessors(t *testing.T) {
 			cpus = append(cpus, strconv.Itoa(i))
 		}
 	}
-	run := func(environ ...string) *process {
-		return startPath(t, taskset, environ, "-c", cpus[0], built.path("sluice"), "--l4=127.0.0.1:0=db", "--backend=db=127.0.0.1:1", "--admin=127.0.0.1:0")
+	run := func(environ string, args ...string) *process {
+		args = append([]string{"-c", cpus[0], built.path("sluice"), "--backend=db=127.0.0.1:1", "--admin=127.0.0.1:0"}, args...)
+		return startPath(t, taskset, []string{environ}, args...)
 	}
-	s, fixed := run("GOMAXPROCS="), run("GOMAXPROCS=2")
+	s, fixed := run("GOMAXPROCS=", "--l4=127.0.0.1:0=db"), run("GOMAXPROCS=2", "--l4=127.0.0.1:0=db")
+	without := run("GOMAXPROCS=", "--l7=127.0.0.1:0", "--route=/=db", "--l7-driver=fasthttp")
 	says := func(p *process, what string) func() bool {
 		return func() bool { return strings.Contains(p.text(), what) }
 	}
 	eventually(t, "it is said what is in force", says(s, `"loops":1,"cpus":1,"gomaxprocs":3,"from_environment":false`))
 	eventually(t, "the environment counts", says(fixed, `"loops":2,"cpus":2,"gomaxprocs":2,"from_environment":true`))
-	if out, err := exec.Command(taskset, "-a", "-p", "-c", strings.Join(cpus, ","), strconv.Itoa(s.cmd.Process.Pid)).CombinedOutput(); err != nil {
-		t.Fatalf("cannot change the CPUs: %v: %s", err, out)
+	without.addr("l7")
+	for _, p := range []*process{s, without} {
+		if out, err := exec.Command(taskset, "-a", "-p", "-c", strings.Join(cpus, ","), strconv.Itoa(p.cmd.Process.Pid)).CombinedOutput(); err != nil {
+			t.Fatalf("cannot change the CPUs: %v: %s", err, out)
+		}
 	}
-	eventually(t, "it follows", says(s, `"msg":"the CPUs that may be used have changed","loops":1,"cpus":2,"gomaxprocs":4`))
+	eventually(t, "it follows", says(s, `"msg":"the CPUs that may be used have changed","cpus":2,"gomaxprocs":4`))
+	eventually(t, "without loops that carry anything too", says(without, `"msg":"the CPUs that may be used have changed","cpus":2,"gomaxprocs":2`))
 }
