@@ -24,7 +24,7 @@ type change struct {
 
 // prepare makes a change ready. It changes nothing.
 func (ss *services) prepare(s *service, next desired.Service) (*change, error) {
-	c := &change{s: s, next: next, policy: policyConfig(next, s.pool, s.metrics.Set, ss.logger)}
+	c := &change{s: s, next: next, policy: policyConfig(next, ss.part(), s.pool, s.metrics.Set, ss.logger)}
 	var err error
 	if c.check, err = ss.checkRules(next); err != nil {
 		return nil, err

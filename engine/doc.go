@@ -17,7 +17,7 @@
 //   - handover.go: the program, replaced
 //   - operate.go: what the control plane does with an engine; follow.go: the book
 //     of changes, applied; task.go: what the fleet is told
-//   - questions.go, explain.go, selftest.go, connections.go: what it is asked
+//   - questions.go, explain.go, limits.go, selftest.go, connections.go: what it is asked
 //   - pages.go, facts.go, record.go: the dashboard, what is to be looked at, and
 //     what is remembered
 //   - tags.go, tagwatch.go: what tags ask for
@@ -25,7 +25,7 @@
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and
 //     where they lead
 //   - services.go, change.go, service.go, sources.go, checks.go, standing.go,
-//     loops.go, own.go, tier.go, zone.go: services, and who their members are
+//     loops.go, own.go, tier.go, zone.go, part.go: services, and who their members are
 //   - policy.go, auth.go, certificates.go, tls.go: what both need of settings
 //   - process.go, loopgroup.go, descriptors.go, memory.go, processors.go: what
 //     concerns the process

@@ -62,7 +62,6 @@ type Engine struct {
 	began      time.Time
 	operators  operators
 	fleet      *fleet.Fleet
-	ready      atomic.Int64  // sluices of the fleet
 	told       chan struct{} // capacity 1: what runs is otherwise, which the fleet should know
 	ecs        string
 	read       func() (*config.Config, error)
@@ -204,6 +203,7 @@ func (e *Engine) Start() {
 	}
 	e.life.set(running)
 	e.turn.Unlock()
+	e.tellFleet()
 	go e.tidy(ctx)
 	go e.recorder.follow(ctx)
 	e.followers.Go(func() { e.followBook(ctx) })
@@ -289,6 +289,7 @@ func (e *Engine) Drain(ctx context.Context) (cut int) {
 	c := e.services.config.Load()
 	e.registrars.leave() // first of all: nobody should be led here any more
 	e.life.set(draining)
+	e.tellFleet()
 	e.fronts.drain()
 	e.logger.Info("draining: not ready, still accepting", "stage", "delay", "limit", c.DrainDelay)
 	select {

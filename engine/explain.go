@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"sluice/l7"
@@ -38,11 +37,11 @@ func (a asked) Explain(q admin.Question) (admin.Explanation, error) {
 	if err != nil {
 		return admin.Explanation{}, err
 	}
-	x := admin.Explanation{Backends: []admin.ExplainedBackend{}, Limits: []admin.ExplainedLimit{}, Steps: []string{}}
+	x := admin.Explanation{Backends: []admin.ExplainedBackend{}, Limits: []admin.LimitView{}, Steps: []string{}}
 	if f != nil {
 		x.Listener = f.addr().String()
 		x.Steps = append(x.Steps, fmt.Sprintf("the %s listener %s accepts it", f.kind, f.addr()))
-		x.Limits = append(x.Limits, listenerLimits(f)...)
+		x.Limits = append(x.Limits, listenerLimits(f, a.e.services.part())...)
 	}
 	request := balance.Request{Key: balance.HashAddr(q.Client), HasKey: true}
 	var s *service
@@ -148,9 +147,6 @@ func (a asked) byRoute(f *front, q admin.Question, x *admin.Explanation) (*servi
 	if got.Canary {
 		x.Steps = append(x.Steps, "the client is among those that the route's canary leads elsewhere")
 	}
-	if got.MaxRequests > 0 {
-		x.Limits = append(x.Limits, admin.ExplainedLimit{Limit: "max-requests", Of: "service " + got.Service, Value: strconv.Itoa(got.MaxRequests), Now: fmt.Sprintf("%d in flight", got.InFlight)})
-	}
 	for _, s := range a.e.services.list() {
 		if s.balancer == got.Balancer {
 			return s, got.Request
@@ -168,16 +164,7 @@ func (a asked) explainService(s *service, request balance.Request, x *admin.Expl
 	if want.Orders.Maintenance {
 		x.Verdict = "it is refused: an operator has put the service into maintenance"
 	}
-	limit := func(name string, value int, now string) {
-		if value > 0 {
-			x.Limits = append(x.Limits, admin.ExplainedLimit{Limit: name, Of: "service " + s.name, Value: strconv.Itoa(value), Now: now})
-		}
-	}
-	limit("max-conns of each backend", want.Settings.MaxConns, "")
-	if want.Settings.MaxConns > 0 {
-		limit("queue", want.Settings.Queue, "")
-	}
-	limit("retry budget in percent", *want.Settings.RetryBudget, "")
+	x.Limits = append(x.Limits, serviceLimits(s, a.e.services.part())...)
 	chosen := s.balancer.Foresee(request, foreseen)
 	snap := s.pool.Snapshot()
 	for _, b := range snap.All {
@@ -215,24 +202,3 @@ func (a asked) explainService(s *service, request balance.Request, x *admin.Expl
 
 // few leaves a number for people to read.
 func few(x float64) float64 { return math.Round(x*1e3) / 1e3 }
-
-// listenerLimits are the limits of a listener.
-func listenerLimits(f *front) (all []admin.ExplainedLimit) {
-	limits := f.wants.HTTP.ConnLimits
-	if f.kind == "l4" {
-		limits = config.Merged(f.wants.L4()).ConnLimits
-	}
-	of := "listener " + f.addr().String()
-	for _, l := range []struct {
-		name  string
-		value int
-	}{{"max-conns", limits.MaxConns}, {"max-conns-per-client", limits.MaxConnsPerClient}, {"max-rate-per-client", limits.MaxRatePerClient}} {
-		if l.value > 0 {
-			all = append(all, admin.ExplainedLimit{Limit: l.name, Of: of, Value: strconv.Itoa(l.value), Now: fmt.Sprintf("%d open", f.listener.Open())})
-		}
-	}
-	if rate := f.wants.HTTP.Rate; rate > 0 {
-		all = append(all, admin.ExplainedLimit{Limit: "rate", Of: of, Value: fmt.Sprintf("%g requests a second of each client", rate)})
-	}
-	return all
-}

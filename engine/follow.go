@@ -49,10 +49,7 @@ func (e *Engine) followBook(ctx context.Context) {
 				e.logger.Error("what operators changed cannot be applied; what runs stays as it is", "version", overlay.Tag(), "err", err)
 				again = time.After(applyAgain)
 			}
-			select { // the fleet is told
-			case e.told <- struct{}{}:
-			default:
-			}
+			e.tellFleet()
 		}
 		select {
 		case <-ctx.Done():

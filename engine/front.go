@@ -81,6 +81,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 			return f, err
 		}
 		f.rate = rateOf(want, heir)
+		f.divide(fs.part())
 		c, err := fs.l7Config(want, routes)
 		if err != nil {
 			return f, err
@@ -97,6 +98,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 		}
 		f.leadsTo = append(f.leadsTo, s)
 	}
+	f.divide(fs.part())
 	c, err := fs.l4Config(want, f.leadsTo)
 	if err != nil {
 		return f, err
@@ -115,7 +117,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 
 // listenConfig says how a listener is bound.
 func (fs *fronts) listenConfig(want desired.Listener, f *front) listen.Config {
-	limits, proxied, alpn := want.HTTP.ConnLimits, want.HTTP.ProxyIn, []string(nil)
+	limits, proxied, alpn := f.clientLimits(), want.HTTP.ProxyIn, []string(nil)
 	cost, httpCost := costs(fs.config.L4Driver)
 	if want.Kind == "l7" {
 		cost = httpCost
@@ -124,7 +126,7 @@ func (fs *fronts) listenConfig(want desired.Listener, f *front) listen.Config {
 		}
 	} else {
 		whole := config.Merged(want.L4())
-		limits, proxied, alpn = whole.ConnLimits, whole.ProxyIn, whole.ALPN
+		proxied, alpn = whole.ProxyIn, whole.ALPN
 	}
 	if fs.config.Demo {
 		cost++ // the backends are in the process
@@ -151,14 +153,10 @@ func rateOf(want desired.Listener, old *front) *limit.Rate {
 	switch {
 	case h.Rate <= 0:
 		return nil
-	case old != nil && old.rate != nil && old.wants.HTTP.Rate == h.Rate && old.wants.HTTP.RateBurst == h.RateBurst:
+	case old != nil && old.rate != nil && old.wants.HTTP.ClientRate == h.ClientRate && old.wants.HTTP.Fleet == h.Fleet:
 		return old.rate
 	}
-	burst := float64(h.RateBurst)
-	if burst == 0 {
-		burst = h.Rate
-	}
-	return limit.NewRate(h.Rate, burst)
+	return limit.NewRate(h.Rate, h.Burst())
 }
 
 // discard gives back what a front holds that does not serve.

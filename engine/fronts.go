@@ -38,6 +38,7 @@ type fronts struct {
 	pauses   *pause.Watch // of the process
 	instance string
 	auths    *auths
+	part     func() part // that this sluice takes of limits for the fleet
 	logger   *slog.Logger
 	wg       sync.WaitGroup // of servers
 
@@ -62,8 +63,9 @@ type fronts struct {
 
 // newFronts divides the descriptors and binds nothing yet.
 func newFronts(c *config.Config, services *services, access *accesslog.Log, sockets *handover.Sockets, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, logger: logger, certs: keeper{logger: logger}}
+	fs := &fronts{config: c, access: access, sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, part: services.part, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
+	sets.Main.RegisterMetricsWriter(fs.writeClientLimits)
 	var err error
 	if fs.loops, fs.files, err = newLoopGroup(c, logger); err != nil {
 		return nil, err

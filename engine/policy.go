@@ -16,9 +16,9 @@ import (
 
 // policyConfig says how the requests for a service are kept together and
 // bounded.
-func policyConfig(want desired.Service, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
+func policyConfig(want desired.Service, part part, pool *backend.Pool, set *metrics.Set, logger *slog.Logger) l7.PolicyConfig {
 	s := want.Settings
-	p := l7.PolicyConfig{Pool: pool, MaxRequests: s.MaxRequests, Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
+	p := l7.PolicyConfig{Pool: pool, MaxRequests: part.number(s.MaxRequests, s.Fleet), Rate: clientRate(s.ClientRate, part, s.Fleet), Adaptive: s.Adaptive, QueueTimeout: s.QueueTimeout, EarlyHints: toggle(s.EarlyHints), Waits: l7Waits(s.Waits, s.HTTPWaits), RequestHeaders: s.RequestHeaders, ResponseHeaders: s.ResponseHeaders, Logger: logger, Metrics: set}
 	p.TLS, _ = backendTLS(s) // checkRules has told what is wrong with it
 	p.Drain, p.CloseOnUnhealthy = orNever(want.Common.DrainTimeout), s.CloseOnUnhealthy
 	p.KeepIdle = orNever(want.Common.KeepIdle)
@@ -41,6 +41,14 @@ func policyConfig(want desired.Service, pool *backend.Pool, set *metrics.Set, lo
 		p.Breaker = &limit.BreakerConfig{FailureShare: s.Breaker.Percent / 100, OpenTime: s.Breaker.OpenTime}
 	}
 	return p
+}
+
+// clientRate says how many requests of each client a part of the fleet takes.
+func clientRate(r config.ClientRate, part part, divided bool) l7.ClientRate {
+	if r.Rate == 0 {
+		return l7.ClientRate{}
+	}
+	return l7.ClientRate{PerSecond: part.rate(r.Rate, divided), Burst: part.rate(r.Burst(), divided), Header: r.RateHeader}
 }
 
 // cookieConfig says how a sticky cookie is set.

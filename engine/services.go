@@ -44,6 +44,7 @@ type services struct {
 	tagged   func(services []string) []discovery.Report // what tells how tags' sources are doing; nil without tags
 	isThere  func(address string) bool                  // as service.registered
 	wg       sync.WaitGroup                             // of who finds out the zone
+	ready    atomic.Int64                               // sluices of the fleet; 0: none, or not known yet
 
 	// mu protects the fields below.
 	mu       sync.Mutex
@@ -56,6 +57,7 @@ type services struct {
 func newServices(c *config.Config, sets *metricset.Sets, pauses *pause.Watch, logger *slog.Logger) (*services, error) {
 	ss := &services{instance: l7.NewInstance(), self: &self{tags: c.ConsulTags}, sets: sets, pauses: pauses, logger: logger, auths: auths{logger: logger}}
 	ss.config.Store(c)
+	sets.Main.NewGauge("sluice_fleet_ready_tasks", func() float64 { return float64(ss.ready.Load()) })
 	if c.Zone != config.ZoneAuto {
 		ss.zone = c.Zone
 	}
@@ -101,7 +103,7 @@ func (ss *services) make(want desired.Service) (c *change, err error) {
 	if s.balancer, err = balance.New(s.pool, want.Settings.Strategy); err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
-	if s.policy, err = l7.NewPolicy(policyConfig(want, s.pool, s.metrics.Set, ss.logger)); err != nil {
+	if s.policy, err = l7.NewPolicy(policyConfig(want, ss.part(), s.pool, s.metrics.Set, ss.logger)); err != nil {
 		return nil, fmt.Errorf("--service: %w", err)
 	}
 	if c, err = ss.prepare(s, want); err != nil {

@@ -54,6 +54,14 @@ func (e *Engine) task() control.Task {
 	return t
 }
 
+// tellFleet has the fleet told at once of what this sluice is now.
+func (e *Engine) tellFleet() {
+	select {
+	case e.told <- struct{}{}:
+	default: // it will be
+	}
+}
+
 // usage returns the memory that Go holds, in bytes, and the CPU time that Go
 // code has taken.
 func usage() (memory uint64, cpu float64) {
@@ -76,12 +84,6 @@ func (e *Engine) tasks(ctx context.Context) (name string, tasks []control.Task, 
 		tasks[i].Self = tasks[i].ID == self
 	}
 	return e.config.Fleet, tasks, err
-}
-
-// share notes how many sluices of the fleet are ready.
-func (e *Engine) share(ready int) {
-	e.logger.Info("sluices of the fleet that are ready", "fleet", e.config.Fleet, "ready", ready)
-	e.ready.Store(int64(ready))
 }
 
 // prices returns what /admin/cost reckons with.

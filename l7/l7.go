@@ -179,6 +179,7 @@ const (
 type (
 	Policy       = gate.Policy
 	PolicyConfig = gate.PolicyConfig
+	ClientRate   = gate.ClientRate
 	Waits        = gate.Waits
 	Sticky       = gate.Sticky
 	StickyBy     = gate.StickyBy

@@ -248,8 +248,48 @@ func testRateLimit(t *testing.T) {
 	ask("X-Forwarded-For: 192.0.2.9\r\nX-Key: joe\r\n", 429)
 	ask("X-Forwarded-For: 192.0.2.1\r\nX-Key: jim\r\n", 200)
 	f.wantMetric(`sluice_l7_rejected_total{reason="rate_limited"}`, 6)
-	if n := strings.Count(f.log.String(), `reason=rate_limited setting="rate= of --l7" client=127.0.0.1`); n != 1 {
+	if n := strings.Count(f.log.String(), `reason=rate_limited setting="rate= of --l7 and --service" client=127.0.0.1`); n != 1 {
 		t.Errorf("unexpected number of lines about refusals; got %d; want 1: %s", n, f.log.String())
+	}
+}
+
+// TestServiceRate has the clients of one service bounded, whatever the listener,
+// by a bound that changes while it is used.
+func TestServiceRate(t *testing.T) { eachDriver(t, testServiceRate) }
+
+func testServiceRate(t *testing.T) {
+	t.Parallel()
+	slow := func(burst float64) ClientRate { return ClientRate{PerSecond: 1e-3, Burst: burst, Header: "x-key"} }
+	var first *Policy
+	f := newFront(t, func(c *Config) {
+		withPolicy(t, c, PolicyConfig{Rate: slow(2)})
+		first = c.Routes[0].Policy
+	}, named(t, "web"))
+	c := f.raw()
+	ask := func(key string, status int) {
+		t.Helper()
+		if resp, _ := c.do("GET / HTTP/1.1\r\nHost: a\r\nX-Key: " + key + "\r\n\r\n"); resp.StatusCode != status || resp.Close {
+			t.Fatalf("unexpected answer for %q; got %d; want %d", key, resp.StatusCode, status)
+		}
+	}
+	set := func(r ClientRate) {
+		t.Helper()
+		if err := first.Set(PolicyConfig{Pool: f.pool, Logger: f.cfg.Logger, Metrics: f.set, Rate: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask("joe", 200)
+	ask("joe", 200)
+	ask("joe", 429)
+	ask("jim", 200)
+	set(slow(1)) // what was used up stays so
+	ask("joe", 429)
+	ask("jim", 429)
+	ask("jane", 200)
+	set(ClientRate{})
+	ask("joe", 200)
+	if _, _, rate := first.Bounds(); rate != 0 {
+		t.Fatalf("unexpected bound: %v", rate)
 	}
 }
 

@@ -55,6 +55,7 @@ func listenerKeys() []key {
 		{"max-conns=N", "connections open at once (by default as many as the open files limit allows all listeners together)"},
 		{"max-conns-per-client=N", "the same for one client address"},
 		{"max-rate-per-client=N", "new connections a second for one client address"},
+		{"fleet=true", "the two for clients, and rate, are for all sluices of --fleet together: each takes its part by how many are ready"},
 	}
 }
 
@@ -137,6 +138,8 @@ func requestKeys() []key {
 	return []key{
 		{"sticky=cookie[:NAME]|client|header:NAME", "what keeps the requests of a client on one backend; the latter two with a strategy that hashes (default consistent_hash then)"},
 		{"max-requests=N", "requests in flight, beyond which they get 503"},
+		{"rate=R, rate-burst=N, rate-key=client|header:NAME", "as for --l7, for the requests of one client for this service, whatever the listener"},
+		{"fleet=true", "rate and max-requests are for all sluices of --fleet together: each takes its part by how many are ready"},
 		{"concurrency=adaptive", "a limit that follows what the service can take, up to max-requests"},
 		{"reuse=never|safe|always", "which requests may use an idle connection to a backend: none, those after the first one of a client's connection, all (the default)"},
 		{"backend-idle-timeout=TIME", "instead of --l7-backend-idle-timeout"},

@@ -33,8 +33,6 @@ type Foresight struct {
 	Canary   bool
 	Balancer *balance.Balancer
 	Request  balance.Request
-	// MaxRequests and InFlight are of the service; 0 means no limit.
-	MaxRequests, InFlight int
 }
 
 // Foresee says what would become of a request, by the steps of Judge. It counts
@@ -82,9 +80,6 @@ func (g *Gate) Foresee(p Probe) (f Foresight) {
 	if s := svc.rules(); s != nil {
 		if k, ok := s.sticky.key(h.Fields, p.Client); ok {
 			f.Request.Key = k
-		}
-		if c := s.concurrency; c != nil {
-			f.MaxRequests, f.InFlight = c.Limit(), c.InFlight()
 		}
 	}
 	return f

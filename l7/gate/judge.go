@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"sluice/l7/http1"
+	"sluice/pkg/limit"
 )
 
 // Judge finds out what becomes of a request whose head is good: it is
@@ -42,7 +43,7 @@ func (t *Ticket) Judge(now Now) Decision {
 	case rt.redirect != nil:
 		to, err := rt.appendLocation(nil, t.from.asked, p.Normal, t.Req.Query())
 		return t.redirect(Redirected, rt.redirect.code, to, err)
-	case !t.takeRate(now):
+	case !t.takeRate(g.cfg.Rate, g.cfg.RateHeader, now):
 		return t.Refuse(RateLimited, "")
 	case t.BodyTooLarge(t.Req.Length):
 		return t.Refuse(BodyTooLarge, "")
@@ -53,6 +54,9 @@ func (t *Ticket) Judge(now Now) Decision {
 		return t.Refuse(LoopDetected, "")
 	}
 	t.svc, t.from.mark, t.admission.rules = svc, svc.mark, svc.rules()
+	if r := t.admission.rules; r.rate != nil && !t.takeRate(r.rate, r.rateHeader, now) {
+		return t.Refuse(RateLimited, "")
+	}
 	t.limits = g.limits.with(&t.admission.rules.waits).with(&t.route.waits)
 	if t.call.is {
 		t.limitCall()
@@ -60,19 +64,19 @@ func (t *Ticket) Judge(now Now) Decision {
 	return Forward
 }
 
-// takeRate reports whether the client may make one more request now.
-func (t *Ticket) takeRate(now Now) bool {
-	cfg := &t.g.cfg
-	if cfg.Rate == nil {
+// takeRate reports whether the client, which a header tells apart, may make one
+// more request now under a limit, which may be nil.
+func (t *Ticket) takeRate(rate *limit.Rate, header string, now Now) bool {
+	if rate == nil {
 		return true
 	}
 	key := uint64(0)
-	if value := http1.Value(t.Req.Fields, cfg.RateHeader); len(value) > 0 {
-		key = cfg.Rate.Bytes(value)
+	if value := http1.Value(t.Req.Fields, header); len(value) > 0 {
+		key = rate.Bytes(value)
 	} else {
-		key = cfg.Rate.Addr(t.from.client)
+		key = rate.Addr(t.from.client)
 	}
-	t.outcome.retryAfter = cfg.Rate.Take(key, now.Time)
+	t.outcome.retryAfter = rate.Take(key, now.Time)
 	return t.outcome.retryAfter == 0
 }
 

@@ -28,6 +28,9 @@ type PolicyConfig struct {
 	// MaxRequests bounds the requests in flight; those beyond are answered with
 	// 503. 0 means no bound.
 	MaxRequests int
+	// Rate bounds how many requests a second each client may make of the
+	// service, whatever the listener; those beyond are answered with 429.
+	Rate ClientRate
 	// Adaptive makes the bound follow what the service can take, up to
 	// MaxRequests or, if that is 0, 10,000.
 	Adaptive bool
@@ -65,6 +68,13 @@ type PolicyConfig struct {
 	Metrics *metrics.Set
 }
 
+// ClientRate bounds how many requests a second a client may make. The zero value
+// is no bound.
+type ClientRate struct {
+	PerSecond, Burst float64 // see limit.NewRate
+	Header           string  // lower case, that tells clients apart; empty: by address
+}
+
 // Policy is what is decided about the requests for one service, whatever the
 // listener that they come by. What it says can be replaced while requests are
 // under way: each of them ends by what it said when the request was judged.
@@ -87,6 +97,8 @@ type rules struct {
 	pins        *pins              // nil without cookies
 	concurrency *limit.Concurrency // nil without a bound
 	breakers    *breakers          // nil without any
+	rate        *limit.Rate        // nil without a bound
+	rateHeader  string
 	queue       time.Duration
 	reuse       Reuse
 	keep        time.Duration // of idle connections; negative: not at all
@@ -126,6 +138,9 @@ func (c *PolicyConfig) Check() error {
 	if c.MaxRequests < 0 || c.MinRequests < 0 {
 		return errors.New("a bound on requests is below 0")
 	}
+	if c.Rate.PerSecond < 0 || c.Rate.Burst < 0 {
+		return errors.New("a rate of requests is below 0")
+	}
 	return nil
 }
 
@@ -147,7 +162,7 @@ func (p *Policy) Set(cfg PolicyConfig) error {
 		sticky: cfg.Sticky, queue: cfg.QueueTimeout, waits: cfg.Waits, hints: cfg.EarlyHints, tls: cfg.TLS,
 		reuse: cfg.Reuse, keep: min(cmp.Or(cfg.KeepIdle, defaultKeep), Forever), terms: backend.Terms{Drain: cfg.Drain, OnFailure: cfg.CloseOnUnhealthy},
 		requestHeaders: cfg.RequestHeaders, responseHeaders: cfg.ResponseHeaders,
-		concurrency: old.concurrency, pins: old.pins, breakers: old.breakers,
+		concurrency: old.concurrency, pins: old.pins, breakers: old.breakers, rateHeader: cfg.Rate.Header,
 	}
 	if r.queue <= 0 {
 		r.queue = defaultQueueTimeout
@@ -169,6 +184,14 @@ func (p *Policy) Set(cfg PolicyConfig) error {
 		}
 	}
 	r.bound(before, cfg)
+	switch rate := cfg.Rate; {
+	case rate.PerSecond == 0:
+	case old.rate != nil && before.Rate.Header == rate.Header:
+		r.rate = old.rate
+		r.rate.Set(rate.PerSecond, rate.Burst)
+	default:
+		r.rate = limit.NewRate(rate.PerSecond, rate.Burst)
+	}
 	p.cfg = cfg
 	p.current.Store(r)
 	return nil
@@ -204,6 +227,19 @@ func (p *Policy) ResetBreaker(b *backend.Backend) {
 	}
 }
 
+// Bounds returns how many requests may be in flight, and how many a second each
+// client may make, as things are now; 0 for no bound.
+func (p *Policy) Bounds() (requests, inFlight int, clientRate float64) {
+	r := p.current.Load()
+	if r.concurrency != nil {
+		requests, inFlight = r.concurrency.Limit(), r.concurrency.InFlight()
+	}
+	if r.rate != nil {
+		clientRate = r.rate.PerSecond()
+	}
+	return requests, inFlight, clientRate
+}
+
 // write writes the metrics of what bounds requests, as it is now.
 func (p *Policy) write(w io.Writer) {
 	if p.closed.Load() {
@@ -212,6 +248,9 @@ func (p *Policy) write(w io.Writer) {
 	r := p.current.Load()
 	if r.concurrency != nil {
 		fmt.Fprintf(w, "sluice_l7_requests_limit{service=%q} %d\n", p.pool.Service(), r.concurrency.Limit())
+	}
+	if r.rate != nil {
+		fmt.Fprintf(w, "sluice_l7_service_client_rate{service=%q} %g\n", p.pool.Service(), r.rate.PerSecond())
 	}
 	if r.breakers != nil {
 		r.breakers.write(w)

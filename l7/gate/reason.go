@@ -183,7 +183,7 @@ func (r Reason) status() int {
 func (r Reason) setting() string {
 	switch r {
 	case RateLimited:
-		return "rate= of --l7"
+		return "rate= of --l7 and --service"
 	case BodyTooLarge:
 		return "max-body= of --l7"
 	case NoSlot:

@@ -85,6 +85,9 @@ func (f *fake) Explain(q Question) (Explanation, error) {
 	}
 	return Explanation{Service: "web", Verdict: q.Headers["X-A"]}, nil
 }
+func (f *fake) Limits() []LimitView {
+	return []LimitView{{Limit: "rate", Of: "service web", Value: "5 requests a second of each client", Fleet: "10 requests a second of each client", Tasks: 2}}
+}
 func (f *fake) Selftest(context.Context) Selftest {
 	return Selftest{OK: true, Verdict: "all is well", Checks: []TestResult{{Name: "x", OK: true}}}
 }
@@ -238,6 +241,13 @@ func calls() []call {
 			"backend web 10.0.0.1:80 weight=2\nservice api strategy=random\n"},
 		{"POST", "/admin/changes", `{"changes":[]}`, 400, "", "-"},
 		{"POST", "/admin/changes", `{"changes":[5]}`, 400, "", "-"},
+		{"DELETE", "/admin/changes", "", 200, "", none},
+
+		{"GET", "/admin/limits", "", 200, `"fleet_tasks": 2`, none},
+		{"GET", "/admin/limits?service=web", "", 200, `"fleet_tasks": 2`, none},
+		{"GET", "/admin/limits?service=nope", "", 400, `"service"`, none},
+		{"PUT", "/admin/services/web/rate?value=30/m&rate_burst=5&fleet=true", "", 200, "", "service web fleet=true\nservice web rate=30/m\nservice web rate_burst=5\n"},
+		{"PUT", "/admin/services/web/rate?value=30/d", "", 400, `NUMBER/m`, "-"},
 		{"DELETE", "/admin/changes", "", 200, "", none},
 
 		{"POST", "/admin/reload", `{"dry_run":true}`, 200, `"dry_run": true`, none},

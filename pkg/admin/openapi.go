@@ -180,6 +180,7 @@ func schemas() map[string]any {
 		"Events":     object("events", "total", "limit", "lost", "next_after", "last_event_id"),
 		"Canaries":   list("canaries", canaryView{}, "active"),
 		"Routes":     list("routes", RouteView{}), "Listeners": list("listeners", ListenerView{}), "Connections": list("connections", ConnectionView{}),
+		"Limits":      list("limits", LimitView{}),
 		"Explanation": of(Explanation{}), "Selftest": of(Selftest{}), "LogLevel": object("level", "allowed"),
 		"Fleet": list("tasks", taskView{}, "fleet", "version", "applied", "ready", "trouble"),
 	}

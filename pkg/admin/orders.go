@@ -123,9 +123,26 @@ func (a *api) undo(w http.ResponseWriter, r *http.Request, f func(*params) []con
 
 func (a *api) putService(w http.ResponseWriter, r *http.Request) {
 	a.set(w, r, func(p *params, t terms) []control.Change {
-		what := whatOf(r)
-		return []control.Change{t.change(control.Service(r.PathValue("service")), what, a.serviceValue(p, what))}
+		what, service := whatOf(r), control.Service(r.PathValue("service"))
+		all := []control.Change{t.change(service, what, a.serviceValue(p, what))}
+		for _, more := range besides(what) {
+			if v, ok := p.text(string(more), strings.ReplaceAll(string(more), "_", "-")); ok {
+				all = append(all, t.change(service, more, v))
+			}
+		}
+		return all
 	})
+}
+
+// besides returns what else may be changed with a limit in one call.
+func besides(what control.What) []control.What {
+	switch what {
+	case control.Rate:
+		return []control.What{control.RateBurst, control.RateKey, control.InFleet}
+	case control.MaxRequests:
+		return []control.What{control.InFleet}
+	}
+	return nil
 }
 
 // serviceValue returns the value of a change of a service, of which that of a

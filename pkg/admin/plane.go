@@ -34,6 +34,8 @@ type Plane interface {
 	Connections(f ConnectionFilter, offset, limit int) ([]ConnectionView, int)
 	// EndConnection closes a connection and reports whether there was one.
 	EndConnection(id string) bool
+	// Limits returns every limit of listeners and services in force.
+	Limits() []LimitView
 	// Explain says what would become of a connection or request.
 	Explain(q Question) (Explanation, error)
 	// Selftest tries everything out.
@@ -133,7 +135,7 @@ type Explanation struct {
 	Steps    []string           `json:"steps"`   // how that was found, in order
 	Picked   string             `json:"picked"`  // address; empty if nobody would be
 	Backends []ExplainedBackend `json:"backends"`
-	Limits   []ExplainedLimit   `json:"limits"`
+	Limits   []LimitView        `json:"limits"`
 	Requests []ExplainedRequest `json:"requests,omitempty"`
 }
 
@@ -155,12 +157,17 @@ type ExplainedBackend struct {
 	Share float64 `json:"share"`
 }
 
-// ExplainedLimit is a limit that would apply.
-type ExplainedLimit struct {
+// LimitView is a limit in force.
+type LimitView struct {
 	Limit string `json:"limit"`
 	Of    string `json:"of"` // whose it is
 	Value string `json:"value"`
 	Now   string `json:"now"` // how far it is used; empty if that is not known
+	// Fleet is what it is for all sluices of the fleet together, of which Value
+	// is the part of this one, and Tasks by how many it is divided; empty if it is
+	// for this one alone.
+	Fleet string `json:"fleet,omitempty"`
+	Tasks int    `json:"fleet_tasks,omitempty"`
 }
 
 // ExplainedRequest is what became of a real request.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,7 @@ func (a *api) questions() []operation {
 				parameter{name: "client", about: "its address"}, parameter{name: "listener"}, parameter{name: "service", about: "without looking for a route"}, parameter{name: "method"},
 				parameter{name: "host"}, parameter{name: "path"}, parameter{name: "header", about: "NAME:VALUE; several", kind: "array"},
 				parameter{name: "request_id", about: "of a real request, of the last ones"}),
+			get("/admin/limits", "the limits in force, and what part of the fleet's this sluice takes", "Limits", a.limits, append(paged, service)...),
 			get("/admin/selftest", "try everything out; 503 if something fails", "Selftest", a.selftest),
 			get("/admin/log-level", "the level of the log", "LogLevel", a.logLevel),
 		)
@@ -111,6 +113,27 @@ func (a *api) listeners(w http.ResponseWriter, r *http.Request) {
 	a.tag(w)
 	writeJSON(w, http.StatusOK, struct {
 		Listeners []ListenerView `json:"listeners"`
+		listing
+	}{part, l})
+}
+
+// limits shows the limits in force; those of a service, if one is named.
+func (a *api) limits(w http.ResponseWriter, r *http.Request) {
+	var pg page
+	var of string
+	if !read(w, r, func(p *params) {
+		pg = p.page()
+		if name, one := p.text("service"); one {
+			service, problems := control.TheService(a.Plane, name)
+			p.problems, of = append(p.problems, problems...), "service "+service
+		}
+	}) {
+		return
+	}
+	part, l := cut(slices.DeleteFunc(a.Plane.Limits(), func(v LimitView) bool { return of != "" && v.Of != of }), pg)
+	a.tag(w)
+	writeJSON(w, http.StatusOK, struct {
+		Limits []LimitView `json:"limits"`
 		listing
 	}{part, l})
 }

@@ -93,8 +93,23 @@ func (a *api) service(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, struct {
 			serviceView
 			Changes []changeView `json:"changes"`
-		}{viewService(s), append([]changeView{}, changes...)})
+			Limits  []LimitView  `json:"limits"`
+		}{viewService(s), append([]changeView{}, changes...), a.limitsOf(s.Pool.Service())})
 	})
+}
+
+// limitsOf returns the limits of a service in force.
+func (a *api) limitsOf(service string) []LimitView {
+	all := []LimitView{}
+	if a.Plane == nil {
+		return all
+	}
+	for _, l := range a.Plane.Limits() {
+		if l.Of == "service "+service {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 func (a *api) serviceBackends(w http.ResponseWriter, r *http.Request) {

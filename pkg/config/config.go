@@ -289,7 +289,13 @@ type ConnLimits struct {
 	MaxConns          int // open at once; 0: as many as the open files limit allows
 	MaxConnsPerClient int // open at once from one address; 0: no limit
 	MaxRatePerClient  int // new ones a second from one address; 0: no limit
+	// Fleet says that the two for clients, and the rate of their requests, are
+	// for all sluices of the fleet together.
+	Fleet bool
 }
+
+// eachClient reports whether anything bounds single clients.
+func (c ConnLimits) eachClient() bool { return c.MaxConnsPerClient > 0 || c.MaxRatePerClient > 0 }
 
 // Route leads HTTP requests to a service, or elsewhere.
 type Route struct {

@@ -12,9 +12,7 @@ import (
 
 // HTTP says what an HTTP listener asks of requests, and adds to them.
 type HTTP struct {
-	Rate          float64       // requests a second of each client; 0: no limit
-	RateBurst     int           // of them at once; 0: a second's worth, one at least
-	RateHeader    string        // lower case, that tells clients apart; empty: by address
+	ClientRate
 	MaxBody       int64         // bytes of a request's body; 0: no limit
 	HTTPSRedirect int           // port of the HTTPS listener that other clients are sent to; 0: none are
 	HSTS          time.Duration // 0: not said
@@ -25,24 +23,13 @@ type HTTP struct {
 }
 
 func (h *HTTP) keys() []string {
-	return append([]string{"rate", "rate-burst", "rate-key", "max-body", "https-redirect", "hsts", "forwarded", "trace-sample", "early-hints"}, h.Paths.keys()...)
+	return slices.Concat(h.ClientRate.keys(), []string{"max-body", "https-redirect", "hsts", "forwarded", "trace-sample", "early-hints"}, h.Paths.keys())
 }
 
 func (h *HTTP) set(key, value string) (err error) {
 	switch key {
-	case "rate":
-		h.Rate, err = rate(key, value)
-	case "rate-burst":
-		h.RateBurst, err = count(key, value)
-	case "rate-key":
-		switch kind, name, _ := strings.Cut(value, ":"); {
-		case value == "client":
-			h.RateHeader = ""
-		case kind == "header" && isToken(name):
-			h.RateHeader = strings.ToLower(name)
-		default:
-			err = fmt.Errorf("rate-key=%q is neither client nor header:NAME", value)
-		}
+	case "rate", "rate-burst", "rate-key":
+		err = h.ClientRate.set(key, value)
 	case "max-body":
 		h.MaxBody, err = size(key, value)
 	case "https-redirect":
@@ -71,21 +58,10 @@ func (h *HTTP) set(key, value string) (err error) {
 	return err
 }
 
-func (h *HTTP) check() error {
-	if h.Rate == 0 && (h.RateBurst > 0 || h.RateHeader != "") {
-		return fmt.Errorf("rate-burst= and rate-key= need rate=")
-	}
-	return nil
-}
+func (h *HTTP) check() error { return h.ClientRate.check() }
 
 func (h *HTTP) pairs() []pair {
-	pairs := []pair{{"rate", number(h.Rate)}, {"rate-burst", nonzero(h.RateBurst)}}
-	if h.Rate > 0 && h.Rate < 1 { // a whole number of an hour, or nearly
-		pairs[0].value = number(math.Round(h.Rate*3600*1e6)/1e6) + "/h"
-	}
-	if h.RateHeader != "" {
-		pairs = append(pairs, pair{"rate-key", "header:" + h.RateHeader})
-	}
+	pairs := h.ClientRate.pairs()
 	if h.MaxBody > 0 {
 		pairs = append(pairs, pair{"max-body", strconv.FormatInt(h.MaxBody, 10)})
 	}
@@ -253,8 +229,10 @@ func (o *RouteOptions) matches() string { return fmt.Sprint(o.Methods, o.Headers
 // Requests say how the HTTP requests for a service are kept together and
 // bounded.
 type Requests struct {
-	Sticky      Sticky
-	Cookie      Cookie
+	Sticky Sticky
+	Cookie Cookie
+	ClientRate
+	Fleet       bool // Rate and MaxRequests are for all sluices of the fleet together
 	MaxRequests int  // in flight; 0: no limit
 	Adaptive    bool // the limit follows what the service can take
 	Breaker     Breaker
@@ -274,7 +252,7 @@ type Breaker struct {
 }
 
 func (r *Requests) keys() []string {
-	return append([]string{"sticky", "max-requests", "concurrency", "breaker", "early-hints"}, r.Cookie.keys()...)
+	return slices.Concat([]string{"sticky", "max-requests", "concurrency", "breaker", "early-hints", "fleet"}, r.ClientRate.keys(), r.Cookie.keys())
 }
 
 func (r *Requests) set(key, value string) (err error) {
@@ -307,6 +285,10 @@ func (r *Requests) set(key, value string) (err error) {
 		}
 	case "early-hints":
 		r.EarlyHints, err = toggle(key, value)
+	case "fleet":
+		r.Fleet, err = boolean(key, value)
+	case "rate", "rate-burst", "rate-key":
+		err = r.ClientRate.set(key, value)
 	default:
 		err = r.Cookie.set(key, value)
 	}
@@ -322,7 +304,10 @@ func (r *Requests) pairs() []pair {
 		pairs = append(pairs, pair{"sticky", s.By + s.Name})
 	}
 	pairs = append(pairs, r.Cookie.pairs()...)
-	pairs = append(pairs, pair{"max-requests", nonzero(r.MaxRequests)})
+	pairs = append(append(pairs, pair{"max-requests", nonzero(r.MaxRequests)}), r.ClientRate.pairs()...)
+	if r.Fleet {
+		pairs = append(pairs, pair{"fleet", "true"})
+	}
 	if r.Adaptive {
 		pairs = append(pairs, pair{"concurrency", "adaptive"})
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *ConnLimits) keys() []string {
-	return []string{"max-conns", "max-conns-per-client", "max-rate-per-client"}
+	return []string{"max-conns", "max-conns-per-client", "max-rate-per-client", "fleet"}
 }
 
 func (c *ConnLimits) set(key, value string) (err error) {
@@ -23,16 +23,22 @@ func (c *ConnLimits) set(key, value string) (err error) {
 		c.MaxConnsPerClient, err = count(key, value)
 	case "max-rate-per-client":
 		c.MaxRatePerClient, err = count(key, value)
+	case "fleet":
+		c.Fleet, err = boolean(key, value)
 	}
 	return err
 }
 
 func (c *ConnLimits) pairs() []pair {
-	return []pair{
+	pairs := []pair{
 		{"max-conns", nonzero(c.MaxConns)},
 		{"max-conns-per-client", nonzero(c.MaxConnsPerClient)},
 		{"max-rate-per-client", nonzero(c.MaxRatePerClient)},
 	}
+	if c.Fleet {
+		pairs = append(pairs, pair{"fleet", "true"})
+	}
+	return pairs
 }
 
 // ParseL4 reads ADDR=SERVICE, sni, and the keys of ConnLimits, ProxyIn,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -63,6 +64,9 @@ func (l *L7) check() error {
 	}
 	if err := l.HTTP.check(); err != nil {
 		return err
+	}
+	if l.Fleet && l.Rate == 0 && !l.eachClient() {
+		return errors.New("fleet=true divides rate=, max-conns-per-client= and max-rate-per-client= among the sluices of the fleet, and there is none of them")
 	}
 	if err := l.Heads.check(); err != nil {
 		return err

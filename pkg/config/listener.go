@@ -48,6 +48,7 @@ func merged(parts []L4) (whole L4, err error) {
 		number("max-conns", &whole.MaxConns, l.MaxConns)
 		number("max-conns-per-client", &whole.MaxConnsPerClient, l.MaxConnsPerClient)
 		number("max-rate-per-client", &whole.MaxRatePerClient, l.MaxRatePerClient)
+		whole.Fleet = whole.Fleet || l.Fleet
 		switch {
 		case l.SNIWait == 0:
 		case whole.SNIWait != 0 && whole.SNIWait != l.SNIWait:

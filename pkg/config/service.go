@@ -106,7 +106,27 @@ func (s *Service) lists(key string) bool {
 	return key == "failover" || s.checkWay.lists(key) || s.HeaderEdits.lists(key)
 }
 
+// check checks what a line says: nothing of it may be wrong, and nothing useless.
 func (s *Service) check() error {
+	if err := s.useless(); err != nil {
+		return err
+	}
+	return s.wrong()
+}
+
+// useless returns what has no effect without something else, which an operator
+// may have taken away while a process runs.
+func (s *Service) useless() error {
+	if (s.Queue > 0 || s.QueueTimeout > 0) && s.MaxConns == 0 {
+		return fmt.Errorf("queue= and queue-timeout= need max-conns=")
+	}
+	if s.Fleet && s.Rate == 0 && s.MaxRequests == 0 {
+		return fmt.Errorf("fleet=true divides rate= and max-requests= among the sluices of the fleet, and there is neither")
+	}
+	return s.ClientRate.check()
+}
+
+func (s *Service) wrong() error {
 	if err := serviceName(s.Name); err != nil {
 		return err
 	}
@@ -114,9 +134,6 @@ func (s *Service) check() error {
 		if err := checkStrategy(s.Strategy); err != nil {
 			return err
 		}
-	}
-	if (s.Queue > 0 || s.QueueTimeout > 0) && s.MaxConns == 0 {
-		return fmt.Errorf("queue= and queue-timeout= need max-conns=")
 	}
 	if err := s.checkProtocol(); err != nil {
 		return err

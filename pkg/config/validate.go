@@ -137,6 +137,9 @@ func (v *validation) parts(parts []L4) {
 	if err != nil {
 		v.add("l4", "%q: %v", first.Addr, err)
 	}
+	if whole.Fleet && !whole.eachClient() {
+		v.add("l4", "%q: fleet=true divides max-conns-per-client= and max-rate-per-client= among the sluices of the fleet, and there is neither", first.Addr)
+	}
 	if named := len(names) > 1 || first.SNI != ""; whole.SNIWait != 0 && !(named && names[""]) {
 		v.add("l4", "%q has sni-wait=, which needs some --l4 at the same address with sni= and one without", first.Addr)
 	}
@@ -199,6 +202,12 @@ func (v *validation) services() {
 		if c.L7Driver == "fasthttp" && s.Speaks() != backend.HTTP && routed[s.Name] != "" {
 			v.add("service", "%q has protocol= or tls=, which need --l7-driver=loop where HTTP leads to it", s.Name)
 		}
+		if err := s.wrong(); err != nil {
+			v.add("service", "%q: %v", s.Name, err)
+		}
+		if err := s.useless(); err != nil {
+			v.idle("service", "%q: %v", s.Name, err)
+		}
 		v.waits(&s, routed[s.Name] != "", setting[s.Name] == "l4")
 		if names[s.Name] {
 			v.add("service", "%q is set twice", s.Name)
@@ -207,7 +216,7 @@ func (v *validation) services() {
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" && !c.failsOver(s.Name) {
 			v.idle("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		} else if (s.Requests.any() || s.HeaderEdits.any()) && routed[s.Name] == "" {
-			v.add("service", "%q has sticky=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
+			v.add("service", "%q has sticky=, rate=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
 		}
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc=, tag= or port= but there is no --consul", s.Name)
@@ -397,6 +406,22 @@ func (c *Config) AdminCertificate() Certificate {
 func (v *validation) fleet() {
 	c := v.c
 	if c.Fleet == "" {
+		const alone = "%q has fleet=true, but this sluice is in no fleet; set --fleet"
+		for _, l := range c.L4 {
+			if l.Fleet {
+				v.add("l4", alone, l.Key())
+			}
+		}
+		for _, l := range c.L7 {
+			if l.Fleet {
+				v.add("l7", alone, l.Addr)
+			}
+		}
+		for _, s := range c.Services {
+			if s.Fleet {
+				v.add("service", alone, s.Name)
+			}
+		}
 		return
 	}
 	if err := serviceName(c.Fleet); err != nil || strings.Trim(c.Fleet, ".") == "" {

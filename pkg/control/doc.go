@@ -27,6 +27,10 @@
 //	retry_budget     service   percent, 0 to 100
 //	breaker          service   PERCENT, PERCENT:DURATION or off
 //	max_requests     service   number; 0 for no limit
+//	rate             service   requests a second of each client, such as 100 or 30/m, or off
+//	rate_burst       service   number of them at once; 0 for a second's worth
+//	rate_key         service   client or header:NAME
+//	fleet            service   true or false: whether rate and max_requests are for all sluices together
 //	concurrency      service   fixed or adaptive
 //	max_conns        service   number, for each backend; 0 for no limit
 //	queue            service   number

@@ -50,7 +50,7 @@ func (o Overlay) OverService(s config.Service) config.Service {
 // configKey returns the key of --service that a change sets, or nothing.
 func configKey(w What) string {
 	switch w {
-	case Strategy, PanicThreshold, MaxEjection, EjectionTime, SlowStart, RetryBudget, Breaker, MaxRequests, Concurrency, MaxConns, Queue, QueueTimeout:
+	case Strategy, PanicThreshold, MaxEjection, EjectionTime, SlowStart, RetryBudget, Breaker, MaxRequests, Rate, RateBurst, RateKey, InFleet, Concurrency, MaxConns, Queue, QueueTimeout:
 		return strings.ReplaceAll(string(w), "_", "-")
 	}
 	return ""
@@ -63,6 +63,8 @@ func over(s config.Service, c Change) config.Service {
 	case key == "":
 	case c.What == Breaker && c.Value == "off":
 		s.Breaker = config.Breaker{}
+	case c.What == Rate && c.Value == "off":
+		s.Rate = 0
 	default:
 		_ = s.Set(key, c.Value)
 	}

@@ -19,7 +19,8 @@ func serviceKey(key string) func(Target, string) (string, error) {
 		if v == "" {
 			return "", errors.New("it has no value")
 		}
-		s := config.Service{Name: "x"}
+		s := config.Service{Name: "x"} // of which nothing lacks what it needs
+		s.Rate = 1
 		if err := s.Set(key, v); err != nil {
 			return "", err
 		}
@@ -111,11 +112,15 @@ func ParseDuration(v string) (time.Duration, error) {
 	return d, nil
 }
 
-func breaker(t Target, v string) (string, error) {
-	if v == "off" || v == "0" {
-		return "off", nil
+// orOff is serviceKey of a key that may be turned off, which no configuration
+// says.
+func orOff(key string) func(Target, string) (string, error) {
+	return func(t Target, v string) (string, error) {
+		if v == "off" || v == "0" {
+			return "off", nil
+		}
+		return serviceKey(key)(t, v)
 	}
-	return serviceKey("breaker")(t, v)
 }
 
 func text(_ Target, v string) (string, error) {

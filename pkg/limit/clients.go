@@ -2,6 +2,7 @@ package limit
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,11 +14,16 @@ import (
 //
 // All methods are safe for concurrent use.
 type Clients struct {
-	maxConns int
+	bounds atomic.Pointer[bounds]
+	epoch  time.Time
+	known  *table[netip.Addr, client]
+}
+
+// bounds are those of each client. They never change.
+type bounds struct {
+	maxConns int // 0: none
 	rate     bool
 	meter    meter
-	epoch    time.Time
-	known    *table[netip.Addr, client]
 }
 
 type client struct {
@@ -40,11 +46,28 @@ const (
 // ones a second for each address, 0 for no bound. What was not used of
 // perSecond is saved up for one second.
 func NewClients(maxConns int, perSecond float64) *Clients {
-	c := &Clients{maxConns: maxConns, rate: perSecond > 0, epoch: time.Now(), known: newTable[netip.Addr, client]()}
-	if c.rate {
-		c.meter = newMeter(perSecond, perSecond)
-	}
+	c := &Clients{epoch: time.Now(), known: newTable[netip.Addr, client]()}
+	c.Set(maxConns, perSecond)
 	return c
+}
+
+// Set changes the bounds for connections that come from now on; see NewClients.
+func (c *Clients) Set(maxConns int, perSecond float64) {
+	b := &bounds{maxConns: maxConns, rate: perSecond > 0}
+	if b.rate {
+		b.meter = newMeter(perSecond, perSecond)
+	}
+	c.bounds.Store(b)
+}
+
+// Bounds returns how many connections an address may have open, and how many it
+// may open a second; 0 for no bound.
+func (c *Clients) Bounds() (maxConns int, perSecond float64) {
+	b := c.bounds.Load()
+	if b.rate {
+		perSecond = b.meter.perSecond()
+	}
+	return b.maxConns, perSecond
 }
 
 // Enter decides about a new connection from a at now. If it is admitted and
@@ -61,12 +84,13 @@ func (c *Clients) Enter(a netip.Addr, now time.Time) ClientVerdict {
 	if !known {
 		x.bucket = bucket(at)
 	}
-	if c.maxConns > 0 && x.conns >= c.maxConns {
+	bounds := c.bounds.Load()
+	if bounds.maxConns > 0 && x.conns >= bounds.maxConns {
 		return ClientTooMany
 	}
-	if c.rate {
+	if bounds.rate {
 		var wait time.Duration
-		if x.bucket, wait = c.meter.take(x.bucket, at); wait > 0 {
+		if x.bucket, wait = bounds.meter.take(x.bucket, at); wait > 0 {
 			if known {
 				s.entries[a] = x // as it is, but for a clock that was put back
 			}
@@ -88,7 +112,7 @@ func (c *Clients) Leave(a netip.Addr) {
 		return
 	}
 	x.conns--
-	if x.conns == 0 && !c.rate {
+	if x.conns == 0 && !c.bounds.Load().rate {
 		delete(s.entries, a)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,7 @@ import (
 // All methods are safe for concurrent use and do not allocate for a key that is
 // known.
 type Rate struct {
-	meter meter
+	meter atomic.Pointer[meter]
 	epoch time.Time
 	seed  maphash.Seed
 	keys  *table[uint64, bucket]
@@ -26,8 +27,21 @@ type Rate struct {
 // must be above 0 and may be a fraction. burst requests, at least one, may come
 // at once.
 func NewRate(perSecond, burst float64) *Rate {
-	return &Rate{meter: newMeter(perSecond, burst), epoch: time.Now(), seed: maphash.MakeSeed(), keys: newTable[uint64, bucket]()}
+	r := &Rate{epoch: time.Now(), seed: maphash.MakeSeed(), keys: newTable[uint64, bucket]()}
+	r.Set(perSecond, burst)
+	return r
 }
+
+// Set changes the bound from now on. A key that has used its burst up has to wait
+// as long as before, as
+// far as the new burst reaches. See NewRate.
+func (r *Rate) Set(perSecond, burst float64) {
+	m := newMeter(perSecond, burst)
+	r.meter.Store(&m)
+}
+
+// PerSecond returns how many requests a second each key may make.
+func (r *Rate) PerSecond() float64 { return r.meter.Load().perSecond() }
 
 // Take reports whether a request of key may be made at now, by a wait of 0.
 // Otherwise the wait is the time until one may, if no other is made before.
@@ -44,7 +58,7 @@ func (r *Rate) Take(key uint64, now time.Time) (wait time.Duration) {
 	if !known {
 		b = bucket(at)
 	}
-	b, wait = r.meter.take(b, at)
+	b, wait = r.meter.Load().take(b, at)
 	s.entries[key] = b
 	return wait
 }

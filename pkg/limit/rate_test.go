@@ -124,3 +124,60 @@ func TestRateConcurrently(t *testing.T) {
 		t.Fatalf("unexpected requests of four keys; got %d; want 400", got)
 	}
 }
+
+// TestRateSet changes a bound: the time that was used up stays so, as far as the new
+// burst reaches.
+func TestRateSet(t *testing.T) {
+	t.Parallel()
+	r := NewRate(1, 4)
+	now := time.Unix(1000, 0)
+	f := func(perSecond, burst float64, want int) {
+		t.Helper()
+		r.Set(perSecond, burst)
+		got := 0
+		for r.Take(7, now) == 0 {
+			got++
+		}
+		if got != want || r.PerSecond() != perSecond {
+			t.Fatalf("unexpected requests at %v/s, burst %v; got %d, %v/s; want %d", perSecond, burst, got, r.PerSecond(), want)
+		}
+	}
+	f(1, 4, 4)
+	f(0.5, 2, 0)
+	f(1, 4, 0)
+	f(10, 40, 0) // four seconds of it are used up, as before
+	now = now.Add(time.Second)
+	f(2, 2, 0)
+	now = now.Add(time.Second)
+	f(2, 2, 2)
+}
+
+// TestClientsSet changes the bounds of clients that have connections.
+func TestClientsSet(t *testing.T) {
+	t.Parallel()
+	c := NewClients(2, 0)
+	now := time.Unix(1000, 0)
+	f := func(want ClientVerdict) {
+		t.Helper()
+		if got := c.Enter(addr(1), now); got != want {
+			t.Fatalf("unexpected verdict; got %v; want %v", got, want)
+		}
+	}
+	f(ClientAdmitted)
+	f(ClientAdmitted)
+	f(ClientTooMany)
+	c.Set(3, 0)
+	f(ClientAdmitted)
+	c.Set(1, 0)
+	f(ClientTooMany)
+	for range 3 {
+		c.Leave(addr(1))
+	}
+	f(ClientAdmitted)
+	c.Set(9, 1)
+	f(ClientAdmitted)
+	f(ClientTooFast)
+	if conns, rate := c.Bounds(); conns != 9 || rate != 1 {
+		t.Fatalf("unexpected bounds: %d, %v", conns, rate)
+	}
+}

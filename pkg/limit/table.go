@@ -94,6 +94,9 @@ func newMeter(perSecond, burst float64) meter {
 	return meter{each: each, size: max(each, int64(burst*float64(each)))}
 }
 
+// perSecond returns how many tokens there are a second.
+func (m meter) perSecond() float64 { return float64(time.Second) / float64(m.each) }
+
 // take takes a token out of b at now. Otherwise it returns b as it is, but for a
 // clock that was put back, and how long it takes until there is one.
 func (m meter) take(b bucket, now int64) (bucket, time.Duration) {

@@ -298,6 +298,23 @@ func (l *Listener) admit(peer netip.Addr) (p Place, ok bool) {
 // the PROXY protocol, which says who the client is.
 func (l *Listener) ExpectsHeader(peer netip.Addr) bool { return l.cfg.Proxy.Expects(peer) }
 
+// LimitClients changes how many connections one client address may have open and
+// may open a second, of a listener that was bound with such limits; 0 means no
+// limit. Connections that are open stay.
+func (l *Listener) LimitClients(maxConns int, perSecond float64) {
+	if l.clients != nil {
+		l.clients.Set(maxConns, perSecond)
+	}
+}
+
+// ClientLimits returns these limits.
+func (l *Listener) ClientLimits() (maxConns int, perSecond float64) {
+	if l.clients == nil {
+		return 0, 0
+	}
+	return l.clients.Bounds()
+}
+
 // admitClient enters client into the place of its connection, or reports false
 // if that exceeds a limit.
 func (l *Listener) admitClient(p *Place, client netip.Addr) bool {

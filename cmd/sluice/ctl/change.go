@@ -231,7 +231,7 @@ func explain(ctx context.Context, r *run) error {
 	}
 	if all := o.objects("limits"); len(all) > 0 {
 		fmt.Fprintln(r.env.Stdout)
-		return table(r.env.Stdout, "LIMIT OF VALUE NOW", rowsOf(all, fields("", "limit", "of", "value", "now")))
+		return table(r.env.Stdout, limits.head, rowsOf(all, limits))
 	}
 	return nil
 }

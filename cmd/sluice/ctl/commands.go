@@ -34,6 +34,8 @@ func orderFlags() []orderFlag {
 		{"host", "explain: of the request", false},
 		{"path", "explain: of the request", false},
 		{"method", "explain: of the request", false},
+		{"fleet", "rate, set max-requests: for all sluices of the fleet together", true},
+		{"burst", "rate: requests at once", false},
 		{"kind", "events: change, transition, reload, contact, note", false},
 		{"limit", "lists: entries at most", false},
 	}
@@ -79,7 +81,9 @@ func commands() []command {
 		{"strategy", "[SERVICE [NAME]]", "show or switch strategies", nil, 0, 2, strategy},
 		{"canary", "[[SERVICE] TARGET PERCENT | [SERVICE] off]", "show, set or clear canaries", nil, 0, 3, canary},
 		{"maintenance", "SERVICE TEXT|off", "answer 503 for all of a service", nil, 2, 2, maintenance},
-		{"set", "SERVICE SETTING VALUE", "change a setting of a service", nil, 3, 3, set},
+		{"limits", "", "the limits in force, and what part of the fleet's is taken (--service)", nil, 0, 0, list("/admin/limits", "limits", limits, "service", "limit")},
+		{"rate", "SERVICE RATE|off", "bound the requests of each client (--fleet --burst)", nil, 2, 2, rate},
+		{"set", "SERVICE SETTING VALUE", "change a setting of a service (--fleet)", nil, 3, 3, set},
 		{"unset", "SERVICE SETTING", "undo that", nil, 2, 2, unset},
 		{"route", "add SPEC | remove KEY", "add or remove a route", nil, 2, 2, item("route")},
 		{"listener", `add "l4|l7 SPEC" | remove KEY`, "add or remove a listener", nil, 2, 2, item("listener")},
@@ -169,8 +173,23 @@ func maintenance(ctx context.Context, r *run) error {
 	return r.change(ctx, "PUT", servicePath(r.args[0], "maintenance"), params)
 }
 
+func rate(ctx context.Context, r *run) error {
+	params := r.order()
+	params.Set("value", r.args[1])
+	for k, v := range r.params("fleet") {
+		params[k] = v
+	}
+	if r.flags.Changed("burst") {
+		params.Set("rate_burst", *r.query["burst"])
+	}
+	return r.change(ctx, "PUT", servicePath(r.args[0], "rate"), params)
+}
+
 func set(ctx context.Context, r *run) error {
 	params := r.order()
+	for k, v := range r.params("fleet") {
+		params[k] = v
+	}
 	params.Set("value", r.args[2])
 	return r.change(ctx, "PUT", servicePath(r.args[0], r.args[1]), params)
 }

@@ -206,6 +206,7 @@ var (
 	routes      = fields("ROUTE SERVICE CANARY REQUESTS LATENCY_MS SOURCE SPEC", "route", "service", "canary", "requests_total", "average_latency_ms", "source", "spec")
 	listeners   = fields("LISTENER KIND ADDRESS SERVICES TLS OPEN SOURCE", "listener", "kind", "address", "services", "tls", "open_connections", "source")
 	connections = fields("ID CLIENT LISTENER SERVICE BACKEND AGE_S", "id", "client", "listener", "service", "backend", "age_seconds")
+	limits      = fields("OF LIMIT VALUE NOW FLEET TASKS", "of", "limit", "value", "now", "fleet", "fleet_tasks")
 	outliers    = fields("SERVICE BACKEND NUMBER UNTIL CAUSE", "service", "backend", "number", "until", "cause")
 	strategies  = fields("SERVICE STRATEGY SWITCHES", "service", "strategy", "switches_total")
 	canaries    = fields("SERVICE TARGET PERCENT ROUTE BY REASON", "service", "target", "percent", "route", "by", "reason")
