@@ -51,7 +51,7 @@ func TestReloadLogs(t *testing.T) {
 	var log, lines buffer
 	var level slog.LevelVar
 	sets := metricset.New()
-	access := accesslog.New(accesslog.Config{Out: &lines, Metrics: sets.Main})
+	access := accesslog.New(accesslog.Config{Sinks: []accesslog.Sink{{Out: &lines}}, Metrics: sets.Main})
 	defer access.Close(context.Background())
 	c := next("warn", false, 1)
 	e, err := New(Options{Config: c, Metrics: sets, Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: &level})), Level: &level, Access: access})

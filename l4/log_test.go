@@ -17,7 +17,7 @@ func TestLog(t *testing.T) { eachDriver(t, testLog) }
 
 func testLog(t *testing.T) {
 	var sb syncBuilder
-	log := accesslog.New(accesslog.Config{Out: &sb, Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, Metrics: metrics.NewSet()})
+	log := accesslog.New(accesslog.Config{Sinks: []accesslog.Sink{{Out: &sb, Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }}}, Metrics: metrics.NewSet()})
 	f := newFixture(t, func(c *l4.Config) { c.AccessLog = log }, serveEcho(t))
 	if err := exchange(f.dial(), 5, 1); err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func TestMalformations(t *testing.T) { eachDriver(t, testMalformations) }
 func testMalformations(t *testing.T) {
 	t.Parallel()
 	out := &syncBuffer{}
-	log := accesslog.New(accesslog.Config{Out: out, Metrics: metrics.NewSet()})
+	log := accesslog.New(accesslog.Config{Sinks: []accesslog.Sink{{Out: out}}, Metrics: metrics.NewSet()})
 	addr := deadAddr(t)
 	logged := newFront(t, func(c *Config) { c.AccessLog = log }, addr)
 	plain := newFront(t, nil, addr)

@@ -446,7 +446,7 @@ func testAccessLog(t *testing.T) {
 		_, _ = io.WriteString(w, "hello")
 	})
 	out := &syncBuffer{}
-	log := accesslog.New(accesslog.Config{Out: out, Metrics: metrics.NewSet()})
+	log := accesslog.New(accesslog.Config{Sinks: []accesslog.Sink{{Out: out}}, Metrics: metrics.NewSet()})
 	f := newFront(t, func(c *Config) {
 		c.AccessLog = log
 		c.TrustedProxies = prefixes("127.0.0.0/8")

@@ -24,7 +24,7 @@ func testLogFields(t *testing.T) {
 		w.Header().Set("X-Other", "no")
 	})
 	out := &syncBuffer{}
-	log := accesslog.New(accesslog.Config{Out: out, Metrics: metrics.NewSet()})
+	log := accesslog.New(accesslog.Config{Sinks: []accesslog.Sink{{Out: out}}, Metrics: metrics.NewSet()})
 	f := newFront(t, func(c *Config) {
 		c.AccessLog = log
 		c.LogFields = []LogField{

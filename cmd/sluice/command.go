@@ -66,6 +66,9 @@ func parseCommand(args, environ []string) (*command, error) {
 	if cmd.config.Consul == "" {
 		cmd.config.Consul = env["CONSUL_HTTP_ADDR"]
 	}
+	if c := &cmd.config; !r.flags.Changed("access-log") && (c.AccessLogFile != "" || c.AccessLogSyslog != "") {
+		c.AccessLog = true // why else say where to
+	}
 	if r.watch && r.file == "" {
 		r.add("--watch-config: there is no file to watch without --config")
 	}

@@ -64,23 +64,6 @@ func (d *demo) toggle(logger *slog.Logger) {
 
 func demoName(i int) string { return fmt.Sprintf("demo-%d", i+1) }
 
-// toggleOn has d kill and start a backend for each signal, until ended is closed;
-// without a demo, nil, there is nothing to do.
-func toggleOn(signals <-chan os.Signal, d *demo, logger *slog.Logger, ended <-chan struct{}) {
-	for {
-		select {
-		case sig := <-signals:
-			if d == nil {
-				logger.Warn("ignored a signal, which means something to --demo alone", "signal", sig.String())
-				continue
-			}
-			d.toggle(logger)
-		case <-ended:
-			return
-		}
-	}
-}
-
 // complete makes what was read balance over the echo backends, by default each in
 // turn and without a delay at the end, as nobody is in front. Without --demo it
 // does nothing.

@@ -95,6 +95,9 @@ func (r *reader) define() {
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text, on stderr")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.BoolVar(&c.AccessLog, "access-log", c.AccessLog, "log every HTTP request and every TCP connection when it has ended. Nobody waits for it: what the output does not take in time is dropped and counted")
+	f.StringVar(&c.AccessLogFile, "access-log-file", c.AccessLogFile, "file that the access log is appended to, instead of stderr; - means standard output. On SIGUSR1 and SIGHUP it is opened again, so that it can be renamed first. It turns the access log on")
+	f.StringVar((*string)(&c.AccessLogSyslog), "access-log-syslog", string(c.AccessLogSyslog), "syslog server that gets the access log (RFC 5424), beside the file if there is one: udp://HOST[:514], tcp://HOST[:601] (RFC 6587, counted octets) or unix:/dev/log, and then [,facility=local0][,tag=sluice]. It turns the access log on")
+	f.StringVar(&c.AccessLogFormat, "access-log-format", c.AccessLogFormat, "form of the access log's lines: "+strings.Join(config.AccessLogFormats(), ", ")+"; common and combined are those of Apache and nginx. Empty means as --log-format")
 	f.StringVar((*string)(&c.AccessLogFields), "access-log-fields", string(c.AccessLogFields), "with --access-log, what the lines of requests have too, separated by commas: query, user, user-agent, referer, and request:NAME or response:NAME for any other header")
 	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 

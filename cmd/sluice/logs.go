@@ -8,30 +8,9 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/pkg/accesslog"
 	"sluice/pkg/config"
 	"sluice/pkg/logwriter"
 )
-
-// openAccessLog returns the access log, which the engine turns on and off.
-func openAccessLog(c *config.Config, set *metrics.Set, w io.Writer) *accesslog.Log {
-	cfg := accesslog.Config{Out: w, Sample: c.AccessLogSample, Metrics: set}
-	if c.LogFormat != "json" {
-		cfg.Handler = func(w io.Writer) slog.Handler { return newHandler(c, w, slog.LevelInfo) }
-	}
-	l := accesslog.New(cfg)
-	l.Set(c.AccessLog, c.AccessLogSample)
-	return l
-}
-
-// closeAccessLog writes what the log still has.
-func closeAccessLog(l *accesslog.Log, logger *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), logFlush)
-	defer cancel()
-	if err := l.Close(ctx); err != nil {
-		logger.Warn("the end of the access log could not be written in time", "limit", logFlush)
-	}
-}
 
 // logFlush bounds how long a stop waits for each log to be written.
 const logFlush = time.Second
@@ -43,7 +22,7 @@ func openLog(c *config.Config, out io.Writer, set *metrics.Set) *logwriter.Write
 		if err != nil {
 			attrs = append(attrs, "err", err)
 		}
-		slog.New(newHandler(c, w, slog.LevelInfo)).Warn("lines of the log were lost: its output failed or was too slow", attrs...)
+		slog.New(newHandler(c.LogFormat, w, slog.LevelInfo)).Warn("lines of the log were lost: its output failed or was too slow", attrs...)
 	}})
 }
 
@@ -63,15 +42,16 @@ func levelOf(c *config.Config) *slog.LevelVar {
 	return &v
 }
 
-// newHandler returns what formats log lines from a level on onto w.
-func newHandler(c *config.Config, w io.Writer, level slog.Leveler) slog.Handler {
+// newHandler returns what formats log lines from a level on onto w, as text or
+// else as JSON.
+func newHandler(format string, w io.Writer, level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration { // in JSON it would be bare nanoseconds
 			a.Value = slog.StringValue(a.Value.Duration().String())
 		}
 		return a
 	}}
-	if c.LogFormat == "text" {
+	if format == "text" {
 		return slog.NewTextHandler(w, options)
 	}
 	return slog.NewJSONHandler(w, options)

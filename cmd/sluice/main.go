@@ -19,7 +19,7 @@ func main() {
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(reload, syscall.SIGHUP)
 	signal.Notify(upgrade, syscall.SIGUSR2)
-	toggle := make(chan os.Signal, 1)
-	signal.Notify(toggle, syscall.SIGUSR1)
-	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals{stop, reload, upgrade, toggle}))
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals{stop, reload, upgrade, reopen}))
 }

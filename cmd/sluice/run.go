@@ -29,9 +29,10 @@ const (
 
 // signals are what a process is told from outside. The first of stop drains it,
 // the second ends it at once; those of reload have the configuration read again;
-// upgrade has a new process take its place, and toggle kills a backend of the demo
-// or starts it again.
-type signals struct{ stop, reload, upgrade, toggle <-chan os.Signal }
+// upgrade has a new process take its place, and reopen opens the access log again,
+// after which its old file can go, and kills a backend of the demo or starts it
+// again.
+type signals struct{ stop, reload, upgrade, reopen <-chan os.Signal }
 
 // run is sluice from its arguments to its exit code.
 func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
@@ -72,13 +73,17 @@ func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 	w := openLog(&cmd.config, stderr, sets.Main)
 	defer closeLog(w)
 	level := levelOf(&cmd.config)
-	logger := slog.New(newHandler(&cmd.config, w, level))
+	logger := slog.New(newHandler(cmd.config.LogFormat, w, level))
 	slog.SetDefault(logger) // for what net/http says by package log
 	read := func() (*command, error) { return parseCommand(args, environ) }
 	options := engine.Options{Config: &cmd.config, Version: version, ECS: cmd.ecs, Level: level, Metrics: sets, Logger: logger}
-	options.Access = openAccessLog(&cmd.config, sets.Main, w.Patient())
-	defer closeAccessLog(options.Access, logger)
-	if err := serve(cmd, options, read, stdout, told); err != nil {
+	access, err := openAccessLog(&cmd.config, sets.Main, w.Patient(), logger)
+	if err == nil {
+		defer access.close()
+		options.Access = access.log
+		err = serve(cmd, options, read, stdout, told, access)
+	}
+	if err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			logger.Error("sluice failed", "err", line)
 		}
@@ -89,7 +94,7 @@ func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 
 // serve runs the configuration until a signal ends it; read reads it again. It
 // returns nil after a drain.
-func serve(cmd *command, options engine.Options, read func() (*command, error), stdout io.Writer, told signals) (err error) {
+func serve(cmd *command, options engine.Options, read func() (*command, error), stdout io.Writer, told signals, access *accessLog) (err error) {
 	c, logger := &cmd.config, options.Logger
 	start := time.Now()
 	logStart(cmd, logger)
@@ -128,8 +133,8 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	go reloadOn(told.reload, e, notifier, ended)
-	go toggleOn(told.toggle, d, logger, ended)
+	go reloadOn(told.reload, e, access, notifier, ended)
+	go reopenOn(told.reopen, access, d, logger, ended)
 	e.Start()
 	if c.Demo {
 		banner(stdout, e)
@@ -202,14 +207,35 @@ func drain(e *engine.Engine, sig os.Signal, logger *slog.Logger, signals <-chan 
 }
 
 // reloadOn has the configuration read again for each signal that asks for it,
-// until ended is closed. How it went is in the log.
-func reloadOn(reload <-chan os.Signal, e *engine.Engine, notifier *notify.Notifier, ended <-chan struct{}) {
+// until ended is closed. How it went is in the log. Whoever rotates logs may ask for
+// no more.
+func reloadOn(reload <-chan os.Signal, e *engine.Engine, access *accessLog, notifier *notify.Notifier, ended <-chan struct{}) {
 	for {
 		select {
 		case <-reload:
+			access.reopen()
 			notifier.Reloading("reading the configuration")
 			_, _ = e.Reload()
 			notifier.Ready("ready")
+		case <-ended:
+			return
+		}
+	}
+}
+
+// reopenOn has the access log opened again for each signal, and a backend of the
+// demo killed or started, if there is one, until ended is closed.
+func reopenOn(signals <-chan os.Signal, access *accessLog, d *demo, logger *slog.Logger, ended <-chan struct{}) {
+	for {
+		select {
+		case sig := <-signals:
+			known := access.reopen()
+			switch {
+			case d != nil:
+				d.toggle(logger)
+			case !known:
+				logger.Warn("ignored a signal: there is no --access-log-file to open again", "signal", sig.String())
+			}
 		case <-ended:
 			return
 		}

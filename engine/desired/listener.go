@@ -130,7 +130,7 @@ func httpCommon(c *config.Config) HTTPCommon {
 		IdleTimeout: c.L7IdleTimeout, FINTimeout: c.L7FINTimeout, TotalTimeout: c.L7TotalTimeout,
 		UpgradeIdleTimeout: c.L7UpgradeIdleTimeout, UpgradeFINTimeout: c.L7UpgradeFINTimeout,
 		LingerTimeout: c.L7LingerTimeout, LingerTime: c.L7LingerTime, MinBodyRate: c.L7MinBodyRate,
-		TrustedProxies: c.TrustedProxies, LogFields: c.AccessLogFields,
+		TrustedProxies: c.TrustedProxies, LogFields: c.LoggedFields(),
 	}
 }
 

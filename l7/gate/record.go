@@ -3,6 +3,7 @@ package gate
 import (
 	"time"
 
+	"sluice/l7/http1"
 	"sluice/pkg/accesslog"
 	"sluice/pkg/backend"
 )
@@ -73,7 +74,7 @@ func (t *Ticket) logAccess(now Now, status int, duration time.Duration) {
 	*r = accesslog.Record{
 		Message: "request", Listener: "l7", Time: t.wallAt(now),
 		Client: t.client.Addr, Method: t.Req.Method, Host: t.Req.Host, Path: t.Req.Path, Status: status,
-		RequestID: t.from.requestID, TraceID: t.from.trace.id,
+		Protocol: t.protocol(), RequestID: t.from.requestID, TraceID: t.from.trace.id,
 		In: t.traffic.in, Out: t.traffic.out, Duration: duration, Connect: a.connect, Response: a.reply,
 		Retries: a.retries, Reason: o.reason.String(), Failed: o.reason.ours(), Err: o.err, Detail: t.explained(),
 	}
@@ -90,6 +91,17 @@ func (t *Ticket) logAccess(now Now, status int, duration time.Duration) {
 	}
 	t.noteFields(r)
 	t.g.cfg.AccessLog.Add(r)
+}
+
+// protocol returns what the client speaks.
+func (t *Ticket) protocol() string {
+	switch {
+	case t.client.HTTP2:
+		return "HTTP/2.0"
+	case t.Req.Version == http1.HTTP10:
+		return "HTTP/1.0"
+	}
+	return "HTTP/1.1"
 }
 
 // explained returns what was said to the client beyond what its reason says.

@@ -32,6 +32,7 @@ func (s *slot) appendJSON(dst []byte) []byte {
 	dst = appendText(dst, "method", r.Method)
 	dst = appendText(dst, "host", r.Host)
 	dst = appendText(dst, "path", r.Path)
+	dst = appendText(dst, "protocol", r.Protocol)
 	if r.Status != 0 || len(r.Method) > 0 {
 		dst = appendInt(dst, "status", int64(r.Status))
 	}

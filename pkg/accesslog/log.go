@@ -1,10 +1,7 @@
 package accesslog
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,19 +16,13 @@ const (
 	// flushDelay is how long records are gathered before they are written
 	// together.
 	flushDelay = 50 * time.Millisecond
-	// maxWrite is about how many bytes are written at once.
-	maxWrite = 64 << 10
 )
 
 // Config describes a Log.
 type Config struct {
-	// Out takes the lines, some together in each Write. It must not be nil. A
-	// Write that blocks makes records be dropped, nothing else.
-	Out io.Writer
-	// Handler makes the handler that formats records, onto the writer that it
-	// is given. Nil means JSON as slog's handler writes it, with durations as
-	// text.
-	Handler func(io.Writer) slog.Handler
+	// Sinks are where the lines go, each in a form of its own. A Write of one
+	// that blocks holds up the others and makes records be dropped, nothing else.
+	Sinks []Sink
 	// Sample lets one in so many records pass, beside all that failed. 0 and 1
 	// let all pass.
 	Sample int
@@ -148,11 +139,9 @@ func (l *Log) Close(ctx context.Context) error {
 // write is the writer.
 func (l *Log) write() {
 	defer close(l.done)
-	var out bytes.Buffer
-	format := func(s *slot) { out.Write(s.appendJSON(out.AvailableBuffer())) }
-	if l.cfg.Handler != nil {
-		h := l.cfg.Handler(&out)
-		format = func(s *slot) { _ = h.Handle(context.Background(), s.record()) } // writing to memory does not fail
+	outs := make([]*outlet, len(l.cfg.Sinks))
+	for i, sink := range l.cfg.Sinks {
+		outs[i] = newOutlet(sink)
 	}
 	timer := time.NewTimer(flushDelay)
 	defer timer.Stop()
@@ -169,12 +158,10 @@ func (l *Log) write() {
 		closed := l.closed
 		l.mu.Unlock()
 		for i := range batch {
-			format(&batch[i])
-			batch[i].r = Record{} // lets go of what it refers to
-			if out.Len() >= maxWrite || i == len(batch)-1 {
-				_, _ = l.cfg.Out.Write(out.Bytes()) // there is nowhere to complain
-				out.Reset()
+			for _, o := range outs {
+				o.add(&batch[i], i == len(batch)-1)
 			}
+			batch[i].r = Record{} // lets go of what it refers to
 		}
 		l.written.Add(len(batch))
 		if closed {

@@ -63,7 +63,7 @@ func closeLog(t *testing.T, l *Log) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	out := &output{}
-	l := New(Config{Out: out, Metrics: metrics.NewSet()})
+	l := New(Config{Sinks: []Sink{{Out: out}}, Metrics: metrics.NewSet()})
 	path := []byte("/a/b")
 	r := Record{
 		Message: "request", Listener: "l7", Time: time.Unix(1000, 0).UTC(), Client: netip.MustParseAddrPort("192.0.2.1:4711"), For: netip.MustParseAddr("2001:db8::1"),
@@ -145,7 +145,7 @@ func FuzzJSON(f *testing.F) {
 func TestSample(t *testing.T) {
 	t.Parallel()
 	out := &output{}
-	l := New(Config{Out: out, Sample: 10, Metrics: metrics.NewSet()})
+	l := New(Config{Sinks: []Sink{{Out: out}}, Sample: 10, Metrics: metrics.NewSet()})
 	for range 100 {
 		l.Add(&Record{Status: 200})
 		l.Add(&Record{Status: 404})
@@ -170,7 +170,7 @@ func TestStalledOutput(t *testing.T) {
 	t.Parallel()
 	set := metrics.NewSet()
 	out := &output{gate: make(chan struct{})}
-	l := New(Config{Out: out, Queue: 100, Metrics: set})
+	l := New(Config{Sinks: []Sink{{Out: out}}, Queue: 100, Metrics: set})
 	const all = 10_000
 	for range all {
 		l.Add(&Record{Status: 200})
@@ -196,7 +196,7 @@ func TestStalledOutput(t *testing.T) {
 func TestConcurrently(t *testing.T) {
 	t.Parallel()
 	out := &output{}
-	l := New(Config{Out: out, Metrics: metrics.NewSet()})
+	l := New(Config{Sinks: []Sink{{Out: out}}, Metrics: metrics.NewSet()})
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {

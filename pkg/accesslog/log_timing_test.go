@@ -21,7 +21,7 @@ func typical() *Record {
 
 // BenchmarkAdd is what an event loop pays.
 func BenchmarkAdd(b *testing.B) {
-	l := New(Config{Out: io.Discard, Metrics: metrics.NewSet()})
+	l := New(Config{Sinks: []Sink{{Out: io.Discard}}, Metrics: metrics.NewSet()})
 	r := typical()
 	b.ReportAllocs()
 	for b.Loop() {

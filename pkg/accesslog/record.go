@@ -21,6 +21,7 @@ type Record struct {
 	Method    []byte
 	Host      []byte
 	Path      []byte
+	Protocol  string // such as HTTP/1.1
 	Status    int
 	RequestID []byte
 	TraceID   []byte
@@ -118,6 +119,7 @@ func (s *slot) record() slog.Record {
 	text("method", string(r.Method))
 	text("host", string(r.Host))
 	text("path", string(r.Path))
+	text("protocol", r.Protocol)
 	if r.Status != 0 || len(r.Method) > 0 {
 		attrs = append(attrs, slog.Int("status", r.Status))
 	}

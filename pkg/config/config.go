@@ -185,6 +185,12 @@ type Config struct {
 	AccessLogSample int `yaml:"access-log-sample"`
 	// AccessLogFields are what the lines of requests have beside what all have.
 	AccessLogFields LogFields `yaml:"access-log-fields"`
+	// AccessLogFormat is the form of its lines; empty means LogFormat.
+	AccessLogFormat string `yaml:"access-log-format"`
+	// AccessLogFile and AccessLogSyslog are where the lines go; to stderr if both
+	// are empty. AccessLogFile may be Stdout.
+	AccessLogFile   string `yaml:"access-log-file"`
+	AccessLogSyslog Syslog `yaml:"access-log-syslog"`
 }
 
 // Default returns the configuration that an empty command line means.

@@ -465,14 +465,7 @@ func (v *validation) plane() {
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}
-	if _, err := c.AccessLogFields.Parse(); err != nil {
-		v.add("access-log-fields", "%v", err)
-	} else if c.AccessLogFields != "" && !c.AccessLog {
-		v.idle("access-log-fields", "%q has no effect without --access-log", string(c.AccessLogFields))
-	}
-	if c.AccessLogSample < 1 {
-		v.add("access-log-sample", "%d is below 1", c.AccessLogSample)
-	}
+	v.accessLog()
 	if _, err := c.Level(); err != nil {
 		v.add("log-level", "unknown level %q; known are debug, info, warn, error", c.LogLevel)
 	}
