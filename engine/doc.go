@@ -17,7 +17,7 @@
 //   - handover.go: the program, replaced
 //   - operate.go: what the control plane does with an engine; follow.go: the book
 //     of changes, applied; task.go: what the fleet is told
-//   - questions.go, explain.go, limits.go, selftest.go, connections.go: what it is asked
+//   - questions.go, explain.go, past.go, limits.go, selftest.go, connections.go: what it is asked
 //   - pages.go, facts.go, record.go: the dashboard, what is to be looked at, and
 //     what is remembered
 //   - tags.go, tagwatch.go: what tags ask for

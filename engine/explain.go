@@ -28,7 +28,7 @@ type foreseer interface {
 // decides about them.
 func (a asked) Explain(q admin.Question) (admin.Explanation, error) {
 	if q.RequestID != "" {
-		return admin.Explanation{}, control.Problems{{Field: "request_id", Value: q.RequestID, Reason: "requests are not kept; what became of one is in the access log"}}
+		return a.explainPast(q.RequestID)
 	}
 	if !q.Client.IsValid() {
 		q.Client = netip.AddrFrom4([4]byte{127, 0, 0, 1})

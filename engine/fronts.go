@@ -33,6 +33,7 @@ type fronts struct {
 	budget   *listen.Budget // of all listeners: of descriptors
 	memory   *listen.Budget // and of memory
 	access   *accesslog.Log
+	recent   *l7.Recent        // requests of all HTTP listeners
 	sockets  *handover.Sockets // that this process was started with
 	sets     *metricset.Sets
 	pauses   *pause.Watch // of the process
@@ -63,7 +64,7 @@ type fronts struct {
 
 // newFronts divides the descriptors and binds nothing yet.
 func newFronts(c *config.Config, services *services, access *accesslog.Log, sockets *handover.Sockets, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, part: services.part, logger: logger, certs: keeper{logger: logger}}
+	fs := &fronts{config: c, access: access, recent: l7.NewRecent(), sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, part: services.part, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
 	sets.Main.RegisterMetricsWriter(fs.writeClientLimits)
 	var err error

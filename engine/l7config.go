@@ -30,6 +30,7 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	cfg.RequestHeaders = l.RequestHeaders
 	cfg.ResponseHeaders = l.ResponseHeaders
 	cfg.AccessLog = fs.access
+	cfg.Recent = fs.recent
 	cfg.LogFields = logFields(c.LogFields)
 	cfg.Logger = fs.logger
 	cfg.Metrics = fs.sets.Main

@@ -180,6 +180,8 @@ type (
 	Policy       = gate.Policy
 	PolicyConfig = gate.PolicyConfig
 	ClientRate   = gate.ClientRate
+	Recent       = gate.Recent
+	Past         = gate.Past
 	Waits        = gate.Waits
 	Sticky       = gate.Sticky
 	StickyBy     = gate.StickyBy
@@ -210,7 +212,12 @@ const (
 	LogUser     = gate.LogUser
 	LogRequest  = gate.LogRequest
 	LogResponse = gate.LogResponse
+
+	RecentRequests = gate.RecentRequests
 )
 
 // NewPolicy returns the policy of a service; see gate.NewPolicy.
 func NewPolicy(cfg PolicyConfig) (*Policy, error) { return gate.NewPolicy(cfg) }
+
+// NewRecent returns what remembers the last requests of the servers that share it.
+func NewRecent() *Recent { return gate.NewRecent() }

@@ -14,7 +14,7 @@ import (
 // allocates nothing; what the runtime does on its own is far less than one in a
 // hundred. The test is not parallel for that reason.
 func TestRequestAllocs(t *testing.T) {
-	f := newFront(t, nil, benchBackend(t))
+	f := newFront(t, func(c *Config) { c.Recent = NewRecent() }, benchBackend(t))
 	c := f.raw()
 	request, buf := []byte(benchRequest), make([]byte, 4096)
 	serve := func() {

@@ -34,6 +34,9 @@ func TestPolicyAllocs(t *testing.T) {
 	traceparent := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	now := time.Now()
 	f("find", func() { routeOf(r, h) })
+	k := &Ticket{g: &Gate{name: ":80", cfg: Config{Recent: NewRecent()}}, start: moments{wall: now}}
+	k.from.requestID = []byte("id")
+	f("remember", func() { k.remember(200, time.Millisecond) })
 	for _, raw := range []string{"/api/x", "/api//%78/../y%20z", "/api;v=1/%2f/x%5cy%25"} {
 		raw := []byte(raw)
 		forms := http1.Path{Mem: make([]byte, 0, 256)}

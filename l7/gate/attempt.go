@@ -21,6 +21,7 @@ type attempts struct {
 	stale     *backend.Backend // whose idle connection had died
 	last      *backend.Backend // the last one that failed
 	tried     balance.Tried
+	trail     trail // of those that failed
 	retries   int
 	permit    limit.Permit  // of backend's breaker, until its outcome is known
 	picked    int64         // when the first attempt began
@@ -210,6 +211,7 @@ func (t *Ticket) giveBack(now Now, v verdict) {
 	a := &t.attempt
 	t.Resp.Reset()
 	a.tried.Add(a.backend)
+	a.trail.add(step{a.backend.Addr(), t.outcome.reason, time.Duration(now.Mono - t.start.mono)})
 	if a.reach != unconnected {
 		a.replays++
 		if a.reused {

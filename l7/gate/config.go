@@ -37,6 +37,8 @@ type Config struct {
 	AccessLog *accesslog.Log
 	// LogFields are what such a record has beside what all have.
 	LogFields []LogField
+	// Recent remembers what became of requests. Nil means that nobody does.
+	Recent *Recent
 	// EarlyHints says whether 103 and other interim responses of backends are
 	// passed on, where neither route nor service says.
 	EarlyHints Toggle

@@ -18,6 +18,7 @@ func (t *Ticket) record(now Now) {
 	if status == 0 {
 		status = o.reason.status()
 	}
+	t.remember(status, duration)
 	if t.route != nil {
 		t.route.requests[statusClass(status)].Inc()
 		t.route.seconds.Update(duration.Seconds())

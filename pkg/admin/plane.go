@@ -172,9 +172,27 @@ type LimitView struct {
 
 // ExplainedRequest is what became of a real request.
 type ExplainedRequest struct {
-	At        time.Time `json:"at"`
+	At        time.Time `json:"at"` // when it began
 	RequestID string    `json:"request_id"`
-	Line      string    `json:"line"`
+	Client    string    `json:"client"`
+	Listener  string    `json:"listener"`
+	Route     string    `json:"route"`
+	Service   string    `json:"service"`
+	Strategy  string    `json:"strategy"`
+	Status    int       `json:"status"`
+	Reason    string    `json:"reason"` // why it was not served as it should have been; empty if it was
+	Duration  float64   `json:"duration_ms"`
+	// Attempts are those made at getting a response, in order, without Lost of
+	// them before the last one.
+	Attempts []ExplainedAttempt `json:"attempts"`
+	Lost     int                `json:"attempts_lost"`
+}
+
+// ExplainedAttempt is an attempt at getting a response from a backend.
+type ExplainedAttempt struct {
+	Backend string  `json:"backend"`
+	Result  string  `json:"result"` // answered, or why it did not
+	After   float64 `json:"ended_after_ms"`
 }
 
 // Selftest is whether everything works.

@@ -33,8 +33,7 @@ func NewRate(perSecond, burst float64) *Rate {
 }
 
 // Set changes the bound from now on. A key that has used its burst up has to wait
-// as long as before, as
-// far as the new burst reaches. See NewRate.
+// as long as before, as far as the new burst reaches. See NewRate.
 func (r *Rate) Set(perSecond, burst float64) {
 	m := newMeter(perSecond, burst)
 	r.meter.Store(&m)

@@ -198,7 +198,7 @@ func cost(ctx context.Context, r *run) error {
 
 // explain asks what would become of a request, which may be given as HOST/PATH.
 func explain(ctx context.Context, r *run) error {
-	params := r.params("client", "host", "path", "method", "service", "listener")
+	params := r.params("client", "host", "path", "method", "service", "listener", "request-id")
 	if len(r.args) == 1 {
 		target := r.args[0]
 		if i := strings.Index(target, "://"); i >= 0 {
