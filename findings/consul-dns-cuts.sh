@@ -7,38 +7,13 @@
 #
 # Seen: UDP 3 and 19, TC never set, two answers in a row that differ; TCP 60.
 set -euo pipefail
-dir=$(mktemp -d)
-pid=
-trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
-cd "$dir"
-cat >tools.go <<'GO'
-package main
-
-import _ "github.com/hashicorp/consul/version"
-
-func main() {}
-GO
-go mod init finding >/dev/null 2>&1
-export GONOSUMDB='github.com/hashicorp/*'
-go get github.com/hashicorp/consul@v1.22.0 >/dev/null 2>&1
-go build -mod=mod -o consul github.com/hashicorp/consul
-./consul version >version && head -1 version
-free() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
-http=$(free) dns=$(free)
-./consul agent -dev -bind 127.0.0.1 -http-port "$http" -dns-port "$dns" -grpc-port -1 -grpc-tls-port -1 \
-  -server-port "$(free)" -serf-lan-port "$(free)" -serf-wan-port -1 >consul.log 2>&1 &
-pid=$!
-got=$(python3 - "$http" "$dns" <<'PY'
-import json, socket, struct, sys, time, urllib.request
-http, dns = sys.argv[1], int(sys.argv[2])
-def put(i):
-    body = json.dumps({"ID": f"web-{i}", "Name": "web", "Address": f"127.0.1.{i+1}", "Port": 80}).encode()
-    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{http}/v1/agent/service/register", body, method="PUT"), timeout=5)
-for attempt in range(300):
-    try:
-        put(0); break
-    except Exception: time.sleep(0.1)
-for i in range(60): put(i)
+. "$(dirname "$0")/lib/consul.sh"
+got=$(python3 - <<'PY'
+import os, socket, struct, sys
+from consul import ready, register, until
+ready()
+dns = int(os.environ["CONSUL_DNS"])
+for i in range(60): register(ID=f"web-{i}", Name="web", Address=f"127.0.1.{i+1}", Port=80)
 def ask(edns, tcp=False):
     name = b"".join(bytes([len(p)]) + p.encode() for p in "web.service.consul".split(".")) + b"\0"
     q = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 1 if edns else 0) + name + struct.pack(">HH", 33, 1)
@@ -50,9 +25,7 @@ def ask(edns, tcp=False):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(q, ("127.0.0.1", dns)); a = s.recv(65535)
     flags, _, answers = struct.unpack(">HHH", a[2:8])
     return answers, bool(flags & 0x200), a[12:]
-for attempt in range(300):
-    if ask(1232, True)[0] == 60: break
-    time.sleep(0.1)
+until(lambda: ask(1232, True)[0] == 60)
 plain, edns, again, tcp = ask(0), ask(1232), ask(1232), ask(1232, True)
 print("UDP", plain[0], "TC", plain[1], "| UDP with EDNS some", 10 < edns[0] < 30, "TC", edns[1], "| differs from the next", edns[2] != again[2], "| TCP", tcp[0])
 print("with EDNS:", edns[0], file=sys.stderr)

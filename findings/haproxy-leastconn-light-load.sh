@@ -14,7 +14,7 @@ cd "$dir"
 apt-get download -qq haproxy=2.6.* >/dev/null 2>&1
 for deb in *.deb; do dpkg -x "$deb" root; done
 haproxy=root/usr/sbin/haproxy
-"$haproxy" -v | head -1
+"$haproxy" -v | sed -n 1p
 cat >run.py <<'PY'
 import http.client, http.server, socket, subprocess, sys, threading, time
 class H(http.server.BaseHTTPRequestHandler):
