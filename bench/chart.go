@@ -64,6 +64,8 @@ func allCharts() []chart {
 			join(both("keepalive", "64 conns"), both("conns", "1,000 conns"))},
 		{"cpu-connections", "Proxy CPU per request on a connection of its own, µs (lower is better)", metricCPU, 1,
 			both("connection", "new connection")},
+		{"cpu-tls", "Proxy CPU per request by TLS, µs (lower is better)", metricCPU, 1,
+			join(both("tls", "kept alive"), both("tls-connection", "full handshake"), both("tls-resumed", "resumed"))},
 		{"cpu-bulk", "Proxy CPU per MB, µs (lower is better)", metricCPU, 1,
 			join(both("down", "1 MB down"), both("up", "1 MB up"))},
 		{"cpu-backends-l4", "Proxy CPU per connection by number of backends, L4, µs (lower is better)", metricCPU, 1, backends("l4")},

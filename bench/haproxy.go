@@ -11,7 +11,7 @@ import (
 // haproxies returns HAProxy with its own buffers and with large ones.
 func haproxies() []proxy {
 	base := proxy{
-		name: "haproxy", role: rolePeer, path: "haproxy", layers: []layer{l4, l7},
+		name: "haproxy", role: rolePeer, path: "haproxy", layers: []layer{l4, l7}, tls: true,
 		install: "apt install haproxy", version: []string{"-v"}, stop: syscall.SIGTERM,
 		note:   "http-reuse always, health checks",
 		launch: func(l launch) (launched, error) { return launchHAProxy(l, 0) },
@@ -46,9 +46,13 @@ func haproxyConfig(l launch, buffer int) string {
 	p("  timeout client 5m")
 	p("  timeout server 5m")
 	p("  timeout http-keep-alive 5m")
+	secure := ""
+	if l.tls.both != "" {
+		secure = " ssl crt " + l.tls.both
+	}
 	for _, front := range []struct{ name, addr, mode string }{{"l4", l.l4, "tcp"}, {"l7", l.l7, "http"}} {
 		p("listen %s", front.name)
-		p("  bind %s", front.addr)
+		p("  bind %s%s", front.addr, secure)
 		p("  mode %s", front.mode)
 		if front.mode == "http" {
 			p("  http-reuse always")

@@ -87,6 +87,9 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err == nil && opts.profile {
 		err = s.profileScenarios(ctx)
 	}
+	if err == nil && opts.calls {
+		err = s.countCalls(ctx)
+	}
 	s.close() // before the report, so that nothing is left whatever comes
 	if err != nil {
 		s.result.Incomplete = s.neutral(err.Error(), nil)

@@ -12,7 +12,7 @@ import (
 // nginxes returns nginx with its own buffers and with large ones.
 func nginxes(ctx context.Context) []proxy {
 	base := proxy{
-		name: "nginx", role: rolePeer, path: "nginx", layers: []layer{l4, l7},
+		name: "nginx", role: rolePeer, path: "nginx", layers: []layer{l4, l7}, tls: true,
 		install: "apt install nginx libnginx-mod-stream", version: []string{"-v"}, stop: syscall.SIGTERM,
 		note: "reuseport, upstream keepalive, bodies not spooled to files",
 	}
@@ -124,12 +124,22 @@ func nginxConfig(l launch, stream streamModule, large bool) string {
 		}
 		p("  }")
 	}
+	listen := func(addr string) {
+		if l.tls.cert == "" {
+			p("    listen %s reuseport;", addr)
+			return
+		}
+		p("    listen %s ssl reuseport;", addr)
+		p("    ssl_certificate %s;", l.tls.cert)
+		p("    ssl_certificate_key %s;", l.tls.key)
+		p("    ssl_protocols TLSv1.2 TLSv1.3;") // as newer versions have it
+	}
 	b.WriteString(nginxMain(l.threads, 2*l.maxConns, stream.load))
 	if stream.there {
 		p("stream {")
 		upstream(false)
 		p("  server {")
-		p("    listen %s reuseport;", l.l4)
+		listen(l.l4)
 		p("    proxy_pass backends;")
 		if large {
 			p("    proxy_buffer_size 64k;")
@@ -141,7 +151,7 @@ func nginxConfig(l launch, stream streamModule, large bool) string {
 	b.WriteString(nginxHTTP)
 	upstream(true)
 	p("  server {")
-	p("    listen %s reuseport;", l.l7)
+	listen(l.l7)
 	p("    location / {")
 	p("      proxy_pass http://backends;")
 	p("      proxy_http_version 1.1;")

@@ -26,6 +26,7 @@ type options struct {
 	echoBackend bool
 	out         string
 	profile     bool
+	calls       bool
 	rate        int
 	idleConns   int
 	root        string // of sluice's checkout
@@ -206,6 +207,7 @@ func parseRun(args []string, w io.Writer) (options, error) {
 	fs.BoolVar(&o.echoBackend, "echo-backend", false, "use cmd/echo as the backend even if nginx is there")
 	fs.StringVar(&o.out, "out", "", "`directory` for results, default bench/results of the checkout")
 	fs.BoolVar(&o.profile, "profile", false, "after the rounds, take profiles of sluice in each scenario and write their tops beside the result")
+	fs.BoolVar(&o.calls, "calls", false, "after the rounds, count the system calls of a request in the keep-alive and connection scenarios, with strace")
 	fs.IntVar(&o.rate, "rate", 15000, "`requests` a second in the scenarios with a fixed rate")
 	fs.IntVar(&o.idleConns, "idle-conns", idleConnCount, "`number` of connections in the memory scenarios")
 	if err := parse(fs, args); err != nil {

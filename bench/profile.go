@@ -82,9 +82,11 @@ func (s *suite) profiledLoad(ctx context.Context, sc scenario, in *instance, d t
 	var err error
 	if sc.kind == openLoop {
 		_, err = generator{addr: in.addr(sc.layer), rate: s.opts.rate, conns: sc.conns, time: d + 200*time.Millisecond}.run(ctx)
+	} else if sc.kind == resumeLoop {
+		_, err = resumer{addr: in.addr(sc.layer), conns: sc.conns, time: d + 200*time.Millisecond}.run(ctx)
 	} else {
 		var r wrkResult
-		r, err = s.runWrk(ctx, sc, d+200*time.Millisecond, "http://"+in.addr(sc.layer)+s.backend.path(sc.body))
+		r, err = s.runWrk(ctx, sc, d+200*time.Millisecond, s.url(in, sc))
 		err = errors.Join(err, r.Errors.err())
 	}
 	return errors.Join(err, <-fetched, in.died())

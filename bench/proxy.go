@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type proxy struct {
 	path     string   // of its binary
 	layers   []layer  // that it has
 	bulkOnly bool     // a variant for large bodies
+	tls      bool     // it can end TLS here
 	optional bool     // not missed unless it is asked for
 	install  string   // how to get it
 	version  []string // arguments that make it print its version
@@ -48,7 +50,7 @@ func (p proxy) takesPart(s scenario) bool {
 	if p.role == roleDirect {
 		return s.direct
 	}
-	if p.bulkOnly && !s.bulk() {
+	if p.bulkOnly && !s.bulk() || s.tls && !p.tls {
 		return false
 	}
 	return slices.Contains(p.layers, s.layer)
@@ -61,7 +63,8 @@ type launch struct {
 	maxConns int    // client connections that it must take
 	l4, l7   string // addresses to listen on, for those that cannot choose
 	backends []string
-	slow     bool // one backend is slow: choose by load
+	slow     bool      // one backend is slow: choose by load
+	tls      certFiles // for both listeners; empty without TLS
 }
 
 // launched is how to start a proxy.
@@ -76,6 +79,7 @@ type instance struct {
 	proxy         proxy
 	child         *child // nil without a proxy
 	l4, l7, admin string // addresses
+	tls           bool   // that they are spoken to with
 	dir           string
 	command       string
 	config        string
@@ -86,6 +90,18 @@ func (in *instance) addr(l layer) string {
 		return in.l4
 	}
 	return in.l7
+}
+
+// url is what a scenario asks an instance for.
+func (s *suite) url(in *instance, sc scenario) string {
+	return in.scheme() + in.addr(sc.layer) + s.backend.path(sc.body)
+}
+
+func (in *instance) scheme() string {
+	if in.tls {
+		return "https://"
+	}
+	return "http://"
 }
 
 func (in *instance) end() {
@@ -104,9 +120,10 @@ func (in *instance) died() error {
 	return in.child.died()
 }
 
-// startProxy starts p before the backends and returns when it serves requests.
-func (s *suite) startProxy(ctx context.Context, p proxy, set backendSet) (*instance, error) {
-	addrs, err := s.backend.addrs(set)
+// startProxy starts p before the backends of a scenario and returns when it
+// serves requests.
+func (s *suite) startProxy(ctx context.Context, p proxy, sc scenario) (*instance, error) {
+	addrs, err := s.backend.addrs(sc.backends)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +134,7 @@ func (s *suite) startProxy(ctx context.Context, p proxy, set backendSet) (*insta
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for %s: %w", p.name, err)
 	}
-	in := &instance{proxy: p, dir: dir}
+	in := &instance{proxy: p, dir: dir, tls: sc.tls}
 	if in.l4, err = freeAddr(); err == nil {
 		in.l7, err = freeAddr()
 	}
@@ -125,10 +142,14 @@ func (s *suite) startProxy(ctx context.Context, p proxy, set backendSet) (*insta
 		in.end()
 		return nil, err
 	}
-	how, err := p.launch(launch{
+	what := launch{
 		dir: dir, threads: s.machine.Cores, maxConns: s.maxConns,
-		l4: in.l4, l7: in.l7, backends: addrs, slow: set.slow,
-	})
+		l4: in.l4, l7: in.l7, backends: addrs, slow: sc.backends.slow,
+	}
+	if sc.tls {
+		what.tls = s.cert
+	}
+	how, err := p.launch(what)
 	if err != nil {
 		in.end()
 		return nil, err
@@ -191,7 +212,10 @@ func (s *suite) awaitReady(ctx context.Context, in *instance) error {
 // check sends a request of each kind through the proxy and compares what comes
 // back: what is measured must have been served.
 func (s *suite) check(ctx context.Context, in *instance) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // of loopback, and made by the bench itself
+	}}
 	get := func(method, url string, body io.Reader) ([]byte, error) {
 		req, err := http.NewRequestWithContext(ctx, method, url, body)
 		if err != nil {
@@ -214,7 +238,7 @@ func (s *suite) check(ctx context.Context, in *instance) error {
 		}
 	}
 	for _, l := range in.proxy.layers {
-		base := "http://" + in.addr(l)
+		base := in.scheme() + in.addr(l)
 		for _, b := range []body{small, down, up} {
 			method, send := http.MethodGet, io.Reader(nil)
 			if b == up {

@@ -241,6 +241,7 @@ func (r *Result) markdown(charts []chartFile) string {
 		}
 	}
 	r.markdownScenarios(p)
+	r.markdownCalls(p)
 	r.markdownSetup(p)
 	return b.String()
 }

@@ -27,6 +27,7 @@ type Result struct {
 	Notes         []string       `json:"notes,omitempty"`
 	Ratios        []Ratio        `json:"ratios"`
 	Measurements  []Measurement  `json:"measurements"`
+	Calls         []Calls        `json:"calls,omitempty"`
 }
 
 // ProxyInfo is how a proxy was run.

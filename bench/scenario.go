@@ -10,9 +10,10 @@ import (
 type kind string
 
 const (
-	closedLoop kind = "wrk"  // as fast as it goes
-	openLoop   kind = "rate" // at a fixed rate, however slow the answers
-	idleConns  kind = "idle" // connections that are opened, used once, and held
+	closedLoop kind = "wrk"    // as fast as it goes
+	openLoop   kind = "rate"   // at a fixed rate, however slow the answers
+	idleConns  kind = "idle"   // connections that are opened, used once, and held
+	resumeLoop kind = "resume" // as fast as it goes, each a connection whose TLS session is resumed
 )
 
 // layer is which of a proxy's listeners a scenario uses.
@@ -49,6 +50,8 @@ type scenario struct {
 	body     body
 	conns    int
 	close    bool // one connection per request
+	tls      bool // it ends at the listener
+	counted  bool // the calls of a request are counted, too
 	backends backendSet
 	fresh    bool    // the proxy is started for this measurement alone
 	direct   bool    // also measured without a proxy
@@ -79,14 +82,19 @@ func scenarios(idle int) []scenario {
 			choose = "one connection per request"
 		}
 		all = append(all,
-			scenario{name: n("keepalive"), title: "small messages, 64 connections kept alive", layer: l, kind: closedLoop, body: small, conns: 64, backends: one, direct: l == l4, quick: true},
-			scenario{name: n("connection"), title: "one connection per request, 64 at a time", layer: l, kind: closedLoop, body: small, conns: 64, close: true, backends: one, direct: l == l4, quick: true},
+			scenario{name: n("keepalive"), title: "small messages, 64 connections kept alive", layer: l, kind: closedLoop, body: small, conns: 64, backends: one, direct: l == l4, quick: true, counted: true},
+			scenario{name: n("connection"), title: "one connection per request, 64 at a time", layer: l, kind: closedLoop, body: small, conns: 64, close: true, backends: one, direct: l == l4, quick: true, counted: true},
 			scenario{name: n("down"), title: "1 MB down, 16 connections", layer: l, kind: closedLoop, body: down, conns: 16, backends: one, direct: l == l4, quick: true},
 			scenario{name: n("up"), title: "1 MB up, 16 connections", layer: l, kind: closedLoop, body: up, conns: 16, backends: one, direct: l == l4, quick: true},
 			scenario{name: n("conns"), title: "small messages, 1,000 connections kept alive", layer: l, kind: closedLoop, body: small, conns: 1000, backends: one, direct: l == l4, quick: true},
 			scenario{name: n("slow"), title: "three backends, one answers after " + slowLatency + "; 64 at a time, " + choose, layer: l, kind: closedLoop, body: small, conns: 64, close: l == l4, backends: backendSet{count: 3, slow: true}, fresh: true},
 			scenario{name: n("rate"), title: "small messages at a fixed rate, open loop", layer: l, kind: openLoop, body: small, conns: rateConns, backends: one, direct: l == l4, quick: true},
 			scenario{name: n("idle"), title: fmt.Sprintf("memory of %d idle connections, after a request each", idle), layer: l, kind: idleConns, body: small, conns: idle, backends: one, fresh: true, quick: true},
+		)
+		all = append(all,
+			scenario{name: n("tls"), title: "TLS that ends at the proxy, small messages, 64 connections kept alive", layer: l, kind: closedLoop, body: small, conns: 64, backends: one, fresh: true, tls: true},
+			scenario{name: n("tls-connection"), title: "TLS that ends at the proxy, a full handshake per request, 64 at a time", layer: l, kind: closedLoop, body: small, conns: 64, close: true, backends: one, fresh: true, tls: true},
+			scenario{name: n("tls-resumed"), title: "TLS that ends at the proxy, a resumed session per request, 16 at a time", layer: l, kind: resumeLoop, body: small, conns: 16, close: true, backends: one, fresh: true, tls: true},
 		)
 		for _, count := range []int{1, 10, 100, 1000} {
 			all = append(all, scenario{

@@ -9,7 +9,7 @@ import (
 // newSluice returns a sluice binary as something to measure.
 func newSluice(name, path string, args []string) proxy {
 	p := proxy{
-		name: name, role: roleSubject, path: path, layers: []layer{l4, l7},
+		name: name, role: roleSubject, path: path, layers: []layer{l4, l7}, tls: true,
 		version: []string{"--version"},
 		note:    "defaults, health checks included",
 		stop:    syscall.SIGKILL, // it would wait for its connections
@@ -18,8 +18,12 @@ func newSluice(name, path string, args []string) proxy {
 		p.note = "with " + strings.Join(args, " ")
 	}
 	p.launch = func(l launch) (launched, error) {
+		secure := ""
+		if l.tls.cert != "" {
+			secure = ",tls-cert=" + l.tls.cert + ",tls-key=" + l.tls.key
+		}
 		all := []string{
-			"--l4=127.0.0.1:0=bench", "--l7=127.0.0.1:0", "--route=/=bench",
+			"--l4=127.0.0.1:0=bench" + secure, "--l7=127.0.0.1:0" + secure, "--route=/=bench",
 			"--admin=127.0.0.1:0", "--log-format=json",
 		}
 		for _, b := range l.backends {

@@ -20,6 +20,7 @@ type suite struct {
 	family    *family
 	dir       string // for everything that a run needs and that goes with it
 	wrk       string // path, empty if it is not installed
+	cert      certFiles
 	ticks     int64
 	maxConns  int
 	machine   Machine
@@ -72,6 +73,9 @@ func newSuite(ctx context.Context, opts options, out io.Writer) (*suite, error) 
 		return s, fmt.Errorf("cannot make a directory: %w", err)
 	}
 	if err := writeScripts(s.dir); err != nil {
+		return s, err
+	}
+	if s.cert, err = writeCert(s.dir); err != nil {
 		return s, err
 	}
 	spec.dir = s.dir
@@ -221,7 +225,7 @@ func (s *suite) obtain(ctx context.Context, sc scenario, p proxy) (*instance, fu
 	if in := s.shared[p.name]; in != nil && !sc.fresh {
 		return in, func() {}, in.died()
 	}
-	in, err := s.startProxy(ctx, p, sc.backends)
+	in, err := s.startProxy(ctx, p, sc)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -257,7 +261,7 @@ func (s *suite) warm(ctx context.Context, in *instance, l layer, sc scenario) er
 		return err
 	}
 	w := scenario{layer: l, kind: closedLoop, body: small, conns: 64, close: sc.fresh && sc.close}
-	_, err := s.runWrk(ctx, w, d, "http://"+in.addr(l)+s.backend.path(small))
+	_, err := s.runWrk(ctx, w, d, s.url(in, w))
 	return err
 }
 
@@ -288,6 +292,8 @@ func (s *suite) measure(ctx context.Context, sc scenario, p proxy) (Measurement,
 		loadErr = s.measureWrk(ctx, sc, in, &m)
 	case openLoop:
 		loadErr = s.measureRate(ctx, sc, in, &m)
+	case resumeLoop:
+		loadErr = s.measureResumed(ctx, sc, in, &m)
 	case idleConns:
 		var held *heldConns
 		held, loadErr = holdConns(ctx, in.addr(sc.layer), sc.conns)
@@ -333,7 +339,7 @@ func (s *suite) measureWrk(ctx context.Context, sc scenario, in *instance, m *Me
 	if sc.part > 0 {
 		d = time.Duration(float64(d) * sc.part).Round(100 * time.Millisecond)
 	}
-	r, err := s.runWrk(ctx, sc, d, "http://"+in.addr(sc.layer)+s.backend.path(sc.body))
+	r, err := s.runWrk(ctx, sc, d, s.url(in, sc))
 	if err != nil {
 		return err
 	}
@@ -365,6 +371,18 @@ func (s *suite) measureRate(ctx context.Context, sc scenario, in *instance, m *M
 	m.RequestRate = float64(r.sent) / m.Seconds
 	m.P50, m.P99, m.P999, m.Max = micros(50), micros(99), micros(99.9), float64(r.latency.Max())/1e3
 	m.SendLateP99 = float64(r.lateness.ValueAtQuantile(99)) / 1e3
+	return nil
+}
+
+func (s *suite) measureResumed(ctx context.Context, sc scenario, in *instance, m *Measurement) error {
+	r, err := resumer{addr: in.addr(sc.layer), conns: sc.conns, time: s.opts.duration}.run(ctx)
+	if err != nil {
+		return err
+	}
+	micros := func(q float64) float64 { return float64(r.latency.ValueAtQuantile(q)) / 1e3 }
+	m.Requests, m.Seconds = r.requests, r.elapsed.Seconds()
+	m.RequestRate = float64(r.requests) / m.Seconds
+	m.P50, m.P99, m.P999, m.Max = micros(50), micros(99), micros(99.9), float64(r.latency.Max())/1e3
 	return nil
 }
 
