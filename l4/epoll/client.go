@@ -2,6 +2,7 @@ package epoll
 
 import (
 	"crypto/tls"
+	"net"
 	"net/netip"
 
 	"sluice/pkg/reactor"
@@ -20,7 +21,7 @@ func (x *session) localAddr() netip.AddrPort {
 
 // clientTLS returns the state of the client's TLS with us, nil without any.
 func (x *session) clientTLS() *tls.ConnectionState {
-	if c, ok := x.client.(*reactor.Conn); ok {
+	if c, ok := x.client.(interface{ NetConn() net.Conn }); ok {
 		if tc, ok := c.NetConn().(*tls.Conn); ok {
 			state := tc.ConnectionState()
 			return &state

@@ -74,7 +74,7 @@ func (s *Server) welcome(a listen.Arrival) {
 
 func setUserTimeout(s reactor.Stream, d time.Duration) {
 	switch s := s.(type) {
-	case *reactor.Socket:
+	case interface{ SetUserTimeout(time.Duration) }:
 		s.SetUserTimeout(d)
 	case *reactor.Conn:
 		tcp.SetUserTimeout(s.NetConn(), d)

@@ -14,6 +14,7 @@ import (
 	"sluice/l7/h2"
 	"sluice/pkg/backend"
 	"sluice/pkg/reactor"
+	"sluice/pkg/tcp"
 )
 
 // link is a connection of HTTP/2 to a backend, which the requests of a loop
@@ -187,7 +188,7 @@ func dialTLS(ctx context.Context, b *backend.Backend, cfg *tls.Config) (*tls.Con
 		return nil, causeOf(ctx, err)
 	}
 	b.Reached(addr)
-	tc := tls.Client(c, cfg)
+	tc := tls.Client(tcp.NewLine(c, nil), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, causeOf(ctx, fmt.Errorf("TLS handshake: %w", err))

@@ -58,7 +58,7 @@ func (d *Dialer) TLS(ctx context.Context, b *backend.Backend, cfg *tls.Config, h
 		_, err = c.Write(header)
 		_ = c.SetWriteDeadline(time.Time{})
 	}
-	tc := tls.Client(c, cfg)
+	tc := tls.Client(tcp.NewLine(c, nil), cfg)
 	if err == nil {
 		err = tc.HandshakeContext(ctx)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/pkg/preface"
+	"sluice/pkg/tcp"
 )
 
 // Guest is a connection that is ready to be served.
@@ -65,7 +66,7 @@ func (c *Conn) handshake(ctx context.Context) (*Guest, error) {
 	if l.cfg.TLS == nil {
 		return g, nil
 	}
-	begun := &readConn{Conn: c, read: g.Read, heard: len(g.Read) > 0}
+	begun := &readConn{Line: tcp.NewLine(c, g.Read), heard: len(g.Read) > 0}
 	g.Read = nil
 	tc := tls.Server(begun, l.cfg.TLS)
 	if err := tc.HandshakeContext(ctx); err != nil {
@@ -115,23 +116,14 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// readConn is a Conn of which some bytes were read already. It notes whether
-// its client has said anything.
+// readConn is a Conn below TLS, which notes whether its client has said anything.
 type readConn struct {
-	*Conn
-	read  []byte
+	*tcp.Line
 	heard bool
 }
 
 func (c *readConn) Read(p []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(p, c.read)
-		if c.read = c.read[n:]; len(c.read) == 0 {
-			c.read = nil
-		}
-		return n, nil
-	}
-	n, err := c.Conn.Read(p)
+	n, err := c.Line.Read(p)
 	if n > 0 {
 		c.heard = true
 	}

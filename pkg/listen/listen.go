@@ -193,6 +193,18 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Detach returns the connection below, for somebody who serves it from now on, and
+// closes it. Close still gives the place back, and CloseConns knows it no more.
+func (c *Conn) Detach() (*net.TCPConn, error) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if _, there := c.l.conns[c]; !there {
+		return nil, net.ErrClosed
+	}
+	delete(c.l.conns, c)
+	return c.TCPConn, nil
+}
+
 // Addr returns the bound address.
 func (l *Listener) Addr() net.Addr { return l.addr }
 

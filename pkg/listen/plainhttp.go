@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/pkg/tcp"
 )
 
 // A client that speaks HTTP where TLS is spoken is told so, as nginx and Go do
@@ -52,7 +54,7 @@ func answerPlainHTTP(ctx context.Context, c *readConn) {
 	_ = c.SetDeadline(deadline)
 	answer := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-cache\r\nDate: %s\r\nX-Sluice-Reason: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		time.Now().UTC().Format(dateForm), TLSHandshake, len(plainHTTPText), plainHTTPText)
-	if _, err := io.WriteString(c, answer); err == nil && c.CloseWrite() == nil {
+	if _, err := io.WriteString(c, answer); err == nil && tcp.CloseWrite(c) == nil {
 		_, _ = io.CopyN(io.Discard, c, plainHTTPRest)
 	}
 }

@@ -24,10 +24,9 @@ const (
 	lookEvery = time.Second
 )
 
-// Conn is a net.Conn as a Stream: for TLS, whose library knows no other, and
-// for systems without a poller of ours. A goroutine reads one buffer ahead,
-// and another one exists while there is something to write, so what a Conn
-// holds is bounded.
+// Conn is a net.Conn as a Stream: for what is no socket, and for systems without
+// a poller of ours. A goroutine reads one buffer ahead, and another one exists
+// while there is something to write, so what a Conn holds is bounded.
 type Conn struct {
 	base
 	self member        // what handlers are told of: c, or what embeds it
@@ -50,10 +49,23 @@ type Conn struct {
 
 var _ Stream = (*Conn)(nil)
 
-// AdoptConn makes nc a stream of the loop, which then owns nc. If nc has a
-// CloseWrite, that ends our direction, and if it has a NetConn, as tls.Conn
-// has, then that one's as well.
-func (l *Loop) AdoptConn(nc net.Conn) *Conn {
+// AdoptConn makes nc a stream of the loop, which then owns nc: a Secured if nc is
+// TLS upon a tcp.Line, whose handshake is over, and the loop has sockets of its
+// own; else a Conn. If nc has a CloseWrite, that ends our direction, and if it has
+// a NetConn, as tls.Conn has, then that one's as well.
+func (l *Loop) AdoptConn(nc net.Conn) Stream {
+	s, err := l.secure(nc)
+	if s != nil {
+		return s
+	}
+	if err != nil { // what is read of it now says so
+		l.group.logger.Warn("cannot carry a TLS connection", "error", err)
+	}
+	return l.carry(nc)
+}
+
+// carry makes nc a Conn of the loop.
+func (l *Loop) carry(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.join(l, c)
 	c.writable = true

@@ -53,8 +53,20 @@ func tlsPair(t *testing.T) (near, far *tls.Conn) {
 		t.Fatal(err)
 	}
 	a, d := tcpPair(t)
-	near = tls.Server(a, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	far = tls.Client(d, &tls.Config{InsecureSkipVerify: true})
+	near = tls.Server(tcp.NewLine(a, nil), &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	far = tls.Client(tcp.NewLine(d, nil), &tls.Config{InsecureSkipVerify: true})
+	return near, far
+}
+
+// securedPair is tlsPair whose near end a loop carries itself, where it can.
+func securedPair(t *testing.T) (near, far *tls.Conn) {
+	t.Helper()
+	near, far = tlsPair(t)
+	shaken := make(chan error, 1)
+	go func() { shaken <- far.Handshake() }()
+	if err := errors.Join(near.Handshake(), <-shaken); err != nil {
+		t.Fatal(err)
+	}
 	return near, far
 }
 
@@ -76,7 +88,7 @@ func TestConnEcho(t *testing.T) {
 	for _, size := range []int{0, 1, connPeek - 1, connPeek, connPeek + 1, connChunk, 3 << 20} {
 		for name, pair := range map[string]func() (near, far net.Conn){
 			"tcp": func() (net.Conn, net.Conn) { return tcpPair(t) },
-			"tls": func() (net.Conn, net.Conn) { return tlsPair(t) },
+			"tls": func() (net.Conn, net.Conn) { return securedPair(t) },
 		} {
 			g := newGroup(t, 1)
 			near, far := pair()
@@ -150,7 +162,7 @@ func TestConnReset(t *testing.T) {
 		g := newGroup(t, 1)
 		var near, far net.Conn
 		if secure {
-			n, f := tlsPair(t)
+			n, f := securedPair(t)
 			near, far = n, f
 		} else {
 			n, f := tcpPair(t)
@@ -201,7 +213,7 @@ func TestConnBroken(t *testing.T) {
 	}
 	for name, pair := range map[string]func() (near, far net.Conn){
 		"tcp": func() (net.Conn, net.Conn) { return tcpPair(t) },
-		"tls": func() (net.Conn, net.Conn) { return tlsPair(t) },
+		"tls": func() (net.Conn, net.Conn) { return securedPair(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,9 +42,10 @@
 //     an ordinary one. GOMAXPROCS must therefore leave room beside the loops.
 //   - Clock reads are one a turn: [Loop.Real], and [Loop.Now] without stalls.
 //     [Loop.Wall] is the time of day, for people alone.
-//   - A [Socket] is driven by the loop itself, and on Linux alone. A [Conn] is a
-//     net.Conn with goroutines that read ahead and write behind it, within
-//     bounds: TLS is carried so, and on other systems everything.
+//   - A [Socket] is driven by the loop itself, and on Linux alone; a [Secured] is
+//     TLS upon one, whose handshake was made elsewhere. A [Conn] is a net.Conn
+//     with goroutines that read ahead and write behind it, within bounds: on
+//     other systems everything is carried so.
 //   - Memory for bytes belongs to the loop ([Loop.Scratch]) or is borrowed
 //     ([Loop.Borrow]) while a peer cannot take what was read.
 package reactor

@@ -37,11 +37,13 @@ type Loop struct {
 	free     [][]byte
 	pipes    []*Pipe // empty ones
 
-	conns   map[*Conn]struct{}
+	conns   map[carried]struct{}
 	again   []member // whose handlers to call once more, in the next turn
 	spare   []member // the memory of again's previous turn
 	current member   // whom what runs is about, or nil
 	youth   youth
+
+	records []byte // of TLS, on their way; empty between two calls
 
 	scale  scale
 	weight weight
@@ -60,10 +62,16 @@ type Loop struct {
 	ended  bool
 }
 
+// carried is a stream upon a net.Conn.
+type carried interface {
+	// abandon closes the connection at once, for a loop that ends.
+	abandon()
+}
+
 func newLoop(g *Group, index int) (*Loop, error) {
 	l := &Loop{
 		group: g, index: index, start: g.born, scratch: make([]byte, ScratchSize),
-		conns: make(map[*Conn]struct{}),
+		conns: make(map[carried]struct{}),
 	}
 	l.clock = newClock()
 	l.wheel = newWheel(0)
