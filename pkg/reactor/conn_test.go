@@ -120,7 +120,7 @@ func TestConnBounds(t *testing.T) {
 	g := newGroup(t, 1)
 	near, far := tcpPair(t)
 	_ = far.SetReadBuffer(64 << 10)
-	const size = 64 << 20
+	const size = 16 << 20
 	full := make(chan int, 1)
 	taken, stopped := 0, false
 	adopt(t, g, near, handlerFunc(func(s Stream) {
