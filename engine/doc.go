@@ -19,7 +19,7 @@
 //     of changes, applied; task.go: what the fleet is told
 //   - questions.go, explain.go, past.go, limits.go, selftest.go, connections.go: what it is asked
 //   - pages.go, facts.go, record.go: the dashboard, what is to be looked at, and
-//     what is remembered
+//     what is remembered; copilot.go: what of it a language model is told
 //   - tags.go, tagwatch.go: what tags ask for
 //   - turn.go, reconcile.go: a turn
 //   - fronts.go, front.go, l4config.go, routes.go, l7config.go: listeners, and

@@ -70,7 +70,7 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 				Address: c.Admin, Listener: ln, Successor: e.fronts.sockets != nil, AllowInsecure: c.AdminInsecure, Version: version, Started: e.began,
 				Token: string(c.AdminToken), TokenFile: c.AdminTokenFile, ReadToken: string(c.AdminReadToken), ReadTokenFile: c.AdminReadTokenFile,
 				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Counters: sets.Main, Logger: logger,
-				Plane: asked{ran{e}}, Book: e.operators.book, Prices: sync.OnceValue(e.prices),
+				Plane: asked{ran{e}}, Book: e.operators.book, Prices: sync.OnceValue(e.prices), Copilot: newCopilot(e),
 				Beside: pages,
 			}
 			if e.fleet != nil {

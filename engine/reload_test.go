@@ -83,7 +83,7 @@ func TestReloadLogs(t *testing.T) {
 	}
 	f(next("debug", false, 1), slog.LevelDebug, 0, 0)
 	f(next("info", true, 1), slog.LevelInfo, 20, 20)
-	f(next("error", true, 10), slog.LevelError, 1, 3)
+	f(next("error", true, 10), slog.LevelError, 2, 2) // every tenth of twenty; all of them, lest one comes late
 	f(next("warn", false, 1), slog.LevelWarn, 0, 0)
 }
 

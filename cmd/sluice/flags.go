@@ -43,6 +43,12 @@ func (r *reader) define() {
 	f.StringVar(&c.Fleet, "fleet", c.Fleet, "name under which several sluices keep what operators change at run time, in Consul's KV below sluice/NAME/: a change at one is one at all, and at those that start later. Consul's token then needs key:write there and session:write")
 	f.StringVar(&c.State, "state", c.State, "file in which what operators change at run time is kept over a restart; without it and --fleet, in memory")
 	f.Var(&c.Prices, "prices", "what /admin/cost reckons with: currency, vcpu-hour, gb-hour (of memory), gb-out (to clients), gb-zone (across zones), vcpus and memory-gb (of this task, else what ECS says), date")
+	f.StringVar(&c.Copilot.Provider, "copilot", c.Copilot.Provider, "who answers questions at /admin/copilot and in the dashboard: openai (or any server that speaks its API, by --copilot-url), anthropic, or off. It is sent advice, events and figures, without secrets, clients' addresses and values of headers, and changes nothing")
+	f.StringVar(&c.Copilot.Model, "copilot-model", c.Copilot.Model, "model that is asked, as the provider calls it; needed with --copilot")
+	f.StringVar(&c.Copilot.URL, "copilot-url", c.Copilot.URL, "base URL of the API, such as http://127.0.0.1:11434/v1; empty means the provider's own")
+	f.StringVar(&c.Copilot.KeyFile, "copilot-key-file", c.Copilot.KeyFile, "file with the provider's key in its first line, read for each question; empty means no key, as for servers of one's own")
+	f.DurationVar(&c.Copilot.Timeout, "copilot-timeout", c.Copilot.Timeout, "time that an answer may take as a whole")
+	decimalVar(f, &c.Copilot.DailyCap, "copilot-daily-cap", c.Copilot.DailyCap, "questions that may be asked a day, by UTC; a restart begins anew")
 	f.BoolVar(&c.AdminInsecure, "admin-insecure", c.AdminInsecure, "allow a control plane that others can reach without a token")
 	f.StringVar(&c.HealthAddr, "health-addr", c.HealthAddr, "address that answers only /healthz and /readyz, without a token, for a load balancer's probes; empty means none")
 

@@ -55,6 +55,7 @@ func (a *api) operations() []operation {
 	for _, p := range a.Beside {
 		all = append(all, operation{method: "GET", path: p.Path, summary: p.About, answer: "Page", handle: p.Handler.ServeHTTP})
 	}
+	all = append(all, a.copilotCalls()...)
 	if a.Book != nil && a.Plane != nil {
 		all = append(all, a.orders()...)
 		all = append(all, a.seeds()...)

@@ -262,6 +262,13 @@ func calls() []call {
 		{"POST", "/admin/drain", `{"url":"b"`, 400, `"body"`, none},
 		{"POST", "/admin/drain", `{"url":"b"} x`, 400, `"body"`, none},
 		{"POST", "/admin/drain?url=b", `{"url":"a"}`, 400, `the query has`, none},
+		{"GET", "/admin/copilot", "", 200, `"provider": "openai"`, none},
+		{"POST", "/admin/copilot", `{"question":"why?","dry_run":true}`, 200, `"question": "why?"`, none},
+		{"POST", "/admin/copilot", `{"question":"why?"}`, 200, `"answer": "because"`, none},
+		{"POST", "/admin/copilot?question=why%3F", "", 200, `"answer": "because"`, none},
+		{"POST", "/admin/copilot", `{"question":" "}`, 400, `"field": "question"`, none},
+		{"POST", "/admin/copilot", `{"id":"nope"}`, 404, `is not; ask again`, none},
+		{"POST", "/admin/copilot", `{"id":"nope","question":"why?"}`, 400, `"field": "id"`, none},
 		{"GET", "/admin/openapi.json", "", 200, `"3.1.0"`, none},
 		{"GET", "/admin", "", 200, `/admin/drain`, none},
 	}
@@ -271,7 +278,8 @@ func calls() []call {
 // that describes them.
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	s, _, book := plant(t, Config{Version: "v1"})
+	pilot, _ := newCopilot(t, time.Minute)
+	s, _, book := plant(t, Config{Version: "v1", Copilot: pilot})
 	router, paths := describedBy(t, get(t, s, "/admin/openapi.json").body)
 	for _, c := range calls() {
 		got := do(t, s, c.method, c.path, func(r *http.Request) {

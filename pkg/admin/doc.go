@@ -26,6 +26,9 @@
 // token and never meets the limit. [NewHealth] serves these two alone, without
 // the Host check, for probes from elsewhere.
 //
+// The copilot (copilot.go) is given facts and changes nothing: what it proposes are
+// calls that an operator makes.
+//
 // Series of single backends are written at scrape time from the pools'
 // snapshots, so none outlives its backend.
 package admin

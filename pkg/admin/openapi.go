@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/pkg/control"
+	"sluice/pkg/copilot"
 )
 
 // document is an OpenAPI 3.1 description of the control plane, made of the same
@@ -174,12 +175,13 @@ func schemas() map[string]any {
 		"Cost":       object("estimated_cost", "currency", "items", "formula", "prices"),
 		"Metrics":    list("metrics", series{}, "totals"),
 		"LBMetrics":  object("uptime_seconds", "total_requests", "success_requests", "failed_requests", "retry_attempts", "avg_latency_ms", "healthy_backends", "total_backends", "backends"),
-		"Config":     map[string]any{"type": "object"},
-		"Page":       map[string]any{},
-		"Changes":    list("changes", changeView{}, "version", "kept", "trouble"),
-		"Events":     object("events", "total", "limit", "lost", "next_after", "last_event_id"),
-		"Canaries":   list("canaries", canaryView{}, "active"),
-		"Routes":     list("routes", RouteView{}), "Listeners": list("listeners", ListenerView{}), "Connections": list("connections", ConnectionView{}),
+		"Copilot":    of(copilot.About{}), "Answer": object("provider", "url", "model"),
+		"Config":   map[string]any{"type": "object"},
+		"Page":     map[string]any{},
+		"Changes":  list("changes", changeView{}, "version", "kept", "trouble"),
+		"Events":   object("events", "total", "limit", "lost", "next_after", "last_event_id"),
+		"Canaries": list("canaries", canaryView{}, "active"),
+		"Routes":   list("routes", RouteView{}), "Listeners": list("listeners", ListenerView{}), "Connections": list("connections", ConnectionView{}),
 		"Limits":      list("limits", LimitView{}),
 		"Explanation": of(Explanation{}), "Selftest": of(Selftest{}), "LogLevel": object("level", "allowed"),
 		"Fleet": list("tasks", taskView{}, "fleet", "version", "applied", "ready", "trouble"),

@@ -258,6 +258,8 @@ func (p page) of(total int) listing {
 // It answers with what is wrong and reports false, unless nothing is.
 func read(w http.ResponseWriter, r *http.Request, f func(*params)) bool {
 	p, err := readParams(r)
+	// The deadline is that of the body; met later, it would end the request.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

@@ -18,6 +18,7 @@ import (
 	"sluice/pkg/backend"
 	"sluice/pkg/config"
 	"sluice/pkg/control"
+	"sluice/pkg/copilot"
 	"sluice/pkg/limit"
 )
 
@@ -117,6 +118,8 @@ type Config struct {
 	// Prices returns what /admin/cost reckons with; it may take a while. nil
 	// means that nothing costs anything.
 	Prices func() Prices
+	// Copilot answers questions; nil means nobody does.
+	Copilot *copilot.Copilot
 	// Ready answers /readyz; it must be quick and safe for concurrent use. nil
 	// means always ready.
 	Ready func() Readiness

@@ -85,6 +85,8 @@ type Config struct {
 	State string `yaml:"state"`
 	// Prices are what /admin/cost reckons with.
 	Prices Prices `yaml:"prices"`
+	// Copilot answers questions at /admin/copilot.
+	Copilot Copilot `yaml:",inline"`
 	// AdminInsecure allows an Admin address that is not loopback without a
 	// token.
 	AdminInsecure bool `yaml:"admin-insecure"`
@@ -204,6 +206,7 @@ func Default() Config {
 		DNSKeep:             time.Minute,
 		Admin:               "127.0.0.1:9900",
 		Prices:              DefaultPrices(),
+		Copilot:             DefaultCopilot(),
 		HealthInterval:      2 * time.Second,
 		HealthFastInterval:  30 * time.Millisecond,
 		HealthDownInterval:  time.Second,

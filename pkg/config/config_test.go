@@ -435,6 +435,12 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Admin = ":9900" }, "--admin: \":9900\" can be reached from elsewhere; set --admin-token")
 	f(func(c *Config) { c.Admin = "0.0.0.0:9900"; c.AdminToken = "x" })
 	f(func(c *Config) { c.Admin = "0.0.0.0:9900"; c.AdminInsecure = true })
+	f(func(c *Config) { c.Copilot.Provider, c.Copilot.Model = "openai", "m" })
+	f(func(c *Config) {
+		c.Copilot = Copilot{Provider: "claude", URL: "ftp://x", Timeout: -1}
+	}, "--copilot: unknown provider \"claude\"; known are openai, anthropic, off", "--copilot-model: it is needed",
+		"--copilot-url: \"ftp://x\" is not", "--copilot-timeout: -1ns", "--copilot-daily-cap: 0 is below 1")
+	f(func(c *Config) { c.Copilot.KeyFile = "key" }, "--copilot-key-file: \"key\" has no effect without --copilot")
 	f(func(c *Config) { c.HealthAddr = "x" }, "--health-addr")
 	f(func(c *Config) { c.L4Driver = "x" }, "--l4-driver: unknown driver")
 	f(func(c *Config) { c.L7Driver = "epoll" }, "--l7-driver: unknown driver")

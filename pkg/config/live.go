@@ -9,10 +9,16 @@ import (
 // Changed returns the names of the settings that differ between two
 // configurations, in the order in which Config has them.
 func Changed(a, b *Config) (settings []string) {
-	x, y := reflect.ValueOf(*a), reflect.ValueOf(*b)
+	return changed(reflect.ValueOf(*a), reflect.ValueOf(*b))
+}
+
+func changed(x, y reflect.Value) (settings []string) {
 	for i := range x.NumField() {
-		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
-			name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ",")
+		name, options, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			settings = append(settings, changed(x.Field(i), y.Field(i))...)
+		case !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()):
 			settings = append(settings, name)
 		}
 	}

@@ -442,6 +442,7 @@ func (v *validation) plane() {
 		v.admin()
 	}
 	v.fleet()
+	v.copilot()
 	if c.HealthAddr != "" {
 		if err := listenAddr(c.HealthAddr); err != nil {
 			v.add("health-addr", "%v", err)

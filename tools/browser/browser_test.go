@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -137,6 +138,26 @@ func (b *tab) page(key string) {
 	eval[bool](b, `(location.hash = "#/`+key+`", true)`)
 	key, _, _ = strings.Cut(key, "?")
 	b.await("page "+key, `document.querySelector('#main [data-page="`+key+`"]') && document.querySelector('#main [data-page="`+key+`"]').children.length > 0`)
+}
+
+// press presses the button with a text, once it is there and can be pressed. Of
+// several, it is the last: that of the dialog, if there is one.
+func (b *tab) press(text string) {
+	b.t.Helper()
+	find := `[...document.querySelectorAll("button")].filter((x) => x.textContent === "` + text + `" && !x.disabled && x.checkVisibility()).pop()`
+	b.await("a button "+text, find)
+	eval[bool](b, `(`+find+`.click(), true)`)
+}
+
+// set writes into a field, as somebody who types does.
+func (b *tab) set(selector, value string) {
+	b.t.Helper()
+	b.await("a field "+selector, `document.querySelector("`+selector+`")`)
+	text, err := json.Marshal(value)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	eval[bool](b, `((e) => { e.value = `+string(text)+`; for (const type of ["input", "change"]) e.dispatchEvent(new Event(type, {bubbles: true})); return true; })(document.querySelector("`+selector+`"))`)
 }
 
 // theme sets what the system prefers.

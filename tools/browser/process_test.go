@@ -116,6 +116,32 @@ func (p *process) addr(listener string) (addr string) {
 	return addr
 }
 
+// ask returns what the control plane answers to a GET, decoded.
+func ask[T any](p *process, path string) (v T) {
+	p.t.Helper()
+	resp, err := http.Get("http://" + p.addr("admin") + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+		p.t.Fatalf("cannot read %s: %v", path, err)
+	}
+	return v
+}
+
+// changes returns what operators have changed, one in a line.
+func (p *process) changes() string {
+	p.t.Helper()
+	var all []string
+	for _, c := range ask[struct {
+		Changes []struct{ ID, Value, Reason string }
+	}](p, "/admin/changes").Changes {
+		all = append(all, c.ID+"="+c.Value+" ("+c.Reason+")")
+	}
+	return strings.Join(all, "\n")
+}
+
 func echos(t *testing.T, n int, args ...string) (all []*process, addrs []string) {
 	t.Helper()
 	for i := range n {

@@ -1,20 +1,16 @@
 // Advice: what the rules find, and the call that acts on it.
 import { h, fill } from "./dom.js";
-import { can, get } from "./api.js";
+import { exists, get } from "./api.js";
 import { order } from "./order.js";
 
-// template returns the path of the API that a path of a call is of.
-function template(path) {
-  return path.replace(/^\/admin\/services\/[^/]+\/backends\/[^/]+\/[^/]+$/, "/admin/services/{service}/backends/{backend}/{what}").replace(/^\/admin\/services\/[^/]+\/[^/]+$/, "/admin/services/{service}/{what}");
-}
-
-function button(f) {
+// button opens the form of the call that a finding has, if there is that call.
+export function button(f) {
   const c = f.call;
-  if (!c || !can(c.method, template(c.path))) return null;
-  const { ttl = null, reason, ...rest } = c.params || {};
+  if (!c || !exists(c.method, c.path)) return null;
+  const { ttl = "", reason = "", dry_run, ...rest } = c.params || {};
   const open = () => {
-    if (c.method === "DELETE") order({ title: "Undo: " + f.evidence, method: c.method, path: c.path, fixed: rest, ttl: null });
-    else order({ title: f.action, method: c.method, path: c.path, fields: Object.entries(rest).map(([name, value]) => ({ name, label: name, value, required: true })), ttl });
+    if (c.method === "DELETE") order({ title: "Undo: " + f.evidence, method: c.method, path: c.path, fixed: rest, ttl: null, reason });
+    else order({ title: f.action, method: c.method, path: c.path, fields: Object.entries(rest).map(([name, value]) => ({ name, label: name, value, required: true })), ttl, reason });
   };
   return h("button", { type: "button", onclick: open }, "Do it…");
 }

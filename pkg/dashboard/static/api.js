@@ -58,10 +58,14 @@ export async function tryToken(token) {
 
 // stream reads server-sent events and calls f with each one's type, data and ID
 // until the stream ends or the signal says so. EventSource could send no token.
-export async function stream(path, signal, f, opened = () => {}) {
-  const r = await raw("GET", path, { signal, accept: "text/event-stream" });
+export const stream = (path, signal, f) => events("GET", path, undefined, signal, f);
+
+// ask is stream of a call that has a body.
+export const ask = (path, body, signal, f) => events("POST", path, body, signal, f);
+
+async function events(method, path, body, signal, f) {
+  const r = await raw(method, path, { body, signal, accept: "text/event-stream" });
   if (!r.ok || !(r.headers.get("Content-Type") || "").startsWith("text/event-stream")) throw new Refusal(r.status, words(r.status, await r.text()));
-  opened();
   const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
   const parse = parser(f);
   for (;;) {
@@ -104,6 +108,16 @@ export async function learn() {
   } catch (e) { if (e.status !== 404) throw e; }
 }
 export const can = (method, path) => known !== null && known.has(method + " " + path);
+
+// exists reports whether there is a call of that method at a path, names and all.
+export function exists(method, path) {
+  const parts = path.split("/");
+  for (const k of known ? known.keys() : []) {
+    const [m, template] = k.split(" "), want = template.split("/");
+    if (m === method && want.length === parts.length && want.every((w, i) => (w[0] === "{" ? parts[i] && !/^\.\.?$/.test(parts[i]) : w === parts[i]))) return true;
+  }
+  return false;
+}
 
 // allowed returns the values that a parameter may have, as the API describes it;
 // null if it does not say.

@@ -6,6 +6,7 @@ import { State } from "./state.js";
 import { overview } from "./overview.js";
 import { services } from "./services.js";
 import { advice } from "./advice.js";
+import { copilot } from "./copilot.js";
 import { changes, config, connections, cost, events, explain, fleet, listeners, profiles, routes } from "./lists.js";
 
 const state = new State();
@@ -13,6 +14,7 @@ const pages = [
   { key: "overview", name: "Overview", open: overview },
   { key: "services", name: "Services", open: services },
   { key: "advice", name: "Advice", open: advice, needs: "/admin/advice" },
+  { key: "copilot", name: "Copilot", open: copilot, needs: "/admin/copilot" },
   { key: "routes", name: "Routes", open: routes, needs: "/admin/routes" },
   { key: "listeners", name: "Listeners", open: listeners, needs: "/admin/listeners" },
   { key: "connections", name: "Connections", open: connections, needs: "/admin/connections" },

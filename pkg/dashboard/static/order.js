@@ -7,7 +7,7 @@ const lives = [["", "until it is undone"], ["10m", "10 minutes"], ["30m", "30 mi
 
 // order opens a form for one call. fields: {name, label, value, options, required,
 // note}. ttl says which time to live is offered first; null offers none.
-export function order({ title, about, method, path, fields = [], fixed = {}, ttl = "1h", danger = false, done = () => {} }) {
+export function order({ title, about, method, path, fields = [], fixed = {}, ttl = "1h", danger = false, reason: why = "", done = () => {} }) {
   const d = document.getElementById("dialog");
   const inputs = new Map();
   const rows = fields.map((f) => {
@@ -17,8 +17,8 @@ export function order({ title, about, method, path, fields = [], fixed = {}, ttl
     inputs.set(f.name, e);
     return h("label", { for: id }, f.label, e, f.note ? h("span", {}, f.note) : null);
   });
-  const reason = h("input", { id: "order-reason", required: true, autocomplete: "off", placeholder: "for those who read it tomorrow" });
-  const live = h("select", { id: "order-ttl" }, lives.map(([v, t]) => h("option", { value: v, selected: v === ttl }, t)));
+  const reason = h("input", { id: "order-reason", value: why, required: true, autocomplete: "off", placeholder: "for those who read it tomorrow" });
+  const live = h("select", { id: "order-ttl" }, (ttl && !lives.some(([v]) => v === ttl) ? [...lives, [ttl, ttl]] : lives).map(([v, t]) => h("option", { value: v, selected: v === ttl }, t)));
   const force = h("input", { type: "checkbox", id: "order-force" }), forceRow = h("label", { for: "order-force", hidden: true }, "Do it all the same", force);
   const outcome = h("div", { role: "status", "aria-live": "polite" });
   const dry = h("button", { type: "submit", value: "dry" }, "Show what it changes"), apply = h("button", { type: "submit", value: "apply", class: danger ? "main danger" : "main", disabled: true }, "Apply");
