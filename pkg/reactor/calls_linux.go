@@ -3,7 +3,9 @@
 package reactor
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -38,6 +40,31 @@ func connect(fd int, addr netip.AddrPort) error {
 		sa.Family, sa.Port, sa.Addr, sa.Scope_id = unix.AF_INET6, swapped(addr.Port()), ip.As16(), zoneID(ip.Zone())
 	}
 	return asError(syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), size))
+}
+
+// localAddr returns a socket's own address, not valid if it broke.
+func localAddr(fd int) netip.AddrPort {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); errno != 0 {
+		return netip.AddrPort{}
+	}
+	return addrPort(&sa)
+}
+
+// resetOnClose makes the close of a socket send RST.
+func resetOnClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+// firstLocalPort returns the lowest port that the kernel chooses for a socket
+// that connects, 0 if it does not say.
+func firstLocalPort() (port uint16) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range") // of IPv6 too
+	if err == nil {
+		_, _ = fmt.Sscan(string(text), &port)
+	}
+	return port
 }
 
 // setOption sets an option that is a number. Errors mean that the socket broke,

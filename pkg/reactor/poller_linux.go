@@ -25,11 +25,14 @@ type poller struct {
 	sockets   []*Socket         // by descriptor
 	acceptors map[int]*acceptor // by descriptor
 	closing   []*Socket         // closed in this turn
+
+	localPorts uint16 // the lowest port that the kernel may choose
 }
 
 func (p *poller) open() (err error) {
 	p.epoll, p.waker = -1, -1
 	p.acceptors = make(map[int]*acceptor)
+	p.localPorts = firstLocalPort()
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot create an epoll instance: %w", err)
 	}

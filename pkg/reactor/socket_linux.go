@@ -59,6 +59,11 @@ func (l *Loop) join(fd int, events uint32) (*Socket, error) {
 // Connect begins to connect to addr. The handler is called when the outcome is
 // known, which Connected returns. An error returned at once is this machine's
 // own, or the kernel's word on addr.
+//
+// A socket that connects to itself is refused. TCP allows it: the kernel has
+// chosen, for the socket's own port, the one that it connects to, on which
+// nobody listens. It would read what it writes, and keep the server that has
+// gone from coming back.
 func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	family := unix.AF_INET6
@@ -73,6 +78,11 @@ func (l *Loop) Connect(addr netip.AddrPort) (*Socket, error) {
 	if err := connect(fd, addr); err != nil && err != unix.EINPROGRESS {
 		closeFD(fd)
 		return nil, os.NewSyscallError("connect", err)
+	}
+	if addr.Port() >= l.poller.localPorts && localAddr(fd) == netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port()) {
+		resetOnClose(fd) // so that it does not stay in TIME_WAIT on the server's port
+		closeFD(fd)
+		return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
 	}
 	return l.adoptYoung(fd)
 }
@@ -111,14 +121,7 @@ func (s *Socket) event(events uint32) {
 }
 
 // LocalAddr returns the socket's own address, not valid if it broke.
-func (s *Socket) LocalAddr() netip.AddrPort {
-	var sa unix.RawSockaddrAny
-	size := uint32(unix.SizeofSockaddrAny)
-	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(s.fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return netip.AddrPort{}
-	}
-	return addrPort(&sa)
-}
+func (s *Socket) LocalAddr() netip.AddrPort { return localAddr(int(s.fd)) }
 
 // SetUserTimeout sets TCP's user timeout (RFC 5482), in whole milliseconds. An
 // error means that the socket broke, which shows later.
@@ -224,7 +227,7 @@ func (s *Socket) CloseWrite() error {
 // Reset makes Close send RST.
 func (s *Socket) Reset() {
 	if !s.closed {
-		_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		resetOnClose(int(s.fd))
 	}
 }
 

@@ -28,6 +28,58 @@ func onFD(t *testing.T, c net.Conn, f func(fd int) error) {
 	}
 }
 
+// TestConnectsToItself connects to a port on which nobody listens until the
+// kernel, which goes through its range, has chosen that port for the socket
+// itself: that is a refused connect like the others.
+func TestConnectsToItself(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	l := g.Loops()[0]
+	first := firstLocalPort()
+	if first == 0 {
+		t.Fatal("the kernel does not say which ports it chooses")
+	}
+	// Of its range the kernel tries all that are even with the first before the others.
+	dead := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), first+100)
+	for ; ; dead = netip.AddrPortFrom(dead.Addr(), dead.Port()+2) {
+		ln, err := net.Listen("tcp", dead.String())
+		if err == nil {
+			ln.Close()
+			break
+		}
+		if dead.Port() > 65000 {
+			t.Fatalf("cannot find a port without a listener: %v", err)
+		}
+	}
+	for range 30 { // of turns; the default range has 14,116 such ports
+		done := make(chan error, 1)
+		l.Post(func() {
+			for range 1000 {
+				s, err := l.Connect(dead)
+				if err != nil {
+					continue // refused at once
+				}
+				if s.LocalAddr() == dead {
+					done <- errors.New("a socket is connected to itself")
+					s.Close()
+					return
+				}
+				s.Close()
+			}
+			done <- nil
+		})
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the loop does not come to an end")
+		}
+	}
+	wantStreams(t, g, 0)
+}
+
 // TestUrgent sends urgent data among other data, all before the loop looks: by
 // reads and by splice, all that is not urgent arrives.
 func TestUrgent(t *testing.T) {
