@@ -18,6 +18,7 @@ import (
 	"sluice/pkg/handover"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
+	"sluice/pkg/tracing"
 )
 
 // tidyEvery is how often services without connections are looked for that nobody
@@ -47,8 +48,10 @@ type Options struct {
 	Sockets *handover.Sockets
 	// Access is the access log, which the configuration turns on and off, and
 	// Level the level of the log; nil for none, and one that does not change.
-	Access  *accesslog.Log
-	Level   *slog.LevelVar
+	Access *accesslog.Log
+	Level  *slog.LevelVar
+	// Tracer is told of requests that are sampled; nil for none.
+	Tracer  *tracing.Tracer
 	Metrics *metricset.Sets
 	Logger  *slog.Logger
 }
@@ -126,7 +129,7 @@ func New(o Options) (e *Engine, err error) {
 	if o.Book != nil {
 		e.services.journal = o.Book.Journal()
 	}
-	if e.fronts, err = newFronts(c, e.services, o.Access, o.Sockets, o.Metrics, o.Logger); err != nil {
+	if e.fronts, err = newFronts(c, e.services, records{o.Access, o.Tracer}, o.Sockets, o.Metrics, o.Logger); err != nil {
 		return nil, err
 	}
 	exposePauses(o.Metrics.Main, e.pauses, e.fronts.loops)

@@ -21,6 +21,7 @@ import (
 	"sluice/pkg/listen"
 	"sluice/pkg/metricset"
 	"sluice/pkg/pause"
+	"sluice/pkg/tracing"
 )
 
 // fronts are all listeners of the data path. All methods are safe for concurrent
@@ -32,7 +33,7 @@ type fronts struct {
 	files    descriptors
 	budget   *listen.Budget // of all listeners: of descriptors
 	memory   *listen.Budget // and of memory
-	access   *accesslog.Log
+	records  records
 	recent   *l7.Recent        // requests of all HTTP listeners
 	sockets  *handover.Sockets // that this process was started with
 	sets     *metricset.Sets
@@ -62,9 +63,15 @@ type fronts struct {
 	stopped bool // no listener is bound any more
 }
 
+// records are who takes what became of requests and connections; nil for nobody.
+type records struct {
+	access *accesslog.Log
+	tracer *tracing.Tracer
+}
+
 // newFronts divides the descriptors and binds nothing yet.
-func newFronts(c *config.Config, services *services, access *accesslog.Log, sockets *handover.Sockets, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
-	fs := &fronts{config: c, access: access, recent: l7.NewRecent(), sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, part: services.part, logger: logger, certs: keeper{logger: logger}}
+func newFronts(c *config.Config, services *services, records records, sockets *handover.Sockets, sets *metricset.Sets, logger *slog.Logger) (*fronts, error) {
+	fs := &fronts{config: c, records: records, recent: l7.NewRecent(), sockets: sockets, sets: sets, pauses: services.pauses, instance: services.instance, auths: &services.auths, part: services.part, logger: logger, certs: keeper{logger: logger}}
 	sets.Main.RegisterMetricsWriter(fs.certs.write)
 	sets.Main.RegisterMetricsWriter(fs.writeClientLimits)
 	var err error

@@ -43,7 +43,7 @@ func (fs *fronts) l4Config(want desired.Listener, to []*service) (l4.Config, err
 		UserTimeout:     c.UserTimeout,
 		HelloWait:       config.Merged(want.L4()).SNIWait,
 		Pauses:          fs.pauses,
-		AccessLog:       fs.access,
+		AccessLog:       fs.records.access,
 		Logger:          fs.logger,
 		Metrics:         fs.sets.Main,
 	}, nil

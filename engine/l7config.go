@@ -29,7 +29,8 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	cfg.EarlyHints = toggle(l.EarlyHints)
 	cfg.RequestHeaders = l.RequestHeaders
 	cfg.ResponseHeaders = l.ResponseHeaders
-	cfg.AccessLog = fs.access
+	cfg.AccessLog = fs.records.access
+	cfg.Tracer = fs.records.tracer
 	cfg.Recent = fs.recent
 	cfg.LogFields = logFields(c.LogFields)
 	cfg.Logger = fs.logger

@@ -82,6 +82,9 @@ var forbidden = []struct {
 	{edge{"", "github.com/anthropics/anthropic-sdk-go", "language models are the affair of one package"}, []string{"sluice/pkg/copilot"}},
 	{edge{"sluice/discovery/fabio", "sluice/discovery/consul", "tags and members in, a table out: it knows no registry"}, nil},
 	{edge{"", "github.com/miekg/dns", "one package speaks DNS"}, []string{"sluice/discovery/dns"}},
+	{edge{"", "go.opentelemetry.io", "spans are plain values to all but who exports them"}, []string{"sluice/pkg/tracing/otlp"}},
+	{edge{"sluice/pkg/tracing", "sluice/", "a span is made of plain values"}, []string{"sluice/pkg/tracing", "sluice/pkg/throttle"}},
+	{edge{"sluice/pkg/syslog", "sluice/", "lines are bytes to it"}, []string{"sluice/pkg/syslog"}},
 	{edge{"", "expvar", "its import publishes on the default mux"}, nil},
 }
 

@@ -107,6 +107,9 @@ func (r *reader) define() {
 	f.StringVar((*string)(&c.AccessLogFields), "access-log-fields", string(c.AccessLogFields), "with --access-log, what the lines of requests have too, separated by commas: query, user, user-agent, referer, and request:NAME or response:NAME for any other header")
 	decimalVar(f, &c.AccessLogSample, "access-log-sample", c.AccessLogSample, "with --access-log, log one in so many, and all that failed")
 
+	f.StringVar(&c.OTLP, "otlp", c.OTLP, "OpenTelemetry collector that gets spans of HTTP requests and of what was asked of backends for them (OTLP, protobuf over HTTP), such as http://127.0.0.1:4318. OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES work as for OpenTelemetry's own tools. Empty means none")
+	f.Var(&percent{&c.OTLPSample}, "otlp-sample", "with --otlp, how many of the requests without a traceparent are sampled, in percent; of the others the traceparent says it. trace-sample= of --l7 wins")
+
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
 	f.BoolVar(&r.watch, "watch-config", false, "read that file, and the environment, again when the file has changed, as SIGHUP does: services, routes, listeners, members, limits and certificates become as it says, and what it does not change is not touched. A file that is wrong changes nothing")
 	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")

@@ -81,6 +81,10 @@ func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 	if err == nil {
 		defer access.close()
 		options.Access = access.log
+		options.Tracer, err = openTracer(&cmd.config, cmd.environ, sets.Main, logger)
+		defer closeTracer(options.Tracer, logger)
+	}
+	if err == nil {
 		err = serve(cmd, options, read, stdout, told, access)
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"sluice/pkg/config"
 )
 
 // decimal is the value of a flag that is a whole number. pflag's own reads 010
@@ -28,6 +30,20 @@ func percentVar(f *pflag.FlagSet, dst *int, name string, value int, usage string
 	*dst = value
 	f.Var(&decimal{dst: dst, unit: "%"}, name, usage)
 }
+
+// percent is a flag's value that may have a fraction, too.
+type percent struct{ dst *config.Percent }
+
+func (p *percent) Set(s string) (err error) {
+	n, err := config.ParsePercent(s)
+	if err == nil {
+		*p.dst = n
+	}
+	return err
+}
+
+func (p *percent) Type() string   { return "number" }
+func (p *percent) String() string { return p.dst.String() }
 
 func (d *decimal) Set(s string) error {
 	n, err := strconv.Atoi(strings.TrimSuffix(s, d.unit))

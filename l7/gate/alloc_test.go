@@ -9,6 +9,7 @@ import (
 
 	"sluice/l7/http1"
 	"sluice/pkg/balance"
+	"sluice/pkg/tracing"
 )
 
 // TestPolicyAllocs holds what is decided about each request to what it
@@ -64,7 +65,7 @@ func TestPolicyAllocs(t *testing.T) {
 	f("appendForwarded", func() { buf = appendForwarded(buf[:0], peer, h.Host, "https") })
 	f("appendUUID", func() { buf = appendUUID(buf[:0], now, 1, 2) })
 	f("traceID", func() { traceID(traceparent) })
-	f("appendTraceparent", func() { buf = appendTraceparent(buf[:0], 1, 2, 3, true) })
+	f("appendTraceparent", func() { buf = appendTraceparent(buf[:0], tracing.NewTraceID(), tracing.NewSpanID(), true) })
 	f("traceState", func() { var s traceState; s.add([]byte("a=b,c=d")) })
 	f("key", func() { sticky.key(h.Fields, peer) })
 	f("cookieOf", func() { p.cookieOf(h.Fields, "sid") })

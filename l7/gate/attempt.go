@@ -209,6 +209,7 @@ func (t *Ticket) triedToo() balance.Tried {
 // giveBack ends the present attempt, as another one follows it.
 func (t *Ticket) giveBack(now Now, v verdict) {
 	a := &t.attempt
+	t.noteRetry(now)
 	t.Resp.Reset()
 	a.tried.Add(a.backend)
 	a.trail.add(step{a.backend.Addr(), t.outcome.reason, time.Duration(now.Mono - t.start.mono)})

@@ -11,6 +11,7 @@ import (
 	"sluice/pkg/accesslog"
 	"sluice/pkg/headeredit"
 	"sluice/pkg/limit"
+	"sluice/pkg/tracing"
 )
 
 // Config describes what is decided about the requests of a listener. Its
@@ -39,6 +40,9 @@ type Config struct {
 	LogFields []LogField
 	// Recent remembers what became of requests. Nil means that nobody does.
 	Recent *Recent
+	// Tracer takes a span of every request that is sampled, when it has ended. Nil
+	// means that nobody does.
+	Tracer *tracing.Tracer
 	// EarlyHints says whether 103 and other interim responses of backends are
 	// passed on, where neither route nor service says.
 	EarlyHints Toggle

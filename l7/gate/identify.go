@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"sluice/pkg/balance"
+	"sluice/pkg/tracing"
 )
 
 // identify sets what is known of the request's origin.
@@ -20,9 +21,13 @@ func (t *Ticket) identify() {
 	if o.requestID = requestID(&t.Req, o.trusted); o.requestID == nil {
 		o.requestID = appendUUID(t.ids[:0], t.start.wall, rand.Uint64(), rand.Uint64())
 	}
-	if o.trace = traceOf(fields); !o.trace.continued && g.cfg.TraceShare > 0 {
+	o.trace = traceOf(fields)
+	switch tracer := g.cfg.Tracer; {
+	case tracer != nil:
+		t.beginSpan(tracer)
+	case !o.trace.continued && g.cfg.TraceShare > 0:
 		sampled := rand.Float64() < g.cfg.TraceShare
-		o.trace.begun = appendTraceparent(t.ids[uuidLen:uuidLen], rand.Uint64(), rand.Uint64(), rand.Uint64(), sampled)
+		o.trace.begun = appendTraceparent(t.ids[uuidLen:uuidLen], tracing.NewTraceID(), tracing.NewSpanID(), sampled)
 		o.trace.id = traceID(o.trace.begun)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/l7/http1"
+	"sluice/pkg/tracing"
 )
 
 // FuzzJudge gives what is decided about requests any head that passes for good:
@@ -38,7 +39,7 @@ func FuzzJudge(f *testing.F) {
 		o.find(h.Fields, trusted)
 		o.requestID = appendUUID(nil, time.UnixMilli(int64(random>>20)), random, random)
 		if !o.trace.continued {
-			o.trace.begun = appendTraceparent(nil, random, random, random, true)
+			o.trace.begun = appendTraceparent(nil, tracing.NewTraceID(), tracing.NewSpanID(), true)
 		}
 		walk := cookies{fields: h.Fields, name: "sid"}
 		for walk.next() != nil {

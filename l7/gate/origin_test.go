@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/l7/http1"
+	"sluice/pkg/tracing"
 )
 
 func prefixes(ss ...string) (ps []netip.Prefix) {
@@ -237,12 +238,13 @@ func TestTraceID(t *testing.T) {
 	f("00-"+id+"-"+parent+"_01", "")
 
 	for _, sampled := range []bool{true, false} {
-		b := appendTraceparent(nil, 0, 0, 0, sampled)
-		if got := string(traceID(b)); got != strings.Repeat("0", 31)+"1" || strings.HasSuffix(string(b), "01") != sampled {
+		id := tracing.NewTraceID()
+		b := appendTraceparent(nil, id, tracing.NewSpanID(), sampled)
+		if got := string(traceID(b)); got != id.String() || strings.HasSuffix(string(b), "01") != sampled {
 			t.Errorf("unexpected new traceparent %q", b)
 		}
 	}
-	if got := string(appendTraceparent(nil, 0x0af7651916cd43dd, 0x8448eb211c80319d, 0xb7ad6b7169203331, true)); got != "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-01" {
+	if got := string(appendTraceparent(nil, tracing.TraceID{0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9d}, tracing.SpanID{0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31}, true)); got != "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-01" {
 		t.Errorf("unexpected new traceparent %q", got)
 	}
 }

@@ -40,6 +40,9 @@ func (t *Ticket) record(now Now) {
 			c.Inc()
 		}
 	}
+	if t.from.trace.span != nil {
+		t.endSpan(now, status)
+	}
 	if g.cfg.AccessLog.On() {
 		t.logAccess(now, status, duration)
 		return

@@ -140,7 +140,7 @@ func appendFields(dst []byte, h *http1.Head, o *origin) (_ []byte, said uint32) 
 				dst = http1.AppendAnnounced(dst, f)
 			}
 		case http1.KindTraceparent:
-			forward = o.trace.continued
+			forward = o.trace.continued && o.trace.begun == nil
 		case http1.KindTracestate:
 			forward = o.trace.continued && o.trace.state
 		}

@@ -32,15 +32,21 @@ func (t *Ticket) MaySwitch() bool {
 func (t *Ticket) AppendSwitch(dst []byte, now Now) []byte {
 	t.attempt.responded = true
 	t.closing, t.outcome.status = true, 101
+	t.served()
 	t.observeSuccess(now)
 	t.switched(now)
 	return t.editResponse(http1.AppendInterim(dst, &t.Resp))
 }
 
+// served forgets the reason for which attempts before this one came to nothing: the
+// request has not failed. What the last of them said is kept for the access log.
+func (t *Ticket) served() { t.outcome.reason, t.outcome.detail = None, "" }
+
 // Respond tells that Resp is the head of a response, which is the one that the
 // client gets. What the driver knows of the request's bytes it has told before.
 func (t *Ticket) Respond(now Now) Delivery {
 	t.attempt.responded = true
+	t.served()
 	switch {
 	case t.call.is:
 		t.respondToCall(now)

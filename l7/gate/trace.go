@@ -2,16 +2,17 @@ package gate
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 
 	"sluice/l7/http1"
+	"sluice/pkg/tracing"
 )
 
 // Trace context as of the W3C recommendation. A trace that a client brings is
 // continued: its headers are forwarded as they came if they are valid, and
-// dropped if not, as the recommendation wants. sluice reports no spans, so it
-// does not put one of its own in between, which no tracer would ever find.
+// dropped if not, as the recommendation wants. Where sluice reports no span
+// (span.go) it does not put one of its own in between, which no tracer would ever
+// find.
 
 // A traceparent is "00-" trace ID "-" parent ID "-" flags, in lower-case hex.
 const (
@@ -25,30 +26,34 @@ const (
 
 // trace is what becomes of a request's trace.
 type trace struct {
-	id        []byte // 32 hex digits; nil if there is no trace
-	continued bool   // the client's traceparent is forwarded
-	state     bool   // and its tracestate
-	begun     []byte // the traceparent of a trace that begins here
+	id        []byte        // 32 hex digits; nil if there is no trace
+	parent    []byte        // the client's span, 16 hex digits
+	continued bool          // the client has brought it, and its traceparent is forwarded unless there is another
+	sampled   bool          // the client's is
+	state     bool          // its tracestate is forwarded
+	begun     []byte        // the traceparent of a span that begins here
+	span      *tracing.Span // what is to be told of the request; nil for nothing
 }
 
 // traceOf judges the trace that the client may have brought.
-func traceOf(fields []http1.Field) (t trace) {
+func traceOf(fields []http1.Field) trace {
 	var s traceState
 	parents, valid := 0, true
+	var parent []byte
 	for i := range fields {
 		switch f := &fields[i]; f.Kind {
 		case http1.KindTraceparent:
 			parents++
-			t.id = traceID(f.Value)
+			parent = f.Value
 		case http1.KindTracestate:
 			valid = s.add(f.Value) && valid
 		}
 	}
-	if parents != 1 || t.id == nil {
+	id := traceID(parent)
+	if parents != 1 || id == nil {
 		return trace{}
 	}
-	t.continued, t.state = true, valid
-	return t
+	return trace{id: id, parent: parent[36:52], continued: true, sampled: parent[54]&1 != 0, state: valid}
 }
 
 // traceID returns the trace ID of a traceparent, or nil if that is not valid.
@@ -88,17 +93,12 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// appendTraceparent appends the traceparent of a new trace, of which r1, r2 and
-// r3 are random.
-func appendTraceparent(dst []byte, r1, r2, r3 uint64, sampled bool) []byte {
-	var raw [24]byte
-	binary.BigEndian.PutUint64(raw[:], r1)
-	binary.BigEndian.PutUint64(raw[8:], r2|1) // neither ID may be zero
-	binary.BigEndian.PutUint64(raw[16:], r3|1)
+// appendTraceparent appends the traceparent of a span of a trace.
+func appendTraceparent(dst []byte, trace tracing.TraceID, span tracing.SpanID, sampled bool) []byte {
 	dst = append(dst, "00-"...)
-	dst = hex.AppendEncode(dst, raw[:16])
+	dst = hex.AppendEncode(dst, trace[:])
 	dst = append(dst, '-')
-	dst = hex.AppendEncode(dst, raw[16:])
+	dst = hex.AppendEncode(dst, span[:])
 	if sampled {
 		return append(dst, "-01"...)
 	}

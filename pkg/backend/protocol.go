@@ -12,6 +12,9 @@ const (
 	H2             // HTTP/2 upon TLS
 )
 
+// String returns its name.
+func (p Protocol) String() string { return [...]string{"http", "https", "h2c", "h2"}[p] }
+
 // ParseProtocol returns the protocol of a name. gRPC is HTTP/2: grpc is H2C, and
 // grpcs is H2.
 func ParseProtocol(name string) (p Protocol, ok bool) {

@@ -193,6 +193,13 @@ type Config struct {
 	// are empty. AccessLogFile may be Stdout.
 	AccessLogFile   string `yaml:"access-log-file"`
 	AccessLogSyslog Syslog `yaml:"access-log-syslog"`
+
+	// OTLP is the collector that gets spans of requests, see OTLPEndpoint; empty
+	// means none.
+	OTLP string `yaml:"otlp"`
+	// OTLPSample is how many requests without a trace of their own are sampled, in
+	// percent.
+	OTLPSample Percent `yaml:"otlp-sample"`
 }
 
 // Default returns the configuration that an empty command line means.
@@ -238,6 +245,7 @@ func Default() Config {
 		LogFormat:           "json",
 		LogLevel:            "info",
 		AccessLogSample:     1,
+		OTLPSample:          100,
 
 		L7BackendIdleTimeout: 4 * time.Second,
 		L7UpgradeIdleTimeout: time.Hour,

@@ -467,6 +467,7 @@ func (v *validation) plane() {
 		v.add("log-format", "unknown format %q; known are json, text", c.LogFormat)
 	}
 	v.accessLog()
+	v.otlp()
 	if _, err := c.Level(); err != nil {
 		v.add("log-level", "unknown level %q; known are debug, info, warn, error", c.LogLevel)
 	}
