@@ -12,6 +12,7 @@ import (
 
 	"sluice/engine/desired"
 	"sluice/pkg/accesslog"
+	"sluice/pkg/advice"
 	"sluice/pkg/config"
 	"sluice/pkg/control"
 	"sluice/pkg/control/fleet"
@@ -282,6 +283,12 @@ func (e *Engine) halt() {
 	e.turn.Lock()
 	defer e.turn.Unlock()
 	e.stopped = true
+}
+
+// StopTime returns how long a Drain and a Close may take at most.
+func (e *Engine) StopTime() time.Duration {
+	c := e.services.config.Load()
+	return c.DrainDelay + c.DrainTimeout + advice.StopSlack
 }
 
 // Drain ends service without losing a connection that could still finish: for a

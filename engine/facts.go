@@ -17,9 +17,12 @@ import (
 	"sluice/pkg/history"
 )
 
-// ecsStop is after what time ECS kills a task that was asked to stop, unless its
-// definition says otherwise.
-const ecsStop = 30 * time.Second
+// ecsStop and systemdStop are after what time ECS kills a task that was asked to
+// stop, and systemd a unit, unless they were told otherwise.
+const (
+	ecsStop     = 30 * time.Second
+	systemdStop = 90 * time.Second
+)
 
 // Advice returns what an operator should look at.
 func (e *Engine) Advice() []advice.Finding { return advice.Find(e.facts(time.Now())) }
@@ -52,9 +55,7 @@ func (e *Engine) facts(now time.Time) advice.Facts {
 	}
 	c := e.services.config.Load()
 	f.Process = advice.Process{DrainDelay: c.DrainDelay, Drain: c.DrainTimeout, Connections: e.fronts.open(), MaxConns: e.fronts.files.conns / 2, Ports: ephemeralPorts()}
-	if e.ecs != "" {
-		f.Process.Surroundings, f.Process.StopTimeout = "ECS", ecsStop
-	}
+	f.Process.Surroundings, f.Process.StopTimeout = surroundings(e.ecs, os.Getenv)
 	for _, x := range e.fronts.list() {
 		f.Process.Listeners = append(f.Process.Listeners, advice.Listener{Name: x.kind + " " + x.addr().String(), Open: x.listener.Open(), MaxConns: maxConnsOf(x.wants)})
 	}
@@ -82,6 +83,19 @@ func (e *Engine) facts(now time.Time) advice.Facts {
 		f.Changes = append(f.Changes, change)
 	}
 	return f
+}
+
+// surroundings returns who would kill this process, and how long after a request
+// to stop; nobody and 0 if that is not known. Systemd waits for as long as a
+// process that may notify it says (see notify.Notifier), and is not among them then.
+func surroundings(ecs string, getenv func(string) string) (name string, stop time.Duration) {
+	switch {
+	case ecs != "":
+		return "ECS", ecsStop
+	case getenv("INVOCATION_ID") != "" && getenv("NOTIFY_SOCKET") == "": // of a unit that is not Type=notify
+		return "systemd", systemdStop
+	}
+	return "", 0
 }
 
 // factsOf returns what is known of a service.

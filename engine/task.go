@@ -116,5 +116,10 @@ func taskSize(ecs string) (vcpus, gigabytes float64, from string) {
 			return v, g, "the task metadata of ECS"
 		}
 	}
-	return float64(runtime.GOMAXPROCS(0)), float64(cgroup.MemoryLimit(os.DirFS("/"))) / (1 << 30), "GOMAXPROCS and the control group's memory (0: no limit)"
+	root := os.DirFS("/")
+	vcpus, from = float64(runtime.NumCPU()), "the CPUs of this system" // that this process may run on
+	if quota := cgroup.CPUQuota(root); quota > 0 && quota < vcpus {
+		vcpus, from = quota, "the control group's share of the CPUs"
+	}
+	return vcpus, float64(cgroup.MemoryLimit(root)) / (1 << 30), from + ", and the control group's memory (0: no limit)"
 }

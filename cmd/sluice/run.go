@@ -172,7 +172,7 @@ func live(e *engine.Engine, next *succession, told signals) error {
 			return err
 		case sig := <-told.stop:
 			next.abort()
-			next.notifier.Stopping("draining")
+			next.notifier.Stopping("draining", e.StopTime())
 			return drain(e, sig, next.logger, told.stop)
 		case sig := <-told.upgrade:
 			next.begin(sig)

@@ -78,12 +78,12 @@ func portsShort(f Facts) []Finding {
 	})
 }
 
-// stopSlack is what a stop needs beside draining.
-const stopSlack = 2 * time.Second
+// StopSlack is what a stop needs beside draining.
+const StopSlack = 2 * time.Second
 
 func stopTimeout(f Facts) []Finding {
 	p := f.Process
-	need := p.DrainDelay + p.Drain + stopSlack
+	need := p.DrainDelay + p.Drain + StopSlack
 	if p.StopTimeout == 0 || need <= p.StopTimeout {
 		return nil
 	}

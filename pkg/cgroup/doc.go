@@ -1,3 +1,4 @@
-// Package cgroup says how much memory the control groups of this process leave
-// it. Go itself looks at their CPU quota, and not at this.
+// Package cgroup says how much memory, and how much of the CPUs, the control groups
+// of this process leave it. Go itself looks at the latter, rounded up, and not at
+// the former.
 package cgroup

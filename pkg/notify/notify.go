@@ -45,8 +45,11 @@ func FromEnvironment(environ []string) *Notifier {
 // Ready says that the process serves.
 func (n *Notifier) Ready(status string) { n.send("READY=1\nSTATUS=" + status) }
 
-// Stopping says that it is about to end.
-func (n *Notifier) Stopping(status string) { n.send("STOPPING=1\nSTATUS=" + status) }
+// Stopping says that it is about to end, within so much time: systemd waits for
+// that although TimeoutStopSec= may be less.
+func (n *Notifier) Stopping(status string, within time.Duration) {
+	n.send(fmt.Sprintf("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", within.Microseconds(), status))
+}
 
 // Reloading says that it is about to serve with other settings, or by another
 // process; Ready, or MainPID, ends that.

@@ -31,7 +31,7 @@ func TestNotifier(t *testing.T) {
 		{func() { n.Reloading("x") }, "RELOADING=1\nMONOTONIC_USEC="},
 		{func() { n.MainPID(7, "ready") }, "MAINPID=7\nREADY=1\nSTATUS=ready"},
 		{n.Alive, "WATCHDOG=1"},
-		{func() { n.Stopping("draining") }, "STOPPING=1\nSTATUS=draining"},
+		{func() { n.Stopping("draining", 25*time.Second) }, "STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000\nSTATUS=draining"},
 	} {
 		x.do()
 		buf := make([]byte, 1000)
