@@ -15,6 +15,7 @@ import (
 	"sluice/pkg/listen"
 	"sluice/pkg/metricset"
 	"sluice/pkg/proxyproto"
+	"sluice/pkg/reactor"
 )
 
 // front is a listener with the server behind it.
@@ -76,7 +77,7 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 		return f, err
 	}
 	if want.Kind == "l7" {
-		loops, err := fs.loopsOf(fs.l7Driver())
+		loops, err := fs.loopsOf(f)
 		if err != nil {
 			return f, err
 		}
@@ -107,12 +108,23 @@ func (fs *fronts) make(want desired.Listener, heir *front, serviceOf func(id str
 		f.server = l4copy.New(f.listener, c)
 		return f, nil
 	}
-	loops, err := fs.loops.get()
+	loops, err := fs.loopsOf(f)
 	if err != nil {
 		return f, err
 	}
 	f.server = epoll.New(f.listener, loops, c)
 	return f, nil
+}
+
+// loopsOf returns the loops for a listener.
+func (fs *fronts) loopsOf(f *front) (*reactor.Group, error) {
+	switch {
+	case f.kind == "l7" && !fs.l7Driver().InLoops():
+		return fs.loops.forIdle()
+	case f.shown != nil:
+		return fs.loops.forTLS()
+	}
+	return fs.loops.get()
 }
 
 // listenConfig says how a listener is bound.

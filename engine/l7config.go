@@ -6,7 +6,6 @@ import (
 	"sluice/engine/desired"
 	"sluice/l7"
 	"sluice/pkg/config"
-	"sluice/pkg/reactor"
 )
 
 // l7Config says how the requests of an HTTP listener are served.
@@ -55,14 +54,6 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	cfg.LingerTimeout, cfg.LingerTime = c.LingerTimeout, c.LingerTime
 	cfg.Retries, cfg.MaxHeadBytes, cfg.MaxFields, cfg.MaxTargetBytes = own.Retries, l.MaxHead, l.MaxFields, l.MaxTarget
 	return cfg, nil
-}
-
-// loopsOf returns the loops for what serves HTTP listeners.
-func (fs *fronts) loopsOf(d l7.Driver) (*reactor.Group, error) {
-	if d.InLoops() {
-		return fs.loops.get()
-	}
-	return fs.loops.forIdle()
 }
 
 // l7Driver returns what serves HTTP listeners.

@@ -45,6 +45,15 @@ func (g *loopGroup) get() (*reactor.Group, error) {
 	return group, err
 }
 
+// forTLS is get for a listener that TLS ends at.
+func (g *loopGroup) forTLS() (*reactor.Group, error) {
+	group, err := g.get()
+	if err == nil {
+		g.processors.makeSpareForTLS()
+	}
+	return group, err
+}
+
 // forIdle returns the loops for connections that only wait in them. It runs them
 // if nothing has needed them yet.
 func (g *loopGroup) forIdle() (*reactor.Group, error) {

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// spareProcessors is how many goroutines may run beside the loops: a loop
-	// keeps its processor while it is busy, and checks and the control plane
-	// must not wait for it.
+	// spareProcessors is how many goroutines may run beside the loops at least: a
+	// loop keeps its processor while it is busy, and checks and the control plane
+	// must not wait for it. Where handshakes of TLS are made beside loops, as many
+	// may run as there are CPUs.
 	spareProcessors = 2
 	// refitEvery is how often the CPUs that this process may use are looked at.
 	refitEvery = 10 * time.Second
@@ -26,9 +27,11 @@ type processors struct {
 	fixed  bool
 	logger *slog.Logger
 
-	mu    sync.Mutex
-	spare int // protected by mu
-	cpus  int // what was found last; protected by mu
+	// mu protects the fields below.
+	mu      sync.Mutex
+	carry   bool // loops carry traffic
+	secures bool // and handshakes are made beside them
+	cpus    int  // what was found last
 }
 
 func newProcessors(logger *slog.Logger) *processors {
@@ -41,14 +44,35 @@ func newProcessors(logger *slog.Logger) *processors {
 func (p *processors) makeSpare(loops int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.spare > 0 {
+	if p.carry {
 		return
 	}
-	p.spare = spareProcessors
-	if !p.fixed {
-		runtime.GOMAXPROCS(p.cpus + p.spare)
-	}
+	p.carry = true
+	p.set()
 	p.logger.Info("event loops", "loops", loops, "cpus", p.cpus, "gomaxprocs", runtime.GOMAXPROCS(0), "from_environment", p.fixed)
+}
+
+// makeSpareForTLS sees to it that handshakes can use all CPUs while loops wait
+// with their processors kept.
+func (p *processors) makeSpareForTLS() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.secures = true
+	p.set()
+}
+
+// set sets GOMAXPROCS for the CPUs that were found last; p.mu is held.
+func (p *processors) set() {
+	n := p.cpus
+	switch {
+	case p.carry && p.secures:
+		n += max(spareProcessors, p.cpus)
+	case p.carry:
+		n += spareProcessors
+	}
+	if !p.fixed && n != runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 // follow looks at the CPUs again and again until ctx ends.
@@ -73,10 +97,10 @@ func (p *processors) refit() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	runtime.SetDefaultGOMAXPROCS() // the only way to ask
-	cpus := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(cpus + p.spare)
-	if cpus != p.cpus {
-		p.cpus = cpus
-		p.logger.Info("the CPUs that may be used have changed", "cpus", cpus, "gomaxprocs", cpus+p.spare)
+	before := p.cpus
+	p.cpus = runtime.GOMAXPROCS(0)
+	p.set()
+	if p.cpus != before {
+		p.logger.Info("the CPUs that may be used have changed", "cpus", p.cpus, "gomaxprocs", runtime.GOMAXPROCS(0))
 	}
 }
