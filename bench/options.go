@@ -252,7 +252,7 @@ func (o *options) defaults(quick bool) {
 	if o.scenarios == "" {
 		var names []string
 		for _, s := range scenarios(o.idleConns) {
-			if s.quick || !quick {
+			if s.quick || !quick && !s.named {
 				names = append(names, s.name)
 			}
 		}

@@ -57,6 +57,7 @@ type scenario struct {
 	direct   bool    // also measured without a proxy
 	part     float64 // of --duration; 0 means 1
 	quick    bool    // also part of --quick
+	named    bool    // part of a run only where it is named
 }
 
 // bulk reports whether the variants with large buffers take part.
@@ -96,11 +97,11 @@ func scenarios(idle int) []scenario {
 			scenario{name: n("tls-connection"), title: "TLS that ends at the proxy, a full handshake per request, 64 at a time", layer: l, kind: closedLoop, body: small, conns: 64, close: true, backends: one, fresh: true, tls: true},
 			scenario{name: n("tls-resumed"), title: "TLS that ends at the proxy, a resumed session per request, 16 at a time", layer: l, kind: resumeLoop, body: small, conns: 16, close: true, backends: one, fresh: true, tls: true},
 		)
-		for _, count := range []int{1, 10, 100, 1000} {
+		for _, count := range []int{1, 10, 100, 1000, 10_000} {
 			all = append(all, scenario{
 				name: n(fmt.Sprintf("backends-%d", count)), title: fmt.Sprintf("small messages over %d backends; 64 at a time, %s", count, choose),
 				layer: l, kind: closedLoop, body: small, conns: 64, close: l == l4,
-				backends: backendSet{count: count}, fresh: true, part: 0.6,
+				backends: backendSet{count: count}, fresh: true, part: 0.6, named: count > 1000,
 			})
 		}
 	}

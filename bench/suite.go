@@ -115,9 +115,9 @@ func (s *suite) needs() (backendSpec, error) {
 		return spec, fmt.Errorf("cannot read the limit of open files: %w", err)
 	}
 	s.maxConns = conns + 1000
-	// A proxy has two descriptors a connection, and some for itself and each
-	// of its backends.
-	if need := uint64(2*s.maxConns + 2*spec.most + 500); limit.Cur < need {
+	// A proxy has two descriptors a connection, some for itself, and one or two
+	// for each of its backends, of which it can do with fewer.
+	if need := uint64(2*s.maxConns + spec.most + min(spec.most, 1000) + 500); limit.Cur < need {
 		return spec, fmt.Errorf("cannot hold %d connections with %d open files (ulimit -n), it takes %d; --idle-conns and --scenarios ask for fewer", conns, limit.Cur, need)
 	}
 	spec.conns = 2 * s.maxConns

@@ -2,15 +2,19 @@ package config
 
 import "regexp"
 
+const credential = `(?:set:|add:)?[\w-]*(?:authorization|cookie|api-?key|token|secret|password|credential)[\w-]*:[ \t]*`
+
+// credentials are headers that carry one, within quotes and without.
+var credentials = [...]*regexp.Regexp{
+	regexp.MustCompile(`(?i)(header="` + credential + `)(?:\\.|[^\\"])+`),
+	regexp.MustCompile(`(?i)(header=` + credential + `)(?:\\.|[^\\,])+`),
+}
+
 // Shown returns a setting's value, as its String writes it, as it may be shown:
 // what is set in, or expected of, headers that carry credentials is masked.
 func Shown(value string) string {
-	const name = `(?:set:|add:)?[\w-]*(?:authorization|cookie|api-?key|token|secret|password|credential)[\w-]*:[ \t]*`
-	for _, form := range []string{
-		`(?i)(header="` + name + `)(?:\\.|[^\\"])+`,
-		`(?i)(header=` + name + `)(?:\\.|[^\\,])+`,
-	} {
-		value = regexp.MustCompile(form).ReplaceAllString(value, "${1}"+masked)
+	for _, form := range credentials {
+		value = form.ReplaceAllString(value, "${1}"+masked)
 	}
 	return value
 }
