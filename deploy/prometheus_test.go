@@ -140,13 +140,13 @@ func load(t *testing.T, l4, l7 string) {
 }
 
 // observed runs sluice under load and a Prometheus with the rules that scrapes
-// it, and returns a function that asks a query.
-func observed(t *testing.T) (query func(string) (results int, err error)) {
+// it, and returns a function that asks a query, and where it is.
+func observed(t *testing.T) (query func(string) (results int, err error), addr string) {
 	t.Helper()
 	prometheus := found(t, "prometheus")
 	_, addrs := backends(t, 2, "--fail=0.05")
 	s := start(t, os.Environ(), filepath.Join(programs, "sluice"), "--l4=127.0.0.1:0=echo", "--l7=127.0.0.1:0", "--route=/=echo",
-		"--backend=echo="+addrs[0], "--backend=echo="+addrs[1], "--admin=127.0.0.1:0", "--l7-backend-idle-timeout=0s")
+		"--backend=echo="+addrs[0], "--backend=echo="+addrs[1], "--admin=127.0.0.1:0", "--l7-backend-idle-timeout=0s", "--otlp=127.0.0.1:1")
 	load(t, s.addr("l4"), s.addr("l7"))
 	dir := t.TempDir()
 	config := strings.NewReplacer("127.0.0.1:9900", s.addr("admin"), "15s", "1s").Replace(read(t, "prometheus/prometheus.yml"))
@@ -159,9 +159,9 @@ func observed(t *testing.T) (query func(string) (results int, err error)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
+	addr = free.Addr().String()
 	free.Close()
-	start(t, os.Environ(), prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn")
+	start(t, os.Environ(), prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn", "--enable-feature=exemplar-storage")
 	return func(expr string) (int, error) {
 		resp, err := http.Get("http://" + addr + "/api/v1/query?query=" + url.QueryEscape(expr))
 		if err != nil {
@@ -184,7 +184,7 @@ func observed(t *testing.T) (query func(string) (results int, err error)) {
 			}
 		}
 		return n, nil
-	}
+	}, addr
 }
 
 // TestDashboard asks every query of the dashboard, and every recording rule, of a
@@ -200,7 +200,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, "grafana/sluice.json")), &d); err != nil {
 		t.Fatal(err)
 	}
-	query := observed(t)
+	query, addr := observed(t)
 	names := strings.NewReplacer("$instance", ".*", "$service", ".*", "$__rate_interval", "10s")
 	asked := 0
 	for _, p := range d.Panels {
@@ -226,6 +226,11 @@ func TestDashboard(t *testing.T) {
 			eventually(t, r.Record+" has data", func() bool { n, err := query(r.Record); return err == nil && n > 0 })
 		}
 	}
+	// Prometheus asks for OpenMetrics, and finds requests by their traces.
+	eventually(t, "there are exemplars", func() bool {
+		status, body := get("http://" + addr + "/api/v1/query_exemplars?query=sluice_l7_request_duration_seconds_bucket&start=0&end=9999999999")
+		return status == http.StatusOK && strings.Contains(body, `"trace_id":"`)
+	})
 	// What is well alerts nobody, and the alerts are there.
 	if n, err := query(`ALERTS{alertstate="firing",severity="critical"}`); err != nil || n != 0 {
 		t.Errorf("%d alerts fire, %v", n, err)

@@ -12,6 +12,7 @@ import (
 	"sluice/pkg/admin"
 	"sluice/pkg/config"
 	"sluice/pkg/metricset"
+	"sluice/pkg/tracing"
 )
 
 // planeServer is one listener of the control plane.
@@ -69,7 +70,7 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 			cfg := admin.Config{
 				Address: c.Admin, Listener: ln, Successor: e.fronts.sockets != nil, AllowInsecure: c.AdminInsecure, Version: version, Started: e.began,
 				Token: string(c.AdminToken), TokenFile: c.AdminTokenFile, ReadToken: string(c.AdminReadToken), ReadTokenFile: c.AdminReadTokenFile,
-				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Counters: sets.Main, Logger: logger,
+				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Exemplar: exemplars(e.fronts.records.tracer.Exemplars()), Counters: sets.Main, Logger: logger,
 				Plane: asked{ran{e}}, Book: e.operators.book, Prices: sync.OnceValue(e.prices), Copilot: newCopilot(e),
 				Beside: pages,
 			}
@@ -97,6 +98,20 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 		return nil, errors.Join(problems...)
 	}
 	return p, nil
+}
+
+// exemplars finds requests of histograms by their traces.
+func exemplars(all *tracing.Exemplars) metricset.Exemplar {
+	if all == nil {
+		return nil
+	}
+	return func(histogram string, over, most float64) string {
+		x, ok := all.Find(histogram, over, most)
+		if !ok {
+			return ""
+		}
+		return fmt.Sprintf(`{trace_id="%s",span_id="%s"} %g %.3f`, x.Trace, x.Span, x.Value, float64(x.At.UnixMilli())/1000)
+	}
 }
 
 // serve starts to answer. A server that breaks calls failed.

@@ -39,7 +39,7 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		bytesOut:       set.GetOrCreateCounter(label("sluice_l7_bytes_total", `,direction="out"`)),
 		retries:        set.GetOrCreateCounter(label("sluice_l7_retries_total", "")),
 		retriesDenied:  set.GetOrCreateCounter(label("sluice_l7_retries_denied_total", "")),
-		seconds:        set.GetOrCreatePrometheusHistogram(label("sluice_l7_request_duration_seconds", "")),
+		seconds:        set.GetOrCreatePrometheusHistogram(requestSeconds(service)),
 		connectSeconds: set.GetOrCreatePrometheusHistogram(label("sluice_l7_connect_duration_seconds", "")),
 	}
 	m.calls.set, m.calls.service = set, service
@@ -52,6 +52,11 @@ func newServiceMetrics(set *metrics.Set, service string) *serviceMetrics {
 		}
 	}
 	return m
+}
+
+// requestSeconds returns the name of the histogram of a service's requests.
+func requestSeconds(service string) string {
+	return fmt.Sprintf("sluice_l7_request_duration_seconds{service=%q}", service)
 }
 
 // routeCounter returns the name of the counter of a route's requests with a

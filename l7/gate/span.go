@@ -98,9 +98,13 @@ func (t *Ticket) endSpan(now Now, status int) {
 	}
 	if t.route != nil {
 		s.Request.Route = t.route.name
+		s.Histograms = append(s.Histograms, routeSeconds(t.route.name))
 	}
 	if t.svc != nil {
 		s.Request.Service = t.svc.name
+	}
+	if t.admission.admitted {
+		s.Histograms = append(s.Histograms, requestSeconds(t.svc.name))
 	}
 	if b := t.lastBackend(); b != nil {
 		up := &s.Upstream

@@ -23,27 +23,45 @@ type MetricsWriter interface {
 }
 
 // conforming gives names that end as those of histograms do to metrics that are
-// none, as promtool asks for.
+// none, as promtool asks for, and takes away the blanks between labels, which
+// OpenMetrics forbids.
 var conforming = strings.NewReplacer(
 	"go_cgo_calls_count", "go_cgo_calls",
 	"go_cpu_count", "go_cpus",
 	"go_gc_forced_count", "go_gc_forced",
+	`", GO`, `",GO`,
 )
 
-// metricsHandler writes set, the process's metrics and those of the services.
-func metricsHandler(set MetricsWriter, services func() []Service) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// metricsHandler writes set, the process's metrics and those of the services, in
+// Prometheus' text format, or in that of OpenMetrics, with exemplars, for who asks
+// for it.
+func metricsHandler(set MetricsWriter, services func() []Service, exemplar metricset.Exemplar) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
-		set.WritePrometheus(&b)
-		writeServices(&b, services())
-		var own bytes.Buffer
-		metrics.WriteProcessMetrics(&own)
-		metrics.WriteFDMetrics(&own)
-		metricset.Describe(&b, []byte(conforming.Replace(own.String())))
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		WriteMetrics(&b, set, services())
+		kind := textFormat
+		if wantsOpenMetrics(strings.Join(r.Header.Values("Accept"), ",")) {
+			kind = openMetrics
+			var o bytes.Buffer
+			metricset.OpenMetrics(&o, b.Bytes(), exemplar)
+			b = o
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Vary", "Accept")
 		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 		_, _ = w.Write(b.Bytes()) // a failure is the client's own
 	})
+}
+
+// WriteMetrics writes set, the process's metrics and those of the services, in
+// Prometheus' text format.
+func WriteMetrics(b *bytes.Buffer, set MetricsWriter, services []Service) {
+	set.WritePrometheus(b)
+	writeServices(b, services)
+	var own bytes.Buffer
+	metrics.WriteProcessMetrics(&own)
+	metrics.WriteFDMetrics(&own)
+	metricset.Describe(b, []byte(conforming.Replace(own.String())))
 }
 
 // MetricNames returns the name of each metric that this package writes at

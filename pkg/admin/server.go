@@ -20,6 +20,7 @@ import (
 	"sluice/pkg/control"
 	"sluice/pkg/copilot"
 	"sluice/pkg/limit"
+	"sluice/pkg/metricset"
 )
 
 const (
@@ -126,6 +127,9 @@ type Config struct {
 	// Metrics is what /metrics shows beside the process's own metrics and
 	// those of the backends. It must not be nil.
 	Metrics MetricsWriter
+	// Exemplar finds those of its histograms, for who asks for OpenMetrics; nil
+	// means that there are none.
+	Exemplar metricset.Exemplar
 	// Beside is what else is answered.
 	Beside []Page
 	// Counters gets the metrics of the control plane itself; nil means nobody.
@@ -282,7 +286,7 @@ func routes(cfg Config) http.Handler {
 	services := func() []Service { return sorted(cfg.Services) }
 	mux := http.NewServeMux()
 	addHealth(mux, cfg.Ready)
-	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services))
+	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services, cfg.Exemplar))
 	newAPI(cfg).add(mux)
 	addProfiles(mux)
 	return mux

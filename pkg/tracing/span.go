@@ -44,6 +44,9 @@ type Span struct {
 	Request  Request
 	Outcome  Outcome
 	Upstream Upstream
+
+	// Histograms are the metrics, with labels, that its duration counts in.
+	Histograms []string
 }
 
 // Request is what was asked, and by whom.

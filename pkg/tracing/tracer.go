@@ -37,6 +37,8 @@ type Tracer struct {
 	stop    chan struct{} // closed when no more is to come
 	done    chan struct{} // closed when all that was queued has been emitted
 	dropped *metrics.Counter
+
+	exemplars Exemplars
 }
 
 // Dropped is the name of the counter of spans that were lost; requests have two.
@@ -86,18 +88,31 @@ func (t *Tracer) run() {
 	for {
 		select {
 		case s := <-t.queue:
-			t.cfg.Sink.Emit(s)
+			t.emit(s)
 		case <-t.stop:
 			for {
 				select {
 				case s := <-t.queue:
-					t.cfg.Sink.Emit(s)
+					t.emit(s)
 				default:
 					return
 				}
 			}
 		}
 	}
+}
+
+func (t *Tracer) emit(s *Span) {
+	t.exemplars.observe(s)
+	t.cfg.Sink.Emit(s)
+}
+
+// Exemplars returns requests of histograms that were sampled; nil of a nil Tracer.
+func (t *Tracer) Exemplars() *Exemplars {
+	if t == nil {
+		return nil
+	}
+	return &t.exemplars
 }
 
 // Close has what is queued sent, or returns ctx's error if that takes longer. It

@@ -81,3 +81,44 @@ func TestSample(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestExemplars keeps the latest of each size, so that rare ones stay.
+func TestExemplars(t *testing.T) {
+	t.Parallel()
+	tr := New(Config{Sink: discard{}, Share: 1, Metrics: metrics.NewSet()})
+	begin := time.Unix(1000, 0)
+	add := func(d time.Duration) TraceID {
+		s := &Span{Trace: NewTraceID(), Start: begin, End: begin.Add(d), Histograms: []string{"a", "b"}}
+		tr.Add(s)
+		return s.Trace
+	}
+	slow := add(3 * time.Second)
+	var fast TraceID
+	for i := range 1000 {
+		fast = add(time.Millisecond + time.Duration(i))
+	}
+	if err := tr.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := tr.Exemplars()
+	if x, ok := e.Find("a", 1, 5); !ok || x.Trace != slow || x.Value != 3 {
+		t.Errorf("unexpected exemplar of what was slow: %+v, %v", x, ok)
+	}
+	if x, ok := e.Find("b", -1, 1); !ok || x.Trace != fast {
+		t.Errorf("unexpected exemplar of what was fast: %+v, %v", x, ok)
+	}
+	if _, ok := e.Find("a", 5, 10); ok {
+		t.Error("there is an exemplar where none was")
+	}
+	if _, ok := e.Find("c", 0, 10); ok {
+		t.Error("there is an exemplar of a histogram that is not there")
+	}
+	if _, ok := (*Tracer)(nil).Exemplars().Find("a", 0, 10); ok {
+		t.Error("there is an exemplar without a tracer")
+	}
+}
+
+type discard struct{}
+
+func (discard) Emit(*Span)                  {}
+func (discard) Close(context.Context) error { return nil }
