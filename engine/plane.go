@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func exemplars(all *tracing.Exemplars) metricset.Exemplar {
 		return fmt.Sprintf(`{trace_id="%s",span_id="%s"} %g %.3f`, x.Trace, x.Span, x.Value, float64(x.At.UnixMilli())/1000)
 	}
 }
+
+// WriteMetrics writes what /metrics says, in Prometheus' text format.
+func (e *Engine) WriteMetrics(b *bytes.Buffer) { admin.WriteMetrics(b, e.fronts.sets, e.services.shown) }
 
 // serve starts to answer. A server that breaks calls failed.
 func (p *plane) serve(failed func(error)) {

@@ -110,6 +110,8 @@ func (r *reader) define() {
 	f.StringVar(&c.OTLP, "otlp", c.OTLP, "OpenTelemetry collector that gets spans of HTTP requests and of what was asked of backends for them (OTLP, protobuf over HTTP), such as http://127.0.0.1:4318. OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES work as for OpenTelemetry's own tools. Empty means none")
 	f.Var(&percent{&c.OTLPSample}, "otlp-sample", "with --otlp, how many of the requests without a traceparent are sampled, in percent; of the others the traceparent says it. trace-sample= of --l7 wins")
 
+	f.StringVar((*string)(&c.MetricsDump), "metrics-dump", string(c.MetricsDump), "folder for a file of all metrics now and then, to be plotted later: DIR[,interval=10s][,keep=1000][,max-size=256m]; the oldest files go once there are more of them, or more bytes. Empty means none")
+
 	f.StringVar(&r.file, "config", "", "YAML or JSON file with any of these settings, keys named like the flags. The environment wins over it, and the command line over both")
 	f.BoolVar(&r.watch, "watch-config", false, "read that file, and the environment, again when the file has changed, as SIGHUP does: services, routes, listeners, members, limits and certificates become as it says, and what it does not change is not touched. A file that is wrong changes nothing")
 	f.BoolVar(&r.dryRun, "dry-run", false, "check the configuration, say whether it is good, and exit")

@@ -106,7 +106,7 @@ func TestReadmeMetrics(t *testing.T) {
 	_, addrs := startEchos(t, 1)
 	cert, key := certificatetest.NewAuthority(t).Write(t, "a.example")
 	s := startSluice(t, "--consul="+agent.Addr(), "--consul-tags=urlprefix-",
-		"--route=/static=static,mirror=static", "--service=static,file=/nonexistent.yaml,dns=static.invalid:80,max-requests=100,rate=1000,breaker=50", "--dns-server=127.0.0.1:1", "--register=lb,port=1", "--l4=127.0.0.1:0=static", "--backend=static="+addrs[0], "--access-log", "--otlp=127.0.0.1:1", "--l7=127.0.0.1:0,rate=1000,tls-cert="+cert+",tls-key="+key)
+		"--route=/static=static,mirror=static", "--service=static,file=/nonexistent.yaml,dns=static.invalid:80,max-requests=100,rate=1000,breaker=50", "--dns-server=127.0.0.1:1", "--register=lb,port=1", "--l4=127.0.0.1:0=static", "--backend=static="+addrs[0], "--access-log", "--otlp=127.0.0.1:1", "--metrics-dump="+t.TempDir(), "--l7=127.0.0.1:0,rate=1000,tls-cert="+cert+",tls-key="+key)
 	eventually(t, "all parts are there", func() bool { return metric(s.addr("admin"), `sluice_consul_registered{service="lb"}`) >= 0 })
 	status, body := get("http://" + s.addr("admin") + "/metrics")
 	if status != http.StatusOK {

@@ -135,6 +135,11 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 	if err != nil {
 		return err
 	}
+	dumps, err := openDumps(c, e, options.Metrics.Main, logger)
+	if err != nil {
+		e.Close()
+		return err
+	}
 	ended := make(chan struct{})
 	defer close(ended)
 	go reloadOn(told.reload, e, access, notifier, ended)
@@ -153,6 +158,7 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 		notifier.Ready("ready")
 	}
 	err = live(e, &succession{program: program(), args: cmd.args, environ: cmd.environ, engine: e, notifier: notifier, logger: logger}, told)
+	dumps.close()
 	e.Close()
 	if err == nil {
 		logger.Info("stopped")

@@ -38,7 +38,7 @@ var conforming = strings.NewReplacer(
 func metricsHandler(set MetricsWriter, services func() []Service, exemplar metricset.Exemplar) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
-		WriteMetrics(&b, set, services())
+		WriteMetrics(&b, set, services)
 		kind := textFormat
 		if wantsOpenMetrics(strings.Join(r.Header.Values("Accept"), ",")) {
 			kind = openMetrics
@@ -55,9 +55,9 @@ func metricsHandler(set MetricsWriter, services func() []Service, exemplar metri
 
 // WriteMetrics writes set, the process's metrics and those of the services, in
 // Prometheus' text format.
-func WriteMetrics(b *bytes.Buffer, set MetricsWriter, services []Service) {
+func WriteMetrics(b *bytes.Buffer, set MetricsWriter, services func() []Service) {
 	set.WritePrometheus(b)
-	writeServices(b, services)
+	writeServices(b, sorted(services))
 	var own bytes.Buffer
 	metrics.WriteProcessMetrics(&own)
 	metrics.WriteFDMetrics(&own)

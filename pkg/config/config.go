@@ -200,6 +200,8 @@ type Config struct {
 	// OTLPSample is how many requests without a trace of their own are sampled, in
 	// percent.
 	OTLPSample Percent `yaml:"otlp-sample"`
+	// MetricsDump is where metrics are dumped now and then; empty means nowhere.
+	MetricsDump MetricsDump `yaml:"metrics-dump"`
 }
 
 // Default returns the configuration that an empty command line means.

@@ -468,6 +468,7 @@ func (v *validation) plane() {
 	}
 	v.accessLog()
 	v.otlp()
+	v.dump()
 	if _, err := c.Level(); err != nil {
 		v.add("log-level", "unknown level %q; known are debug, info, warn, error", c.LogLevel)
 	}
