@@ -52,6 +52,7 @@ func parseCommand(args, environ []string) (*command, error) {
 	}
 
 	r := newReader(base)
+	r.demo = probe.config.Demo || base.Demo
 	unknown := r.environment(env)
 	r.arguments(args)
 	for _, name := range inFile {

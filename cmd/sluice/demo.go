@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 
 	"sluice/engine"
 	"sluice/pkg/echo"
@@ -92,6 +94,14 @@ func (d *demo) close() {
 	d.wg.Wait()
 }
 
+// elsewhere tells what to do about an address of the demo that is taken.
+func elsewhere(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("%w\nthe demo takes other addresses: sluice --demo --l7 127.0.0.1:8090 --l4 127.0.0.1:8091 --admin 127.0.0.1:9901", err)
+}
+
 // banner says where the demo can be reached.
 func banner(w io.Writer, e *engine.Engine) {
 	fmt.Fprintf(w, "\nsluice demo: %d echo backends, each in turn\n\n", demoBackends)
@@ -102,7 +112,7 @@ func banner(w io.Writer, e *engine.Engine) {
 		case "l4":
 			fmt.Fprintf(w, "  TCP      curl http://%s/   (or nc %s)\n", l.Addr, spaced(l.Addr))
 		case "admin":
-			fmt.Fprintf(w, "  admin    http://%s/   /admin/backends   /metrics   /debug/pprof/\n", l.Addr)
+			fmt.Fprintf(w, "  admin    http://%s/dashboard/   /admin/backends   /metrics   /debug/pprof/\n", l.Addr)
 		}
 	}
 	fmt.Fprintf(w, "\nkill -USR1 %d kills the backend %s, and once more starts it again.\n", os.Getpid(), demoName(0))

@@ -214,6 +214,20 @@ func TestDemoElsewhere(t *testing.T) {
 	eventually(t, "it is back", func() bool { return down() == 0 && seen()["demo-1"] })
 }
 
+// TestDemoTaken says where else the demo may be, once.
+func TestDemoTaken(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	s := start(t, "sluice", nil, "--l7="+ln.Addr().String(), "--l4=127.0.0.1:0", "--admin=127.0.0.1:0", "--demo")
+	if code := s.wait(); code != exitFailed || strings.Count(s.text(), "the demo takes other addresses: sluice --demo --l7 ") != 1 {
+		t.Fatalf("unexpected end: %d\n%s", code, s.text())
+	}
+}
+
 // TestDemo runs what `make run` runs. Its addresses are fixed, as the README
 // shows them, so it is not parallel to others of its kind.
 func TestDemo(t *testing.T) {

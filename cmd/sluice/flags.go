@@ -12,7 +12,7 @@ import (
 func (r *reader) define() {
 	c, f := r.config, r.flags
 	f.BoolVar(&c.Demo, "demo", c.Demo, "balance over three echo backends in the process: HTTP on 127.0.0.1:8080, TCP on 127.0.0.1:8081, unless --l7 and --l4 say otherwise; needs nothing else. SIGUSR1 kills one of them, and starts it again")
-	list(f, &c.L4, config.ParseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Connections beyond a limit are closed as they come")
+	list(f, &c.L4, r.parseL4, "l4", "ADDR=SERVICE[,key=value...]", "TCP listener for a service, such as :5432=postgres; repeatable. Connections beyond a limit are closed as they come")
 	list(f, &c.L7, config.ParseL7, "l7", "ADDR[,key=value...]", "HTTP listener, such as :80; repeatable. Needs --route")
 	list(f, &c.Routes, config.ParseRoute, "route", "[HOST]/PATH=SERVICE[,key=value...]", "HTTP route: the requests that lead to a service, by host (exact, then *.example.com, then any) and longest path; repeatable. /=web is the default route")
 	list(f, &c.Backends, config.ParseBackend, "backend", "SERVICE=HOST:PORT[,weight=N,zone=Z]", "static member of a service; repeatable")

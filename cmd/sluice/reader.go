@@ -23,6 +23,7 @@ type reader struct {
 	dryRun   bool
 	target   string // what --dry-run holds the configuration against
 	task     string // file
+	demo     bool   // --demo is set
 	version  bool
 	help     bool
 	source   string // what a value comes from, for complaints
@@ -36,6 +37,17 @@ func newReader(c config.Config) *reader {
 	r.define()
 	r.flags.VisitAll(func(f *pflag.Flag) { f.Value = &collector{Value: f.Value, name: f.Name, r: r} })
 	return r
+}
+
+// parseL4 reads a TCP listener. That of the demo may leave out the service, as there
+// is only one.
+func (r *reader) parseL4(spec string) (config.L4, error) {
+	if addr, rest, more := strings.Cut(spec, ","); r.demo && !strings.Contains(addr, "=") && addr != "" {
+		if spec = addr + "=" + config.DemoService; more {
+			spec += "," + rest
+		}
+	}
+	return config.ParseL4(spec)
 }
 
 // envName returns the environment variable of a flag.

@@ -132,6 +132,9 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 		return err
 	}
 	e, err := engine.New(options)
+	if err != nil && c.Demo {
+		err = elsewhere(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,8 @@
 package config
 
+// DemoService is the service of the demo's listeners that name none.
+const DemoService = "echo"
+
 // WithDemo makes what the demo leaves open: its listeners and its route, where c
 // sets none, and backends at addrs for every service that is led to.
 func (c *Config) WithDemo(addrs []string) {
@@ -7,10 +10,10 @@ func (c *Config) WithDemo(addrs []string) {
 		c.L7 = []L7{{Addr: "127.0.0.1:8080"}}
 	}
 	if len(c.L4) == 0 {
-		c.L4 = []L4{{Addr: "127.0.0.1:8081", Service: "echo"}}
+		c.L4 = []L4{{Addr: "127.0.0.1:8081", Service: DemoService}}
 	}
 	if len(c.Routes) == 0 {
-		c.Routes = []Route{{Path: "/", Service: "echo"}}
+		c.Routes = []Route{{Path: "/", Service: DemoService}}
 	}
 	for _, service := range c.ServiceNames() {
 		for _, addr := range addrs {
