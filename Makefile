@@ -8,6 +8,7 @@ RACE    := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 20s
 SOAK     ?= 30m
 BENCHFLAGS ?=
+HUGO     ?= $(shell command -v hugo || echo $(GO) run github.com/gohugoio/hugo@v0.111.3)
 
 # Consul is what the tests talk to; it is built once from tools/, a module of
 # its own.
@@ -29,7 +30,7 @@ gotest = $(GO) test $(1) $(2)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race soak lint simulate fuzz check bench bench-quick microbench pgo release clean FORCE
+.PHONY: help build run test race soak lint simulate fuzz check docs site bench bench-quick microbench pgo release clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,13 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 	  done; done
 
 check: lint test ## what CI runs
+
+docs: ## write what of the manual is made of the flags' own help, and build it as a site into dist/site
+	SLUICE_UPDATE_DOCS=1 $(GO) test -run '^TestConfigurationPage$$' ./cmd/sluice
+	$(MAKE) site
+
+site: ## build the manual as a static site into dist/site, with Hugo: that of PATH, or else by Go, which takes minutes once
+	$(HUGO) --source docs/site --destination $(CURDIR)/dist/site --noBuildLock --cleanDestinationDir
 
 release: ## build what a release has into dist/: archives, Debian packages, SBOMs, checksums; the same bytes each time
 	VERSION=$(VERSION) deploy/release.sh

@@ -116,7 +116,9 @@ func exemplars(all *tracing.Exemplars) metricset.Exemplar {
 }
 
 // WriteMetrics writes what /metrics says, in Prometheus' text format.
-func (e *Engine) WriteMetrics(b *bytes.Buffer) { admin.WriteMetrics(b, e.fronts.sets, e.services.shown) }
+func (e *Engine) WriteMetrics(b *bytes.Buffer) {
+	admin.WriteMetrics(b, e.fronts.sets, e.services.shown)
+}
 
 // serve starts to answer. A server that breaks calls failed.
 func (p *plane) serve(failed func(error)) {
