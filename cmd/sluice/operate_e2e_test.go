@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -129,53 +128,5 @@ func TestChangesUnderLoad(t *testing.T) {
 	_ = stay.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if b, err := io.ReadAll(stay); err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
 		t.Fatalf("a connection that nobody meant was cut: %q, %v", b, err)
-	}
-}
-
-// TestConnectionsShown finds connections and closes one of them.
-func TestConnectionsShown(t *testing.T) {
-	t.Parallel()
-	_, addrs := startEchos(t, 1)
-	s := startSluice(t, append(backendArgs(addrs), "--l4-driver=auto")...)
-	admin := s.addr("admin")
-	dial := func(to string) net.Conn {
-		t.Helper()
-		c, err := net.Dial("tcp", to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
-	}
-	one, two, http := dial(s.addr("l4")), dial(s.addr("l4")), dial(s.addr("l7"))
-	var ids map[string]string // by client
-	eventually(t, "all three are shown, with the backend of those of TCP", func() bool {
-		_, body := get("http://" + admin + "/admin/connections")
-		var v struct {
-			Connections []struct{ ID, Client, Kind, Backend string }
-		}
-		if json.Unmarshal([]byte(body), &v) != nil {
-			return false
-		}
-		ids = make(map[string]string)
-		for _, c := range v.Connections {
-			if c.Kind == "l4" && c.Backend != addrs[0] {
-				return false
-			}
-			ids[c.Client] = c.ID
-		}
-		return ids[one.LocalAddr().String()] != "" && ids[two.LocalAddr().String()] != "" && ids[http.LocalAddr().String()] != ""
-	})
-	if code, out, err := ctlAt(admin, "end", ids[one.LocalAddr().String()]); code != exitOK {
-		t.Fatalf("unexpected end: %d %s%s", code, out, err)
-	}
-	_ = one.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := one.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
-		t.Fatalf("the connection was not closed: %v", err)
-	}
-	fmt.Fprintf(two, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	_ = two.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := two.Read(make([]byte, 1)); err != nil {
-		t.Fatalf("another connection was closed, too: %v", err)
 	}
 }

@@ -12,17 +12,17 @@ import (
 // relays are those that run, by where they lead.
 type relays struct {
 	mu sync.Mutex // protects the field below
-	to map[l4.Destination]map[*relay]struct{}
+	to map[l4.Destination]map[*relay]*walk
 }
 
-// enter takes r in, so that it can be stopped.
-func (q *relays) enter(to l4.Destination, r *relay) {
+// enter takes r in, which moves the bytes of w, so that it can be stopped.
+func (q *relays) enter(to l4.Destination, r *relay, w *walk) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.to[to] == nil {
-		q.to[to] = make(map[*relay]struct{})
+		q.to[to] = make(map[*relay]*walk)
 	}
-	q.to[to][r] = struct{}{}
+	q.to[to][r] = w
 }
 
 func (q *relays) leave(to l4.Destination, r *relay) {

@@ -32,7 +32,7 @@ var _ l4.Server = (*Server)(nil)
 
 // New returns a Server for ln. It starts nothing.
 func New(ln *listen.Listener, cfg l4.Config) *Server {
-	s := &Server{gate: l4.New(ln, cfg), relays: relays{to: make(map[l4.Destination]map[*relay]struct{})}}
+	s := &Server{gate: l4.New(ln, cfg), relays: relays{to: make(map[l4.Destination]map[*relay]*walk)}}
 	s.dialer.UserTimeout = cfg.UserTimeout
 	s.closing, s.cut = context.WithCancel(context.Background())
 	s.gate.Follow(s.evict)
@@ -136,7 +136,7 @@ func (w *walk) relay(server net.Conn) {
 		Progress: w.ticket.Count, Unanswered: w.ticket.Unanswered,
 	})
 	to := w.ticket.Destination()
-	w.s.relays.enter(to, r)
+	w.s.relays.enter(to, r, w)
 	defer w.s.relays.leave(to, r)
 	moved := r.run()
 	w.ending.In, w.ending.Out, w.ending.Reason = moved.In, moved.Out, moved.Reason

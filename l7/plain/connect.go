@@ -19,6 +19,7 @@ func (x *Exchange) attempt() (again bool) {
 	if u == nil && x.pick() != gate.Forward {
 		return false
 	}
+	x.session.backend.Store(x.t.Backend())
 	d := gate.Forward
 	if u == nil {
 		if u, d = x.connect(); u == nil {

@@ -214,6 +214,7 @@ func (x *Exchange) admit() bool {
 	if x.t.Admit(x.p.now()) != gate.Forward {
 		return false
 	}
+	x.session.service.Store(x.t.Service())
 	x.t.Copy(x.data)
 	return true
 }
@@ -309,6 +310,8 @@ func (x *Exchange) End() {
 	x.endUpload()
 	x.letGo()
 	x.p.active.remove(x)
+	x.session.service.Store(nil)
+	x.session.backend.Store(nil)
 	x.t.End(x.p.now())
 	x.reset()
 	x.p.exchanges.Put(x)

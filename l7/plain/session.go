@@ -3,9 +3,11 @@ package plain
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/l7/gate"
+	"sluice/pkg/backend"
 )
 
 // Session is a client's connection, as far as its requests have something in
@@ -19,6 +21,22 @@ type Session struct {
 	// there are sent on them, until either ends.
 	mu    sync.Mutex
 	bound []*upstream
+
+	// Where the request in progress leads, for who shows it; nil if nowhere.
+	service atomic.Pointer[gate.Service]
+	backend atomic.Pointer[backend.Backend]
+}
+
+// Leads returns the names of the service and of the backend that the request in
+// progress leads to, empty if it leads nowhere. It is safe for concurrent use.
+func (s *Session) Leads() (service, backend string) {
+	if svc := s.service.Load(); svc != nil {
+		service = svc.Name()
+	}
+	if b := s.backend.Load(); b != nil {
+		backend = b.Addr()
+	}
+	return service, backend
 }
 
 // bind keeps u for the requests to come. Its backend may close it; no timer of

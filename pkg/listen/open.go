@@ -16,14 +16,14 @@ type Open struct {
 	Service, Backend string
 }
 
-// EachConn calls f for every connection that AcceptConn returned and that is open.
-// If f returns true, it is closed.
-func (l *Listener) EachConn(f func(Open) (cut bool)) {
+// EachConn calls f for every connection that AcceptConn returned and that is open,
+// with what is known of it here. If f returns true, it is closed.
+func (l *Listener) EachConn(f func(*Conn, Open) (cut bool)) {
 	l.mu.Lock()
 	conns := slices.Collect(maps.Keys(l.conns))
 	l.mu.Unlock()
 	for _, c := range conns {
-		if f(Open{Client: c.client, Since: c.since}) {
+		if f(c, Open{Client: c.client, Since: c.since}) {
 			c.Close()
 		}
 	}
