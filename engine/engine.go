@@ -42,6 +42,9 @@ type Options struct {
 	// Read reads the configuration again, for Reload, and validates it. Nil means
 	// that it cannot be read again.
 	Read func() (*config.Config, error)
+	// Applied, if not nil, is told of a configuration of Read's that counts from
+	// now on.
+	Applied func(*config.Config)
 	// Watch is a file whose changes cause a Reload; empty for none.
 	Watch string
 	// Sockets are used for listeners that are bound where they are; nil has
@@ -69,6 +72,7 @@ type Engine struct {
 	told       chan struct{} // capacity 1: what runs is otherwise, which the fleet should know
 	ecs        string
 	read       func() (*config.Config, error)
+	applied    func(*config.Config)
 	watched    string  // file, empty for none
 	begun      content // of it, when the configuration was read
 	reloads    reloads
@@ -107,7 +111,7 @@ func Check(c *config.Config) error {
 func New(o Options) (e *Engine, err error) {
 	c := o.Config
 	e = &Engine{
-		config: c, ecs: o.ECS, read: o.Read, watched: o.Watch, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
+		config: c, ecs: o.ECS, read: o.Read, applied: o.Applied, watched: o.Watch, pauses: pause.NewWatch(), life: &lifecycle{}, registrars: &registrars{logger: o.Logger},
 		logs: logs{o.Level, o.Access}, logger: o.Logger, failed: make(chan error, 1),
 		sources: desired.Sources{Config: c}, acted: make(map[control.Key]uint64),
 		version: o.Version, began: time.Now(), fleet: o.Fleet, told: make(chan struct{}, 1),

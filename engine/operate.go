@@ -37,12 +37,29 @@ func (e *Engine) Plan(o control.Overlay) ([]desired.Difference, error) {
 	if err := e.check(o); err != nil {
 		return nil, err
 	}
-	e.turn.Lock()
-	next := e.sources
-	e.turn.Unlock()
-	next.Overlay, next.Called = o, e.services.called()
-	state, _ := desired.Merge(next)
+	state := e.with(o)
+	if err := e.useless(o, state); err != nil {
+		return nil, err
+	}
 	return desired.Differences(e.State(), state), e.fits(state)
+}
+
+// useless reports a canary that is new in an overlay and that nobody would notice:
+// routes alone lead clients to one.
+func (e *Engine) useless(o control.Overlay, s desired.State) error {
+	for _, c := range o.Changes() {
+		if before, was := e.overlay().Get(c.Key()); c.What != control.Canary || was && before.Value == c.Value {
+			continue
+		}
+		leads := slices.ContainsFunc(s.Routes, func(r desired.Route) bool {
+			to, _ := s.Service(r.To)
+			return to.Settings.Name == c.Target.Service
+		})
+		if !leads {
+			return control.Problems{{Field: string(control.Canary), Value: c.Value, Reason: fmt.Sprintf("no HTTP route leads to service %q, and nothing else leads clients to a canary", c.Target.Service)}}
+		}
+	}
+	return nil
 }
 
 // check reports what is wrong with the configuration that an overlay makes.
@@ -121,13 +138,11 @@ func (e *Engine) act(o control.Overlay) {
 			continue
 		}
 		e.acted[c.Key()] = c.Version
-		s := e.services.named(c.Target.Service)
-		if s == nil {
-			continue
-		}
-		for _, b := range s.pool.Snapshot().All {
-			if desired.SameAddress(b.Addr(), c.Target.Name) {
-				s.act(b, c)
+		for _, s := range e.services.parts(c.Target.Service) {
+			for _, b := range s.pool.Snapshot().All {
+				if desired.SameAddress(b.Addr(), c.Target.Name) {
+					s.act(b, c)
+				}
 			}
 		}
 	}
@@ -158,10 +173,13 @@ func (e *Engine) Running() control.Running { return ran{e} }
 // ran is an Engine as control asks it.
 type ran struct{ e *Engine }
 
-// Services returns the names of all services, in order.
+// Services returns the names of all services, in order; the part that a canary
+// leads to is none of its own.
 func (r ran) Services() (names []string) {
 	for _, s := range r.e.services.wanted() {
-		names = append(names, s.name)
+		if s.wants.Load().PartOf == "" {
+			names = append(names, s.name)
+		}
 	}
 	slices.Sort(names)
 	return names
@@ -170,20 +188,23 @@ func (r ran) Services() (names []string) {
 // Members returns the members of a service, those included that the operator
 // removed and its sources still list, and whether there is such a service.
 func (r ran) Members(service string) (all []control.Member, ok bool) {
-	s := r.e.services.named(service)
-	if s == nil {
+	parts := r.e.services.parts(service)
+	if len(parts) == 0 {
 		return nil, false
 	}
-	listed := s.addresses()
-	snap := s.pool.Snapshot()
+	listed := parts[0].addresses() // of all parts
 	seen := make(map[string]bool)
-	for _, b := range snap.All {
-		seen[b.Addr()] = true
-		all = append(all, control.Member{ID: b.ID(), Address: desired.Canonical(b.Addr()), Usable: snap.Offers(b), Listed: listed[b.Addr()] != ""})
+	for _, s := range parts {
+		snap := s.pool.Snapshot()
+		for _, b := range snap.All {
+			m := listed[b.Addr()]
+			seen[b.Addr()] = true
+			all = append(all, control.Member{ID: b.ID(), Address: desired.Canonical(b.Addr()), Tags: m.Tags, Usable: snap.Offers(b), Listed: m.ID != ""})
+		}
 	}
-	for addr, id := range listed {
-		if !seen[addr] && s.wants.Load().Orders.Without(addr) {
-			all = append(all, control.Member{ID: id, Address: desired.Canonical(addr), Listed: true})
+	for addr, m := range listed {
+		if !seen[addr] && parts[0].wants.Load().Orders.Without(addr) {
+			all = append(all, control.Member{ID: m.ID, Address: desired.Canonical(addr), Tags: m.Tags, Listed: true})
 		}
 	}
 	return all, true

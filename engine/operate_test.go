@@ -314,7 +314,7 @@ func TestOrdersRefused(t *testing.T) {
 	}
 	strategy := control.Change{Target: control.Service("web"), What: control.Strategy, Value: "maglev"}
 	f("cannot listen on", strategy, control.Change{Target: control.Listener(taken.Addr().String()), What: control.Set, Value: "l4 " + taken.Addr().String() + "=web"})
-	f("l7", strategy, control.Change{Target: control.Listener(l7), What: control.Remove})
+	f("no such file", strategy, control.Change{Target: control.Listener("127.0.0.1:0"), What: control.Set, Value: "l7 127.0.0.1:0,tls-cert=/nonexistent/cert.pem"})
 	if got := x.e.services.named("web").balancer.Strategy(); got != "round_robin" {
 		t.Errorf("unexpected strategy: %s", got)
 	}

@@ -73,10 +73,7 @@ func bindPlane(e *Engine, version string, sets *metricset.Sets) (*plane, error) 
 				Token: string(c.AdminToken), TokenFile: c.AdminTokenFile, ReadToken: string(c.AdminReadToken), ReadTokenFile: c.AdminReadTokenFile,
 				Services: e.services.shown, Settings: settings, Ready: ready, MaxConns: maxConns, Metrics: sets, Exemplar: exemplars(e.fronts.records.tracer.Exemplars()), Counters: sets.Main, Logger: logger,
 				Plane: asked{ran{e}}, Book: e.operators.book, Prices: sync.OnceValue(e.prices), Copilot: newCopilot(e),
-				Beside: pages,
-			}
-			if e.fleet != nil {
-				cfg.Fleet = e.tasks
+				Beside: pages, Fleet: e.tasks,
 			}
 			shown, err := e.fronts.certs.open([]config.Certificate{c.AdminCertificate()})
 			if err != nil {

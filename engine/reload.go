@@ -82,6 +82,9 @@ func (e *Engine) reload() (Report, error) {
 	if err := e.change(func(s *desired.Sources) { s.Config = next }); err != nil {
 		return Report{}, err
 	}
+	if e.applied != nil {
+		e.applied(next)
+	}
 	return Report{
 		Changed: desired.Differences(state, e.State()),
 		Restart: slices.DeleteFunc(config.Changed(before, next), config.Live),

@@ -202,13 +202,13 @@ func (s *service) spoken(members []discovery.Member, want *desired.Service) []di
 	})
 }
 
-// addresses returns those of the members that were listed last, with their IDs.
-func (s *service) addresses() map[string]string {
+// addresses returns the members that were listed last, by their addresses.
+func (s *service) addresses() map[string]discovery.Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]string, len(s.listed))
+	all := make(map[string]discovery.Member, len(s.listed))
 	for _, m := range s.listed {
-		all[m.Address] = m.ID
+		all[m.Address] = m
 	}
 	return all
 }

@@ -193,6 +193,20 @@ func (ss *services) list() []*service {
 	return slices.Concat(ss.all, ss.departed)
 }
 
+// parts returns the service of a name and, if a canary leads to a part of its
+// backends, that part; nothing if there is none.
+func (ss *services) parts(name string) (all []*service) {
+	for _, s := range ss.wanted() {
+		switch {
+		case s.name == name:
+			all = slices.Insert(all, 0, s)
+		case s.wants.Load().PartOf == name:
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // called returns the names of all services by their IDs.
 func (ss *services) called() map[string]string {
 	names := make(map[string]string)

@@ -76,8 +76,13 @@ func usage() (memory uint64, cpu float64) {
 	return memory, cpu
 }
 
-// tasks lists the sluices of the fleet.
+// tasks lists the sluices of the fleet; without one, this sluice alone.
 func (e *Engine) tasks(ctx context.Context) (name string, tasks []control.Task, err error) {
+	if e.fleet == nil {
+		t := e.task()
+		t.Self = true
+		return "", []control.Task{t}, nil
+	}
 	tasks, err = e.fleet.Tasks(ctx)
 	self := e.task().ID
 	for i := range tasks {

@@ -49,6 +49,11 @@ func TestWrongStart(t *testing.T) {
 		}
 	}
 	f("", "--l4: nothing to listen on; set --l4, --l7 or --demo")
+	f("--demo --state /nonexistent/dir/state.json", `--state: there is no directory "/nonexistent/dir"`)
+	f("--demo --state /", "--state: \"/\" is not a regular file")
+	f("--demo --dry-run --state /nonexistent/dir/state.json", `--state: there is no directory "/nonexistent/dir"`)
+	f("--l7 :80,fleet=true,rate=1 --route /=web --backend web=127.0.0.1:1 --admin off", "--l7: \":80\" has fleet=true, but this sluice is in no fleet; set --fleet")
+	f("--l7 :80,fleet=true --route /=web --backend web=127.0.0.1:1 --admin off", "--l7: \":80,fleet=true\": fleet=true divides rate=")
 	f("--demo --bogus", "unknown flag --bogus")
 	f("--demo --bogus value", "unknown flag --bogus")
 	f("--demo --l7-idle 5s", "unknown flag --l7-idle; did you mean --l7")

@@ -55,6 +55,9 @@ backend: ["echo=%s"%s]
 		file.set(text)
 		s.reload("changed")
 		stays.want(fmt.Sprintf("line %d", i))
+		if name := strings.Fields(text)[3]; metric(admin, fmt.Sprintf(`sluice_flag{name="strategy",value=%q,is_set="true"}`, name)) != 1 {
+			t.Errorf("sluice_flag does not say that the strategy is %s", name)
+		}
 		switch i {
 		case 3:
 			if err := exchangeTCP(extra); err != nil {

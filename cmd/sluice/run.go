@@ -15,6 +15,7 @@ import (
 
 	"sluice/engine"
 	"sluice/pkg/config"
+	"sluice/pkg/control"
 	"sluice/pkg/handover"
 	"sluice/pkg/metricset"
 	"sluice/pkg/notify"
@@ -45,6 +46,11 @@ func run(args, environ []string, stdout, stderr io.Writer, told signals) int {
 		}
 	}
 	cmd, err := parseCommand(args, environ)
+	if err == nil && !cmd.version && cmd.config.State != "" {
+		if bad := control.CheckFile(cmd.config.State); bad != nil {
+			err = config.Problem{Setting: "state", Reason: bad.Error()}
+		}
+	}
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		usage(stdout)
@@ -112,14 +118,17 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 		complete = d.complete
 	}
 	complete(cmd)
+	shown := exposeFlags(cmd, options.Metrics.Main)
 	options.Read = func() (*config.Config, error) {
 		again, err := read()
 		if err != nil {
 			return nil, err
 		}
 		complete(again)
+		shown.offer(again)
 		return &again.config, nil
 	}
+	options.Applied = shown.take
 	if cmd.watch {
 		options.Watch = cmd.file
 	}
@@ -127,7 +136,6 @@ func serve(cmd *command, options engine.Options, read func() (*command, error), 
 		logger.Warn("some of the sockets that were passed to this process cannot be used", "err", err)
 	}
 	notifier := notify.FromEnvironment(cmd.environ)
-	exposeFlags(cmd, options.Metrics.Main)
 	if options.Book, options.Fleet, err = openBook(c, options.Metrics.Main, logger); err != nil {
 		return err
 	}

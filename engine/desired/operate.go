@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"cmp"
 	"net"
 	"slices"
 	"strings"
@@ -19,9 +20,12 @@ func (s *State) operate(o control.Overlay) {
 	}
 	for i := range s.Services {
 		x := &s.Services[i]
-		name := x.Settings.Name
+		name := cmp.Or(x.PartOf, x.Settings.Name)
 		if x.Pool != nil { // which no setting of the configuration is of
+			own := x.Settings.Name
+			x.Settings.Name = name
 			x.Settings = o.OverService(x.Settings)
+			x.Settings.Name = own
 		}
 		x.Orders.Text, x.Orders.Maintenance = o.Maintenance(name)
 		x.Orders.Added = o.Added(name)
@@ -59,7 +63,7 @@ func (s *State) lead(o control.Overlay) {
 		} else {
 			part := x
 			part.ID, part.Else = "canary "+x.ID, "canary"
-			part.TCP, part.named = false, false
+			part.TCP, part.named, part.PartOf = false, false, x.Settings.Name
 			part.Subset = Subset{Address: canary.Backend, Tag: canary.Tag}
 			to = part.ID
 			for i := range s.Services {

@@ -23,6 +23,10 @@ type Service struct {
 	Origins []Origin
 	// Pool is what tags say of its members; nil if the configuration has it.
 	Pool *fabio.Pool
+	// PartOf is the name of the service of which this is the part that a canary
+	// leads to; what operators say of that and its backends holds here, too. It is
+	// empty for a whole one.
+	PartOf string
 	// Subset says which of the members those places list are meant.
 	Subset Subset
 	// TCP says that a TCP listener leads to it. If none does, members must speak

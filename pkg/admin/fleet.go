@@ -25,9 +25,13 @@ func (a *api) fleet(w http.ResponseWriter, r *http.Request) {
 		Applied bool       `json:"applied"` // by all that are not silent
 		Ready   int        `json:"ready"`
 		Trouble string     `json:"trouble"` // with Consul; then these are those seen last
+		Note    string     `json:"note,omitempty"`
 		Tasks   []taskView `json:"tasks"`
 		listing
 	}{Fleet: name, Version: version, Ready: control.Ready(tasks), Applied: true}
+	if name == "" {
+		v.Note = "this sluice is in no fleet, and is shown alone; --fleet NAME with --consul ADDR makes those of one name share what operators change"
+	}
 	if err != nil {
 		v.Trouble, v.Applied = err.Error(), false
 	}

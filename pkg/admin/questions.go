@@ -62,7 +62,7 @@ func (a *api) questions() []operation {
 		selftest.method, selftest.beside = "POST", true
 		all = append(all, selftest)
 	}
-	if a.Fleet != nil {
+	if a.Fleet != nil && a.Book != nil {
 		all = append(all, get("/admin/fleet", "the sluices of the fleet, and whether each has applied the latest changes", "Fleet", a.fleet, paged...))
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/pkg/balance"
 	"sluice/pkg/proxyproto"
 )
 
@@ -437,7 +438,7 @@ func (c *Config) Service(name string) Service {
 		}
 	}
 	if s.Strategy == "" {
-		s.Strategy = c.Strategy
+		s.Strategy = balance.Canonical(c.Strategy)
 		if s.hashes() && s.checkStrategy(s.Strategy) != nil {
 			s.Strategy = "consistent_hash"
 		}

@@ -495,7 +495,7 @@ func TestValidate(t *testing.T) {
 	}))
 	f(web(func(c *Config) { c.Services = []Service{{Name: "web", Requests: Requests{MaxRequests: 5}}} }))
 	f(web(func(c *Config) { c.Services = []Service{{Name: "db", Requests: Requests{MaxRequests: 5}}} }),
-		`--service: "db" has sticky=, rate=, max-requests=, concurrency= or breaker=`)
+		`--service: "db" has max-requests=, for HTTP requests`)
 	f(func(c *Config) {
 		c.L7, c.Routes = []L7{{Addr: ":80"}}, []Route{{Path: "/", Service: "db"}}
 		c.Services = []Service{{Name: "db", TLS: "verify", ProxyOut: 1}}

@@ -330,6 +330,17 @@ func (r *Requests) check() error {
 	return r.Cookie.check(r.Sticky.Name)
 }
 
+// forRequests returns the keys that are set of the service and that HTTP requests
+// alone heed, each as KEY=.
+func (s *Service) forRequests() (keys []string) {
+	for _, p := range append(s.Requests.pairs(), s.HeaderEdits.pairs()...) {
+		if p.value != "" && !slices.Contains(keys, p.key+"=") {
+			keys = append(keys, p.key+"=")
+		}
+	}
+	return keys
+}
+
 // any reports whether anything is set.
 func (r *Requests) any() bool { return *r != Requests{} }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"sluice/pkg/balance"
 )
 
 // ParseService reads SERVICE[,key=value...].
@@ -36,7 +38,7 @@ func (s *Service) set(key, value string) (err error) {
 	case "service":
 		s.Name = value
 	case "strategy":
-		s.Strategy = value
+		s.Strategy = balance.Canonical(value)
 	case "failover":
 		err = s.Failover.set(value)
 	case "consul":

@@ -96,13 +96,13 @@ func (v *validation) listeners() {
 	claim("health-addr", c.HealthAddr)
 
 	if len(c.L4) == 0 && len(c.L7) == 0 && c.ConsulTags == "" {
-		v.add("l4", "nothing to listen on; set --l4, --l7 or --demo")
+		v.idle("l4", "nothing to listen on; set --l4, --l7 or --demo")
 	}
 	if len(c.L7) > 0 && len(c.Routes) == 0 && c.ConsulTags == "" {
-		v.add("l7", "%q has nowhere to send requests; add --route, for instance /=web", c.L7[0].Addr)
+		v.idle("l7", "%q has nowhere to send requests; add --route, for instance /=web", c.L7[0].Addr)
 	}
 	if len(c.Routes) > 0 && len(c.L7) == 0 {
-		v.add("route", "%q is never used; add --l7", c.Routes[0])
+		v.idle("route", "%q is never used; add --l7", c.Routes[0])
 	}
 	seen := make(map[string]bool)
 	for _, r := range c.Routes {
@@ -216,7 +216,7 @@ func (v *validation) services() {
 		if !slices.Contains(used, s.Name) && c.ConsulTags == "" && !c.failsOver(s.Name) {
 			v.idle("service", "%q is never used; no --l4 or --route leads to it", s.Name)
 		} else if (s.Requests.any() || s.HeaderEdits.any()) && routed[s.Name] == "" {
-			v.add("service", "%q has sticky=, rate=, max-requests=, concurrency= or breaker=, or another key for HTTP requests, but no --route leads to it", s.Name)
+			v.add("service", "%q has %s, for HTTP requests, but no --route leads to it", s.Name, strings.Join(s.forRequests(), ", "))
 		}
 		if c.asksConsul(s.Name) && c.Consul == "" {
 			v.add("service", "%q has consul=, dc=, tag= or port= but there is no --consul", s.Name)
@@ -527,7 +527,7 @@ func loopback(addr string) bool {
 }
 
 func checkStrategy(name string) error {
-	if !balance.Valid(name) {
+	if !balance.Valid(balance.Canonical(name)) {
 		return fmt.Errorf("unknown strategy %q; known are %s", name, strings.Join(balance.Names(), ", "))
 	}
 	return nil

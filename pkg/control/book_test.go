@@ -285,3 +285,36 @@ func TestFindBackend(t *testing.T) {
 		}
 	}
 }
+
+// TestCanaryLeavesEmpty refuses what leaves nobody in one of the parts that a
+// canary makes of a service.
+func TestCanaryLeavesEmpty(t *testing.T) {
+	t.Parallel()
+	w := twoMembers()
+	w.members["web"][1].Tags = []string{"v2"}
+	w.members["web"] = append(w.members["web"], Member{ID: "d", Address: "10.0.0.4:80", Listed: true, Tags: []string{"down"}})
+	b := newBook(t, NewMemory(), w)
+	do := func(want string, changes ...Change) {
+		t.Helper()
+		_, err := b.Do(t.Context(), Order{Set: changes})
+		var conflict Conflict
+		switch {
+		case want == "" && err != nil:
+			t.Fatalf("unexpected refusal of %v: %v", changes, err)
+		case want != "" && (!errors.As(err, &conflict) || !conflict.Forcible || !strings.Contains(err.Error(), want)):
+			t.Fatalf("unexpected error of %v; got %v; want %s", changes, err, want)
+		}
+	}
+	canary := func(v string) Change { return Change{Target: Service("web"), What: Canary, Value: v} }
+	do(`canary tag=v3:10 without any backend`, canary("tag=v3:10"))
+	do(`canary tag=down:10 without any backend that can serve`, canary("tag=down:10"))
+	do("", canary("tag=v2:10"))
+	do(`"web"'s canary tag=v2:10 without any backend`, backendChange("10.0.0.2:80", Drain, ""))
+	do(`"web", beside its canary tag=v2:10, without any backend that can serve`, backendChange("10.0.0.1:80", Drain, ""))
+	if _, err := b.Do(t.Context(), Order{Undo: []Key{{Service("web"), Canary}}}); err != nil {
+		t.Fatal(err)
+	}
+	do("", backendChange("10.0.0.1:80", Drain, ""))
+	do(`beside its canary 10.0.0.2:80:10`, canary("10.0.0.2:80:10"))
+	do("", canary("api:10"))
+}

@@ -37,11 +37,8 @@ type file struct {
 // one that a newer sluice wrote is left alone, and Load returns ErrNewer.
 func OpenFile(path string, aside func(broken string, err error)) (Store, error) {
 	f := &file{path: path, aside: aside}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("the directory of %q cannot be used: %w", path, errors.Join(err, fs.ErrInvalid))
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is not a regular file", path)
+	if err := CheckFile(path); err != nil {
+		return nil, err
 	}
 	// What a writer that was killed has left is of no use to anybody.
 	stale, _ := filepath.Glob(f.pattern())
@@ -55,6 +52,24 @@ func OpenFile(path string, aside func(broken string, err error)) (Store, error) 
 	probe.Close()
 	os.Remove(probe.Name())
 	return f, nil
+}
+
+// CheckFile returns why there can be no store in the file at a path, as far as can
+// be told without writing.
+func CheckFile(path string) error {
+	dir := filepath.Dir(path)
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no directory %q for %q", dir, path)
+	case err != nil:
+		return fmt.Errorf("the directory of %q cannot be used: %w", path, err)
+	case !info.IsDir():
+		return fmt.Errorf("%q, where %q is to be, is not a directory", dir, path)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is not a regular file", path)
+	}
+	return nil
 }
 
 func (f *file) Name() string { return "file " + f.path }

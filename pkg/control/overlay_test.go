@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 		good, want string
 		bad        []string
 	}{
-		{Service("web"), Strategy, "least_conn", "least_conn", []string{"", "leastconn", "p2c,max-conns=1"}},
+		{Service("web"), Strategy, "least_conn", "least_conn", []string{"", "least_con", "p2c,max-conns=1"}},
 		{Service("web"), PanicThreshold, "50%", "50", []string{"", "101", "-1", "x"}},
 		{Service("web"), MaxEjection, "0", "0", []string{"101"}},
 		{Service("web"), EjectionTime, "90", "1m30s", []string{"", "0", "-1s", "x"}},

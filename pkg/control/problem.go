@@ -19,7 +19,10 @@ type Problem struct {
 }
 
 func (p Problem) Error() string {
-	s := fmt.Sprintf("%s: %q: %s", p.Field, p.Value, p.Reason)
+	s := p.Field + ": " + p.Reason
+	if p.Value != "" {
+		s = fmt.Sprintf("%s: %q: %s", p.Field, p.Value, p.Reason)
+	}
 	if len(p.Allowed) > 0 {
 		s += "; allowed are " + strings.Join(p.Allowed, ", ")
 	}

@@ -31,7 +31,7 @@ const (
 // rules lists all that can be changed, in the order of the package's doc.
 func rules() []rule {
 	return []rule{
-		{OfService, Strategy, serviceKey("strategy"), balance.Names()},
+		{OfService, Strategy, strategy, balance.Names()},
 		{OfService, PanicThreshold, serviceKey("panic-threshold"), []string{"percent, 0 to 100"}},
 		{OfService, MaxEjection, serviceKey("max-ejection"), []string{"percent, 0 to 100"}},
 		{OfService, EjectionTime, duration(time.Millisecond, 24*time.Hour), []string{"duration above 0, such as 30s"}},
@@ -116,7 +116,11 @@ func check(c Change, now time.Time, rules []rule) (Change, Problems) {
 	default:
 		value, err := rules[i].check(c.Target, strings.TrimSpace(c.Value))
 		if err != nil {
-			add(rules[i].field(), c.Value, err.Error(), rules[i].allowed...)
+			field, value := rules[i].field(), c.Value
+			if c.What == Add {
+				field, value = wrongOption(c.Target, value)
+			}
+			add(field, value, err.Error(), rules[i].allowed...)
 		}
 		c.Value = value
 	}
@@ -138,10 +142,25 @@ func check(c Change, now time.Time, rules []rule) (Change, Problems) {
 
 // field is the name of the parameter that carries the value.
 func (r rule) field() string {
-	if r.what == Set || r.what == Add {
+	switch r.what {
+	case Set:
+		return string(r.kind)
+	case Add:
 		return "value"
 	}
 	return string(r.what)
+}
+
+// wrongOption returns which of a member's options is wrong, and its value.
+func wrongOption(t Target, options string) (field, value string) {
+	for option := range strings.SplitSeq(options, ",") {
+		if _, err := member(t, option); err != nil {
+			if key, v, ok := strings.Cut(option, "="); ok {
+				return key, v
+			}
+		}
+	}
+	return "value", options
 }
 
 func kinds() []Kind { return []Kind{OfService, OfBackend, OfRoute, OfListener, OfProcess} }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type Running interface {
 type Member struct {
 	// ID and Address are the backend's.
 	ID, Address string
+	// Tags are those that its source says it has.
+	Tags []string
 	// Usable says that it gets new connections now.
 	Usable bool
 	// Listed says that a source lists it, beside the operator.
@@ -110,20 +113,39 @@ func (b *Book) judge(force, wanted Overlay, e Edit, order Order) (warnings []str
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	tried := blame(order, r.Try(wanted))
+	if errors.As(tried, &problems) { // what is wrong goes before what may be forced
+		return nil, tried
+	}
 	for _, service := range touched(e) {
-		reason, empty := leavesEmpty(r, force, wanted, service)
+		reason := leavesEmpty(r, force, wanted, service)
 		switch {
-		case !empty:
+		case reason == "":
 		case order.Force:
 			warnings = append(warnings, reason+"; done all the same, as was asked")
 		default:
 			return nil, Conflict{Reason: reason, Forcible: true}
 		}
 	}
-	if err := r.Try(wanted); err != nil {
-		return nil, err
+	if tried != nil {
+		return nil, tried
 	}
 	return warnings, nil
+}
+
+// blame has problems of what an order makes of the settings name the parameter of
+// its only change.
+func blame(order Order, err error) error {
+	var problems Problems
+	if len(order.Set) != 1 || !errors.As(err, &problems) {
+		return err
+	}
+	c := order.Set[0]
+	all := slices.Clone(problems)
+	for i := range all {
+		all[i].Field, all[i].Value = rule{kind: c.Target.Kind, what: c.What}.field(), Shorten(c.Value)
+	}
+	return all
 }
 
 // findTarget checks that what a change is of is there.
@@ -194,7 +216,7 @@ func some(all []string) []string {
 // touched returns the services of whose backends an edit takes something away.
 func touched(e Edit) (services []string) {
 	for _, c := range e.Set {
-		if c.Target.Kind == OfBackend && c.What != Add {
+		if c.Target.Kind == OfBackend && c.What != Add || c.Target.Kind == OfService && c.What == Canary {
 			services = append(services, c.Target.Service)
 		}
 	}
@@ -207,16 +229,51 @@ func touched(e Edit) (services []string) {
 	return slices.Compact(services)
 }
 
-// leavesEmpty reports whether an order would leave a service without any
-// backend: none that is usable while there is one now, or none at all that the
-// operator leaves in.
-func leavesEmpty(r Running, force, wanted Overlay, service string) (reason string, empty bool) {
+// leavesEmpty returns why an order would leave a service, or one of the two parts
+// that a canary makes of it, without any backend: none that is usable while there
+// is one now, or none at all that the operator leaves in. It is empty if it would
+// not.
+func leavesEmpty(r Running, force, wanted Overlay, service string) (reason string) {
 	members, ok := r.Members(service)
 	if !ok {
-		return "", false
+		return ""
 	}
-	var usable, left, usableLeft int
+	canary, _ := wanted.Canary(service)
+	parted := canary.Service == "" && canary != CanaryChange{}
+	before, _ := force.Canary(service)
+	for _, inCanary := range []bool{false, true} {
+		if inCanary && !parted {
+			continue
+		}
+		in := func(m Member) bool { return !parted || canary.Has(m) == inCanary }
+		who, g := strconv.Quote(service), count(members, in, force, wanted, service)
+		switch {
+		case inCanary:
+			who = fmt.Sprintf("%q's canary %s", service, canary)
+		case parted:
+			who = fmt.Sprintf("%q, beside its canary %s,", service, canary)
+		}
+		switch fresh := parted && canary != before; {
+		case g.left == 0 && (len(members) > 0 && !inCanary || g.members > 0 || fresh):
+			return fmt.Sprintf("it would leave service %s without any backend", who)
+		case g.usable > 0 && g.usableLeft == 0, fresh && g.usableLeft == 0 && len(members) > 0:
+			return fmt.Sprintf("it would leave service %s without any backend that can serve: the other %d cannot", who, g.left)
+		}
+	}
+	return ""
+}
+
+// counted is how many members there are, how many of them are usable now, and how
+// many of both an order leaves.
+type counted struct{ members, usable, left, usableLeft int }
+
+// count counts the members that in means, those that an order adds included.
+func count(members []Member, in func(Member) bool, force, wanted Overlay, service string) (n counted) {
 	for _, m := range members {
+		if !in(m) {
+			continue
+		}
+		n.members++
 		before, after := force.Word(service, m.Address), wanted.Word(service, m.Address)
 		_, out := after.Out()
 		_, wasOut := before.Out()
@@ -226,29 +283,24 @@ func leavesEmpty(r Running, force, wanted Overlay, service string) (reason strin
 			out = true
 		}
 		if m.Usable {
-			usable++
+			n.usable++
 		}
 		if out {
 			continue
 		}
-		left++
+		n.left++
 		// One that the operator alone kept out may serve again.
 		if m.Usable || wasOut || after.Force == "up" {
-			usableLeft++
+			n.usableLeft++
 		}
 	}
 	for _, added := range wanted.Added(service) {
-		if _, out := wanted.Word(service, added.Addr).Out(); !out && !slices.ContainsFunc(members, func(m Member) bool { return m.Address == added.Addr }) {
-			left, usableLeft = left+1, usableLeft+1
+		known := slices.ContainsFunc(members, func(m Member) bool { return m.Address == added.Addr })
+		if _, out := wanted.Word(service, added.Addr).Out(); !out && !known && in(Member{Address: added.Addr}) {
+			n.left, n.usableLeft = n.left+1, n.usableLeft+1
 		}
 	}
-	switch {
-	case len(members) > 0 && left == 0:
-		return fmt.Sprintf("it would leave service %q without any backend", service), true
-	case usable > 0 && usableLeft == 0:
-		return fmt.Sprintf("it would leave service %q without any backend that can serve: the other %d cannot", service, left), true
-	}
-	return "", false
+	return n
 }
 
 // FindBackend returns the service and address of the backend that a name,

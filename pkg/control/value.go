@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"sluice/pkg/balance"
 	"sluice/pkg/config"
 )
 
@@ -26,6 +27,13 @@ func serviceKey(key string) func(Target, string) (string, error) {
 		}
 		return strings.TrimSuffix(v, "%"), nil
 	}
+}
+
+func strategy(_ Target, v string) (string, error) {
+	if v = balance.Canonical(v); !balance.Valid(v) {
+		return "", errors.New("there is no such strategy")
+	}
+	return v, nil
 }
 
 func nothing(_ Target, v string) (string, error) {
@@ -304,6 +312,12 @@ func ParseCanary(v string) (c CanaryChange, err error) {
 		c.Service = target
 	}
 	return c, nil
+}
+
+// Has reports whether a member of the service is among those that the canary leads
+// to, if it leads to some of the service's own.
+func (c CanaryChange) Has(m Member) bool {
+	return c.Backend != "" && c.Backend == m.Address || c.Tag != "" && slices.Contains(m.Tags, c.Tag)
 }
 
 // String returns what ParseCanary reads.

@@ -25,6 +25,7 @@ func (r *run) change(ctx context.Context, method, path string, params url.Values
 	}
 	if o["changed"] != true {
 		fmt.Fprintln(r.env.Stdout, "it is so already")
+		return nil
 	}
 	for _, e := range o.objects("effects") {
 		before, after := e["before"] != nil, e["after"] != nil
@@ -96,10 +97,7 @@ func fleet(ctx context.Context, r *run) error {
 	end := time.Now().Add(r.client.timeout)
 	for {
 		o, body, err := r.get(ctx, "/admin/fleet", "tasks", nil)
-		var refused *refusal
 		switch {
-		case errors.As(err, &refused) && refused.status == 404:
-			return &refusal{status: 404, detail: "this sluice is in no fleet (--fleet)"}
 		case err != nil:
 			return err
 		case r.wait && o["applied"] != true && time.Now().Before(end):
@@ -141,6 +139,10 @@ func showFleet(r *run, o object) error {
 			t.text("local_changes"), f.text("open_connections"), f.text("backends_usable") + "/" + f.text("backends")})
 	}
 	err := table(r.env.Stdout, "TASK ADMIN ZONE VERSION UP STATE APPLIED UP_TO_DATE LOCAL OPEN BACKENDS", rows)
+	if o.text("fleet") == "-" {
+		fmt.Fprintln(r.env.Stdout, "this sluice is in no fleet (--fleet); it has applied version "+o.text("version")+": "+o.text("applied"))
+		return err
+	}
 	fmt.Fprintf(r.env.Stdout, "fleet %s, version %s, applied by all: %s\n", clean(o.text("fleet")), o.text("version"), o.text("applied"))
 	if trouble := o.text("trouble"); trouble != "-" {
 		fmt.Fprintln(r.env.Stderr, "sluice ctl: "+clean(trouble))

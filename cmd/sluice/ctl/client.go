@@ -197,11 +197,16 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	if len(r.problems) == 0 {
-		return cmp.Or(r.detail, http.StatusText(r.status))
+		// The API's words for flags that are spelt otherwise here.
+		spelt := strings.NewReplacer("force=true", "--force", "local=true", "--local", "dry_run=true", "--dry-run")
+		return spelt.Replace(cmp.Or(r.detail, http.StatusText(r.status)))
 	}
 	var all []string
 	for _, p := range r.problems {
-		line := fmt.Sprintf("%s: %q: %s", p.Field, p.Value, p.Reason)
+		line := p.Field + ": " + p.Reason
+		if p.Value != "" {
+			line = fmt.Sprintf("%s: %q: %s", p.Field, p.Value, p.Reason)
+		}
 		if len(p.Allowed) > 0 {
 			line += "; allowed are " + strings.Join(p.Allowed, ", ")
 		}

@@ -81,7 +81,7 @@ func commands() []command {
 		{"remove", backend, "remove a backend", nil, 1, 2, flat("/admin/backend/remove", "")},
 		{"strategy", "[SERVICE [NAME]]", "show or switch strategies", nil, 0, 2, strategy},
 		{"canary", "[[SERVICE] TARGET PERCENT | [SERVICE] off]", "show, set or clear canaries", nil, 0, 3, canary},
-		{"maintenance", "SERVICE TEXT|off", "answer 503 for all of a service", nil, 2, 2, maintenance},
+		{"maintenance", "SERVICE [TEXT|on|off]", "answer 503 for all of a service, with that text", nil, 1, 2, maintenance},
 		{"limits", "", "the limits in force, and what part of the fleet's is taken (--service)", nil, 0, 0, list("/admin/limits", "limits", limits, "service", "limit")},
 		{"rate", "SERVICE RATE|off", "bound the requests of each client (--fleet --burst)", nil, 2, 2, rate},
 		{"set", "SERVICE SETTING VALUE", "change a setting of a service (--fleet)", nil, 3, 3, set},
@@ -167,10 +167,14 @@ func canary(ctx context.Context, r *run) error {
 
 func maintenance(ctx context.Context, r *run) error {
 	params := r.order()
-	if r.args[1] == "off" {
+	switch {
+	case len(r.args) == 1:
+		params.Set("value", "on")
+	case r.args[1] == "off":
 		return r.change(ctx, "DELETE", servicePath(r.args[0], "maintenance"), params)
+	default:
+		params.Set("value", r.args[1])
 	}
-	params.Set("value", r.args[1])
 	return r.change(ctx, "PUT", servicePath(r.args[0], "maintenance"), params)
 }
 
