@@ -25,6 +25,15 @@ const limit = 60 * time.Second
 
 const childAddress = "SLUICE_FLEET_TEST_CONSUL"
 
+// longer returns how often something is done: more often if SLUICE_TEST_LONG is
+// set.
+func longer(usually, long int) int {
+	if os.Getenv("SLUICE_TEST_LONG") != "" {
+		return long
+	}
+	return usually
+}
+
 func TestMain(m *testing.M) {
 	if address := os.Getenv(childAddress); address != "" {
 		writeUntilKilled(address)
@@ -149,15 +158,26 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestBurst makes as many changes as there may be, many of them one by one; each
+// is a write of all that are in force.
 func TestBurst(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Start(t)
 	writer, reader := newBook(t, newFleet(t, agent)), newBook(t, newFleet(t, agent))
 	const n = 1000
-	for i := range n {
+	single := longer(150, n)
+	for i := range single {
 		do(t, writer, control.Order{Set: []control.Change{weight(i, "2")}})
 	}
-	await(t, reader, "last of the burst", func(o control.Overlay) bool { return o.Len() == n && o.Version == n })
+	await(t, reader, "last of the burst", func(o control.Overlay) bool { return o.Len() == single && o.Version == uint64(single) })
+	var rest []control.Change
+	for i := single; i < n; i++ {
+		rest = append(rest, weight(i, "2"))
+	}
+	if len(rest) > 0 {
+		do(t, writer, control.Order{Set: rest})
+		await(t, reader, "all there may be", func(o control.Overlay) bool { return o.Len() == n })
+	}
 	if _, err := writer.Do(t.Context(), control.Order{Set: []control.Change{weight(n, "2")}}); !errors.Is(err, control.ErrFull) {
 		t.Fatalf("unexpected error of one too many: %v", err)
 	}
@@ -302,6 +322,9 @@ func TestHang(t *testing.T) {
 	})
 }
 
+// childJoins has the child be listed, too.
+const childJoins = "SLUICE_FLEET_TEST_JOINS"
+
 // writeUntilKilled writes version after version and says which are done.
 func writeUntilKilled(address string) {
 	f, err := New(Config{Name: "test", Address: address, Logger: slog.New(slog.DiscardHandler)})
@@ -310,7 +333,9 @@ func writeUntilKilled(address string) {
 		os.Exit(3)
 	}
 	b := control.NewBook(context.Background(), control.Config{Store: f, Journal: control.NewJournal(), Logger: slog.New(slog.DiscardHandler)})
-	go f.Join(context.Background(), func() control.Task { return control.Task{ID: "child", Ready: true} }, nil, func(int) {})
+	if os.Getenv(childJoins) != "" {
+		go f.Join(context.Background(), func() control.Task { return control.Task{ID: "child", Ready: true} }, nil, func(int) {})
+	}
 	for {
 		v := strconv.FormatUint(b.Overlay().Version%60000+1, 10)
 		out, err := b.Do(context.Background(), control.Order{Set: []control.Change{weight(1, v), weight(2, v)}})
@@ -329,9 +354,12 @@ func TestKilled(t *testing.T) {
 	agent := consultest.Start(t)
 	f := newFleet(t, agent)
 	var last uint64
-	for n := range 20 {
+	for n := range longer(8, 20) {
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), childAddress+"="+agent.Addr())
+		if n == 0 { // its session ends while the others are killed
+			cmd.Env = append(cmd.Env, childJoins+"=1")
+		}
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
