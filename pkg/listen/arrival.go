@@ -57,7 +57,7 @@ func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival))
 			}
 			loop := g.Least()
 			if !loop.Post(func() {
-				hand(l, Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, ProxyTLS: guest.ProxyTLS, TLS: guest.TLS, Read: guest.Read}, f)
+				(&handed{l: l}).hand(Arrival{Stream: loop.AdoptConn(guest.Conn), Client: guest.Client, Local: guest.Local, ProxyTLS: guest.ProxyTLS, TLS: guest.TLS, Read: guest.Read}, f)
 			}) {
 				guest.Conn.Close()
 			}
@@ -65,17 +65,19 @@ func (l *Listener) Serve(ctx context.Context, g *reactor.Group, f func(Arrival))
 	}
 }
 
-// hand gives a to f. Until f has made somebody else the handler of the stream, a
-// panic gives the place back.
-func hand(l *Listener, a Arrival, f func(Arrival)) {
-	a.Stream.Handle(&handed{l: l, place: a.Place})
-	a.Stream.Loop().Guard(a.Stream, func() { f(a) })
-}
-
-// handed is the handler of a stream that is on its way to who serves it.
+// handed is the handler of a stream that is on its way to who serves it. It can
+// be used again when that has it: one is enough for those that a loop accepts.
 type handed struct {
 	l     *Listener
 	place Place
+}
+
+// hand gives a to f. Until f has made somebody else the handler of the stream,
+// which it does or closes it, a panic gives the place back.
+func (h *handed) hand(a Arrival, f func(Arrival)) {
+	h.place = a.Place
+	a.Stream.Handle(h)
+	a.Stream.Loop().Guard(a.Stream, func() { f(a) })
 }
 
 // Ready is not called: the loop is busy with the stream.
@@ -84,11 +86,11 @@ func (h *handed) Ready(reactor.Stream) {}
 // Panicked gives back what a panic would have kept.
 func (h *handed) Panicked() { h.l.Leave(h.place) }
 
-// arrive serves a socket that was accepted in its loop.
-func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, f func(Arrival)) {
+// arrive serves a socket that was accepted in its loop, whose h is.
+func (l *Listener) arrive(s *reactor.Socket, peer netip.AddrPort, place Place, h *handed, f func(Arrival)) {
 	a := Arrival{Stream: s, Client: peer, Place: place}
 	if !l.ExpectsHeader(peer.Addr()) {
-		hand(l, a, f)
+		h.hand(a, f)
 		return
 	}
 	e := &entrance{l: l, arrival: a, f: f, header: header{versions: l.cfg.Proxy.Versions}}
@@ -130,7 +132,7 @@ func (e *entrance) Understood(b []byte, err error) {
 	}
 	e.leave()
 	a.Read = b[e.header.size:]
-	hand(e.l, *a, e.f)
+	(&handed{l: e.l}).hand(*a, e.f)
 }
 
 // Panicked gives back what a panic would have kept.

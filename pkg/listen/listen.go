@@ -343,7 +343,8 @@ func (l *Listener) admitClient(p *Place, client netip.Addr) bool {
 	case limit.ClientNotTracked:
 		return true // there is nothing for Leave to give back
 	}
-	p.client = &client
+	entered := client // client itself would be on the heap, limits or none
+	p.client = &entered
 	return true
 }
 

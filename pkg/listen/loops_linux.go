@@ -6,7 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +31,10 @@ func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
 		}
 		return err
 	}
+	ways := make([]handed, len(g.Loops()))
+	for i := range ways {
+		ways[i].l = l
+	}
 	stop, err = g.Listen(fd, reactor.Accepting{
 		Accept: func(loop *reactor.Loop, fd int, peer netip.AddrPort) {
 			backoff.reset()
@@ -44,7 +48,7 @@ func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
 				l.Leave(place)
 				return
 			}
-			l.arrive(s, peer, place, f)
+			l.arrive(s, peer, place, &ways[loop.Index()], f)
 		},
 		Failed: backoff.failed,
 	})
@@ -60,22 +64,19 @@ func (l *Listener) serveLoops(g *reactor.Group, f func(Arrival)) error {
 // backoff remembers how long accepting has last been put off. It is shared by
 // the loops.
 type backoff struct {
-	next func(err error, waited time.Duration) time.Duration
-
-	// mu protects the field below.
-	mu     sync.Mutex
-	waited time.Duration
+	next   func(err error, waited time.Duration) time.Duration
+	waited atomic.Int64 // ns
 }
 
+// failed returns how long to wait. Two loops that fail at once wait as long.
 func (b *backoff) failed(err error) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.waited = b.next(err, b.waited)
-	return b.waited
+	d := b.next(err, time.Duration(b.waited.Load()))
+	b.waited.Store(int64(d))
+	return d
 }
 
 func (b *backoff) reset() {
-	b.mu.Lock()
-	b.waited = 0
-	b.mu.Unlock()
+	if b.waited.Load() != 0 {
+		b.waited.Store(0)
+	}
 }
