@@ -185,3 +185,11 @@ func backends(t *testing.T, n int, args ...string) (all []*running, addrs []stri
 	}
 	return all, addrs
 }
+
+// healthcheck asks the sluice at addr how it is, and returns what it says.
+func healthcheck(program, addr string) (string, error) {
+	cmd := exec.Command(program, "healthcheck")
+	cmd.Env = append(os.Environ(), "SLUICE_ADMIN="+addr)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

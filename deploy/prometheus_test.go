@@ -143,15 +143,24 @@ func load(t *testing.T, l4, l7 string) {
 // it, and returns a function that asks a query, and where it is.
 func observed(t *testing.T) (query func(string) (results int, err error), addr string) {
 	t.Helper()
-	prometheus := found(t, "prometheus")
+	found(t, "prometheus")
 	_, addrs := backends(t, 2, "--fail=0.05")
 	s := start(t, os.Environ(), filepath.Join(programs, "sluice"), "--l4=127.0.0.1:0=echo", "--l7=127.0.0.1:0", "--route=/=echo",
 		"--backend=echo="+addrs[0], "--backend=echo="+addrs[1], "--admin=127.0.0.1:0", "--l7-backend-idle-timeout=0s", "--otlp=127.0.0.1:1")
 	load(t, s.addr("l4"), s.addr("l7"))
+	addr = scraping(t, strings.NewReplacer(), s.addr("admin"))
+	return func(expr string) (int, error) { return ask(addr, expr) }, addr
+}
+
+// scraping runs a Prometheus with the rules, changed, that scrapes sluices, by
+// their control planes, each second, and returns where it is.
+func scraping(t *testing.T, changed *strings.Replacer, admins ...string) (addr string) {
+	t.Helper()
+	prometheus := found(t, "prometheus")
 	dir := t.TempDir()
-	config := strings.NewReplacer("127.0.0.1:9900", s.addr("admin"), "15s", "1s").Replace(read(t, "prometheus/prometheus.yml"))
+	config := strings.NewReplacer("127.0.0.1:9900", strings.Join(admins, ", "), "15s", "1s").Replace(read(t, "prometheus/prometheus.yml"))
 	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": read(t, "prometheus/rules.yml"), "alerts.yml": read(t, "prometheus/alerts.yml")} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(changed.Replace(text)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,29 +171,32 @@ func observed(t *testing.T) (query func(string) (results int, err error), addr s
 	addr = free.Addr().String()
 	free.Close()
 	start(t, os.Environ(), prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn", "--enable-feature=exemplar-storage")
-	return func(expr string) (int, error) {
-		resp, err := http.Get("http://" + addr + "/api/v1/query?query=" + url.QueryEscape(expr))
-		if err != nil {
-			return 0, err
+	return addr
+}
+
+// ask asks the Prometheus at addr a query, and returns how many results it has.
+func ask(addr, expr string) (int, error) {
+	resp, err := http.Get("http://" + addr + "/api/v1/query?query=" + url.QueryEscape(expr))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Result []struct{ Value [2]any }
 		}
-		defer resp.Body.Close()
-		var answer struct {
-			Status, Error string
-			Data          struct {
-				Result []struct{ Value [2]any }
-			}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Status != "success" {
+		return 0, fmt.Errorf("%s: %s: %w", resp.Status, answer.Error, err)
+	}
+	n := 0
+	for _, r := range answer.Data.Result {
+		if r.Value[1] != "NaN" {
+			n++
 		}
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Status != "success" {
-			return 0, fmt.Errorf("%s: %s: %w", resp.Status, answer.Error, err)
-		}
-		n := 0
-		for _, r := range answer.Data.Result {
-			if r.Value[1] != "NaN" {
-				n++
-			}
-		}
-		return n, nil
-	}, addr
+	}
+	return n, nil
 }
 
 // TestDashboard asks every query of the dashboard, and every recording rule, of a
