@@ -345,7 +345,21 @@ func TestCanaryOrders(t *testing.T) {
 	if got := who(); fmt.Sprint(got) != "[two]" {
 		t.Errorf("unexpected backends with none led to one: %v", got)
 	}
+	// What is said of a backend counts where it serves as a canary.
+	x.set(control.Service("web"), control.Canary, at[0]+":100")
+	x.set(control.Backend("web", at[0]), control.Remove, "")
+	if got := who(); fmt.Sprint(got) != "[503]" {
+		t.Errorf("a backend that was removed serves as a canary: %v", got)
+	}
+	x.undo(control.Backend("web", at[0]), control.Remove)
+	third := startEcho(t, "three")
+	x.set(control.Backend("web", third), control.Add, "")
+	x.set(control.Service("web"), control.Canary, third+":100")
+	if got := who(); fmt.Sprint(got) != "[three]" {
+		t.Errorf("unexpected backends with all led to one that was added: %v", got)
+	}
 	x.undo(control.Service("web"), control.Canary)
+	x.undo(control.Backend("web", third), control.Add)
 	if got := who(); fmt.Sprint(got) != "[one two]" {
 		t.Errorf("unexpected backends without a canary: %v", got)
 	}

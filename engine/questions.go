@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sluice/engine/desired"
 	"sluice/pkg/admin"
@@ -67,7 +68,7 @@ func (a asked) Reload(_ context.Context, o admin.ReloadOrder) (admin.Reloaded, e
 func (a asked) RouteList() (all []admin.RouteView) {
 	overlay := a.e.overlay()
 	for _, r := range a.e.State().Routes {
-		v := admin.RouteView{Route: r.Key(), Host: r.Host, Path: r.Path, Service: r.To, Spec: r.String(), Source: "configuration"}
+		v := admin.RouteView{Route: r.Key(), Host: r.Host, Path: r.Path, Method: strings.Join(r.Methods, ", "), Service: r.To, Spec: r.String(), Source: "configuration"}
 		if s := a.e.services.get(r.To); s != nil {
 			v.Service = s.name
 		}

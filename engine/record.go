@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/pkg/advice"
@@ -26,6 +28,8 @@ type recorder struct {
 	changes  map[*backend.Backend]seenChanges
 	troubled map[string]bool // sources of services
 	told     uint64          // number of the journal's latest event that was looked at
+
+	requests atomic.Uint64 // HTTP requests that have ended
 
 	// mu protects the fields below.
 	mu      sync.Mutex
@@ -83,9 +87,27 @@ func (r *recorder) record(now time.Time) {
 	r.sets.WriteSeries(&r.text)
 	reading := history.Read(r.text.Bytes())
 	r.store.Add(now, reading)
+	r.requests.Store(uint64(reading.Total.Requests()))
 	r.mark(now)
 	r.markOrders()
 	r.remember(now, reading.Clients)
+}
+
+// rateOver is over how many seconds a rate is told.
+const rateOver = 10
+
+// rate returns how many HTTP requests ended a second of late.
+func (r *recorder) rate() float64 {
+	steps := r.store.Range("", 0)
+	steps = steps[max(0, len(steps)-rateOver):]
+	sum := 0.0
+	for _, s := range steps {
+		sum += known(s[history.Requests])
+	}
+	if len(steps) == 0 {
+		return 0
+	}
+	return math.Round(10*sum/float64(len(steps))) / 10
 }
 
 // remember remembers counters by the minute, and how backends begin.

@@ -50,6 +50,7 @@ func (e *Engine) task() control.Task {
 			f.Failed += b.Counters.ConnectFailures.Load()
 		}
 	}
+	f.Requests, f.RequestsPerSecond = e.recorder.requests.Load(), e.recorder.rate()
 	f.MemoryBytes, f.CPUSeconds = usage()
 	return t
 }

@@ -53,7 +53,7 @@ func (f *fake) Members(name string) (all []control.Member, ok bool) {
 }
 
 func (f *fake) Routes() []control.Item {
-	return []control.Item{{Key: "/", Listed: true}, {Key: "/api", Listed: true}}
+	return []control.Item{{Key: "/", Listed: true}, {Key: "/api", Listed: true}, {Key: "/m,method=GET", Listed: true}}
 }
 func (f *fake) Listeners() []control.Item { return []control.Item{{Key: ":8080", Listed: true}} }
 func (f *fake) Try(control.Overlay) error { return nil }
@@ -226,6 +226,7 @@ func calls() []call {
 		{"POST", "/admin/routes", `{"route":"/x=web,strip=/x"}`, 200, "", "route /x set=/x=web,strip=/x\n"},
 		{"PUT", "/admin/routes?route=/x=nope", "", 400, `no service`, "-"},
 		{"DELETE", "/admin/routes?route=/api", "", 200, "", "route /api remove\nroute /x set=/x=web,strip=/x\n"},
+		{"DELETE", "/admin/routes?route=/m,method%3DGET&dry_run=true", "", 200, `/m,method=GET`, "-"},
 		{"DELETE", "/admin/routes?route=/nope", "", 400, `"field": "route"`, "-"},
 		{"DELETE", "/admin/changes", "", 200, "", none},
 		{"POST", "/admin/listeners", `{"listener":"127.0.0.1:0=web","kind":"l4"}`, 200, "", "listener 127.0.0.1:0 set=l4 127.0.0.1:0=web\n"},

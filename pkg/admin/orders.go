@@ -288,7 +288,9 @@ func (a *api) setRoute(w http.ResponseWriter, r *http.Request) {
 func (a *api) removeRoute(w http.ResponseWriter, r *http.Request) {
 	a.set(w, r, func(p *params, t terms) []control.Change {
 		key := p.get("route", "value")
-		key, _, _ = strings.Cut(key, "=") // of a line, its key is what comes before
+		if !slices.ContainsFunc(a.Plane.Routes(), func(i control.Item) bool { return i.Key == key }) {
+			key, _, _ = strings.Cut(key, "=") // of a line, its key is what comes before
+		}
 		return []control.Change{t.change(control.Route(key), control.Remove, "")}
 	})
 }

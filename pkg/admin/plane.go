@@ -68,6 +68,7 @@ type RouteView struct {
 	Route   string `json:"route"` // its key, by which it is changed
 	Host    string `json:"host"`
 	Path    string `json:"path"`
+	Method  string `json:"method"` // those that are meant; empty: all
 	Service string `json:"service"`
 	Canary  string `json:"canary,omitempty"` // SERVICE:PERCENT
 	// Spec is the line of --route.

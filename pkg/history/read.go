@@ -38,6 +38,9 @@ type Counts struct {
 	connect  distribution // of the time to connect
 }
 
+// Requests returns how many HTTP requests have ended.
+func (c *Counts) Requests() float64 { return c.counters[requests] }
+
 // add adds what other counts, to sum services up.
 func (c *Counts) add(other *Counts) {
 	for i := range c.counters {

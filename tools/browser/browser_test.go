@@ -118,11 +118,12 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// await waits until an expression is true in the page.
+// await waits until an expression is true in the page. While what it looks at is
+// not there, it is not.
 func (b *tab) await(what, expression string) {
 	b.t.Helper()
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if eval[bool](b, "!!("+expression+")") {
+		if eval[bool](b, "(() => { try { return !!("+expression+"); } catch (e) { if (e instanceof TypeError) return false; throw e; } })()") {
 			return
 		}
 		if time.Since(begin) > patience {
@@ -140,11 +141,11 @@ func (b *tab) page(key string) {
 	b.await("page "+key, `document.querySelector('#main [data-page="`+key+`"]') && document.querySelector('#main [data-page="`+key+`"]').children.length > 0`)
 }
 
-// press presses the button with a text, once it is there and can be pressed. Of
-// several, it is the last: that of the dialog, if there is one.
+// press presses the button with a text, once it is there and can be pressed: that
+// of the dialog on top, if there is one.
 func (b *tab) press(text string) {
 	b.t.Helper()
-	find := `[...document.querySelectorAll("button")].filter((x) => x.textContent === "` + text + `" && !x.disabled && x.checkVisibility()).pop()`
+	find := `[...(document.querySelector("#ask[open]") || document.querySelector("#dialog[open]") || document).querySelectorAll("button")].filter((x) => x.textContent === "` + text + `" && !x.disabled && x.checkVisibility()).pop()`
 	b.await("a button "+text, find)
 	eval[bool](b, `(`+find+`.click(), true)`)
 }

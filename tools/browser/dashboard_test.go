@@ -41,6 +41,7 @@ func TestPages(t *testing.T) {
 	load(t, "http://"+s.addr("l7")+"/", 8)
 	b := open(t, dashboard(s))
 	b.await("numbers", `document.querySelector(".tile .value") && /[1-9]/.test(document.querySelector(".tile .value").textContent)`)
+	b.await("a line of the charts, however early the page was opened", `document.querySelector(".tile path.line").getAttribute("d").includes("L") && document.querySelector(".row svg path.line").getAttribute("d").includes("L")`)
 	keys := pagesThere(b)
 	for _, want := range []string{"overview", "services", "advice", "events", "config", "profiles"} {
 		if !slices.Contains(keys, want) {
@@ -63,6 +64,32 @@ func TestPages(t *testing.T) {
 		}
 		b.await("no problem is shown", `![...document.querySelectorAll(".problem")].some((p) => !p.hidden && p.textContent)`)
 	}
+	b.clean()
+}
+
+// TestServiceCharts shows the charts of one service: those of a busy one move, and
+// those of an idle one do not.
+func TestServiceCharts(t *testing.T) {
+	t.Parallel()
+	_, more := echos(t, 1)
+	s, _, _ := web(t, 2, "--route=/idle=idle", "--backend=idle="+more[0])
+	load(t, "http://"+s.addr("l7")+"/", 4)
+	b := open(t, dashboard(s)+"#/overview?service=web")
+	tile := func(name string) string {
+		return `[...document.querySelectorAll(".tile")].find((x) => x.querySelector("h3").textContent === "` + name + `")`
+	}
+	first := tile("Requests") + `.querySelector(".value").textContent`
+	b.await("its requests", `document.querySelector(".tools select").value === "web" && /[1-9]/.test(`+first+`)`)
+	b.await("its latency", `/[1-9]/.test(`+tile("Latency, p99")+`.querySelector(".value").textContent)`)
+	b.await("a line", tile("Requests")+`.querySelector("path.line").getAttribute("d").includes("L")`)
+	b.await("nothing of what no service has", tile("Turned away")+`.hidden`)
+	b.set(".tools select", "idle")
+	b.await("no requests of the other", `!/[1-9]/.test(`+first+`) && location.hash === "#/overview?service=idle"`)
+	b.set(".tools select", "")
+	b.await("those of all", `/[1-9]/.test(`+first+`) && !`+tile("Turned away")+`.hidden`)
+	b.page("services?service=web")
+	eval[bool](b, `([...document.querySelectorAll("#main a")].find((a) => a.textContent === "its charts").click(), true)`)
+	b.await("its charts again", `document.querySelector(".tools select") && document.querySelector(".tools select").value === "web"`)
 	b.clean()
 }
 
@@ -132,7 +159,7 @@ func TestHostileNames(t *testing.T) {
 // anything, nor show the dashboard in a frame.
 func TestOtherOrigin(t *testing.T) {
 	t.Parallel()
-	s, _, _ := web(t, 1)
+	s, _, addrs := web(t, 2)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><title>other</title><body>")
@@ -148,11 +175,26 @@ func TestOtherOrigin(t *testing.T) {
 	}
 	// What needs no reading: a request that changes something is refused whatever
 	// comes of it, and so is a form, a script and a frame.
-	for _, method := range []string{"POST", "PUT", "DELETE"} {
-		status := eval[string](b, `fetch("`+admin+`/admin/drain?url=x", {method: "`+method+`", mode: "no-cors"}).then((r) => r.type + r.status, (e) => "no: " + e.message)`)
+	for _, options := range []string{
+		`method: "POST", mode: "no-cors"`, `method: "PUT"`, `method: "DELETE"`, `method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"`,
+		`method: "POST", mode: "no-cors", body: new URLSearchParams({reason: "x"})`, `method: "POST", mode: "no-cors", credentials: "include"`,
+	} {
+		status := eval[string](b, `fetch("`+admin+`/admin/drain?url=`+addrs[0]+`", {`+options+`}).then((r) => r.type + r.status, (e) => "no: " + e.message)`)
 		if !strings.HasPrefix(status, "no: ") && status != "opaque0" {
-			t.Fatalf("unexpected answer to %s of a foreign page: %s", method, status)
+			t.Fatalf("unexpected answer to %s of a foreign page: %s", options, status)
 		}
+	}
+	eval[bool](b, `new Promise((done) => { const i = document.createElement("iframe"); i.name = "sent"; document.body.append(i); const f = document.createElement("form"); f.method = "POST"; f.action = "`+admin+`/admin/drain?url=`+addrs[0]+`"; f.target = "sent"; document.body.append(f); i.onload = () => { i.remove(); done(true); }; f.submit(); })`)
+	if got := s.changes(); got != "" {
+		t.Fatalf("a foreign page has changed something: %s", got)
+	}
+	resp, err := http.PostForm(admin+"/admin/drain?url="+addrs[0], nil) // which no browser sends
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := s.changes(); !strings.Contains(got, "drain") {
+		t.Fatalf("the same call changes nothing where it may: %s", got)
 	}
 	if got := eval[string](b, `new Promise((done) => { const s = document.createElement("script"); s.src = "`+admin+`/dashboard/app.js"; s.onload = () => done("loaded"); s.onerror = () => done("refused"); document.body.append(s); })`); got != "refused" {
 		t.Fatalf("a foreign page runs a script of the dashboard: %s", got)
@@ -178,13 +220,13 @@ func TestToken(t *testing.T) {
 	t.Parallel()
 	s, _, _ := web(t, 1, "--admin-token=right-token-of-32-characters-long")
 	b := open(t, dashboard(s))
-	b.await("the form", `document.querySelector("dialog[open] #token")`)
+	b.await("the form", `document.querySelector("#ask[open] #token")`)
 	b.picture("token")
 	give := func(token string) {
-		eval[bool](b, `(document.querySelector("#token").value = "`+token+`", document.querySelector("dialog form").requestSubmit(), true)`)
+		eval[bool](b, `(document.querySelector("#token").value = "`+token+`", document.querySelector("#ask form").requestSubmit(), true)`)
 	}
 	give("wrong")
-	b.await("a word on the wrong one", `document.querySelector("dialog .problem").textContent.includes("not the token")`)
+	b.await("a word on the wrong one", `document.querySelector("#ask .problem").textContent.includes("not the token")`)
 	give("right-token-of-32-characters-long")
 	b.await("the page", `!document.querySelector("dialog[open]") && document.querySelector(".tile")`)
 	b.do(chromedp.Reload())
@@ -192,6 +234,37 @@ func TestToken(t *testing.T) {
 	if got := eval[string](b, `JSON.stringify([localStorage.length, document.cookie, location.href.includes("right")])`); got != `[0,"",false]` {
 		t.Fatalf("the token is kept where it should not be: %s", got)
 	}
+}
+
+// TestReadToken looks with a token that only looks: what changes something asks for
+// another, keeps what was filled in, and is done with it.
+func TestReadToken(t *testing.T) {
+	t.Parallel()
+	const reads, changes = "reads-token-of-32-characters-long", "changes-token-of-32-characters-lo"
+	s, _, addrs := web(t, 2, "--admin-token="+changes, "--admin-read-token="+reads)
+	b := open(t, dashboard(s)+"#/services")
+	give := func(token string) {
+		b.set("#token", token)
+		eval[bool](b, `(document.querySelector("#ask form").requestSubmit(), true)`)
+	}
+	b.await("the form", `document.querySelector("#ask[open] #token")`)
+	give(reads)
+	b.await("the page", `!document.querySelector("dialog[open]")`)
+	b.pick(addrs[0])
+	b.press("Drain…")
+	b.set("#order-reason", "deploy")
+	b.press("Show what it changes")
+	b.await("the form for another token", `document.querySelector("#ask[open]") && document.querySelector("#ask").innerText.includes("may change things")`)
+	give(reads)
+	b.await("a word on the wrong one", `document.querySelector("#ask .problem").textContent.includes("may not change")`)
+	b.press("Cancel")
+	b.await("what was refused", `!document.querySelector("#ask[open]") && document.querySelector("#dialog .problem").textContent.includes("only looks")`)
+	b.press("Show what it changes")
+	b.await("the form again", `document.querySelector("#ask[open]")`)
+	give(changes)
+	b.await("what it changes", `!document.querySelector("#ask[open]") && document.querySelector("#dialog [role=status] li")`)
+	b.press("Apply")
+	b.await("it drains", `!document.querySelector("dialog[open]") && [...document.querySelectorAll(".row.pick")].some((r) => r.textContent.includes("draining"))`)
 }
 
 // TestStale stops sluice: the page says that what it shows is old, and goes on
@@ -290,6 +363,10 @@ func TestDrain(t *testing.T) {
 	press("Apply")
 	b.await("it drains", `!document.querySelector("dialog[open]") && `+row+`.textContent.includes("draining")`)
 	b.await("the reason as text", `document.body.innerText.includes("disk <b>full</b>")`)
+	inFull := `(/undoes itself in 5[89] min [0-9]+ s/.exec(document.querySelector("#main").textContent) || [""])[0]`
+	b.await("its time to live, beside the backend", inFull)
+	shown := eval[string](b, inFull)
+	b.await("it counts down there", inFull+` && `+inFull+` !== "`+shown+`"`)
 	b.page("changes")
 	left := `(/in (59|58) min/.exec(document.querySelector("#main").textContent) || [""])[0] && document.querySelector("#main td:nth-child(5)").textContent`
 	b.await("its time to live", left)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +116,9 @@ func (p *process) addr(listener string) (addr string) {
 	})
 	return addr
 }
+
+// cpus is how many there are.
+func cpus() int { return runtime.NumCPU() }
 
 // ask returns what the control plane answers to a GET, decoded.
 func ask[T any](p *process, path string) (v T) {

@@ -26,18 +26,21 @@ function words(status, text) {
 
 let asking = null; // one form for all calls that wait for a token
 
-async function raw(method, path, { body, signal, accept, once } = {}) {
+// raw makes a call and returns its response. Where a token is needed, or one that
+// may do more than look, it is asked for.
+export async function raw(method, path, { body, signal, accept } = {}) {
   const r = await fetch(path, {
     method, signal, cache: "no-store", redirect: "error", credentials: "omit",
     headers: headers({ ...(accept ? { Accept: accept } : {}), ...(body !== undefined ? { "Content-Type": "application/json" } : {}) }),
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  if (r.status === 401 && askToken && !once) {
-    if (!asking) { setToken(null); asking = askToken().finally(() => { asking = null; }); }
-    setToken(await asking);
-    return raw(method, path, { body, signal, accept, once: false });
-  }
-  return r;
+  const more = r.status === 403 && (r.headers.get("WWW-Authenticate") || "").includes("insufficient_scope");
+  if (!askToken || (r.status !== 401 && !more)) return r;
+  if (!asking) { if (!more) setToken(null); asking = askToken(more).finally(() => { asking = null; }); }
+  const token = await asking;
+  if (token === null) return r; // somebody would rather not
+  setToken(token);
+  return raw(method, path, { body, signal, accept });
 }
 
 // call makes a call and returns the JSON of its answer; it throws a Refusal.
@@ -50,10 +53,11 @@ export async function call(method, path, body, signal) {
 
 export const get = (path, signal) => call("GET", path, undefined, signal);
 
-// tryToken reports whether a token is the right one.
-export async function tryToken(token) {
-  const r = await fetch("/admin/live", { method: "HEAD", cache: "no-store", credentials: "omit", headers: { Authorization: "Bearer " + token } });
-  return r.status !== 401 && r.status !== 429;
+// tryToken reports whether a token is a right one, or one that may do more than
+// look: that sees the name of the program, and who only looks does not.
+export async function tryToken(token, more) {
+  const r = await fetch(more ? "/debug/pprof/cmdline" : "/admin/live", { method: more ? "GET" : "HEAD", cache: "no-store", credentials: "omit", headers: { Authorization: "Bearer " + token } });
+  return ![401, 403, 429].includes(r.status);
 }
 
 // stream reads server-sent events and calls f with each one's type, data and ID

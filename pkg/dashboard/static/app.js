@@ -87,23 +87,25 @@ function age() {
   if (words.length) setText(banner, words.slice(0, 2).join(" · ") + (words.length > 2 ? " · and " + (words.length - 2) + " more" : ""));
 }
 
-// askToken shows the form of the token and returns one that is right.
-function askToken() {
+// askToken shows the form of the token and returns one that is right. One that may
+// do more than look may be refused: null.
+function askToken(more) {
   return new Promise((resolve) => {
-    const d = $("dialog"), input = h("input", { type: "password", autocomplete: "off", required: true, id: "token", "aria-describedby": "token-note" }), problem = h("p", { class: "problem", role: "alert" });
+    const d = $("ask"), input = h("input", { type: "password", autocomplete: "off", required: true, id: "token", "aria-describedby": "token-note" }), problem = h("p", { class: "problem", role: "alert" });
+    const end = (token) => { d.oncancel = null; d.close(); resolve(token); };
     const form = h("form", { method: "dialog", onsubmit: async (e) => {
       e.preventDefault();
       setText(problem, "");
       try {
-        if (await tryToken(input.value)) { d.oncancel = null; d.close(); resolve(input.value); return; }
-        setText(problem, "That is not the token.");
+        if (await tryToken(input.value, more)) { end(input.value); return; }
+        setText(problem, more ? "That token may not change anything." : "That is not the token.");
       } catch { setText(problem, "sluice does not answer."); }
       input.select();
-    } }, h("h2", {}, "This control plane needs a token"),
+    } }, h("h2", { id: "ask-title" }, more ? "This needs a token that may change things" : "This control plane needs a token"),
     h("p", { id: "token-note", class: "muted" }, "It is kept for this tab only, until it is closed, and sent to nobody else."),
-    h("label", { for: "token" }, "Token"), " ", input, problem, h("div", { class: "actions" }, h("button", { class: "main" }, "Use it")));
+    h("label", { for: "token" }, "Token"), " ", input, problem, h("div", { class: "actions" }, h("button", { class: "main" }, "Use it"), more ? h("button", { type: "button", onclick: () => end(null) }, "Cancel") : null));
     fill(d, form);
-    d.oncancel = (e) => e.preventDefault();
+    d.oncancel = (e) => { e.preventDefault(); if (more) end(null); };
     if (!d.open) d.showModal();
     input.focus();
   });
@@ -112,7 +114,7 @@ function askToken() {
 function theme() {
   const names = ["auto", "light", "dark"], b = $("theme");
   let now = sessionStorage.getItem("sluice-theme") || "auto";
-  const apply = () => { setAttr(document.documentElement, "data-theme", now === "auto" ? null : now); setText(b, "Theme: " + now); };
+  const apply = () => { setAttr(document.documentElement, "data-theme", now === "auto" ? null : now); fill(b, h("span", { class: "long" }, "Theme: "), now); setAttr(b, "aria-label", "Theme: " + now); };
   b.addEventListener("click", () => { now = names[(names.indexOf(now) + 1) % 3]; sessionStorage.setItem("sluice-theme", now); apply(); });
   apply();
 }

@@ -22,7 +22,7 @@ export async function copilot(root, state, signal) {
   const trouble = (where, e) => { if (e.name !== "AbortError") fill(where, h("p", { class: "problem", role: "alert" }, e.message)); };
   const forget = () => { prompt = null; send.disabled = true; fill(out); };
   question.addEventListener("input", () => { if (prompt && question.value.trim() !== prompt.asked) forget(); });
-  const form = h("form", { class: "card", onsubmit: async (e) => {
+  const form = h("form", { class: "card gap", onsubmit: async (e) => {
     e.preventDefault();
     forget();
     const asked = question.value.trim();

@@ -2,7 +2,7 @@
 import { h, fill, setText } from "./dom.js";
 import { bytes, clock, count, duration, seconds, utc } from "./format.js";
 import { Table, plain } from "./table.js";
-import { call, can, get, seg, stream } from "./api.js";
+import { call, can, get, raw, seg, stream } from "./api.js";
 import { order } from "./order.js";
 
 // often calls f now and then every so many ms, until the page is left. What goes
@@ -43,9 +43,9 @@ const actionCell = (text, f) => ({ name: "Action", width: "6.5rem", update: (c, 
 export async function routes(root, state, signal) {
   const undo = (r) => order({ title: "Remove the route " + r.route, method: "DELETE", path: "/admin/routes", fixed: { route: r.route }, danger: true });
   const table = new Table({ label: "Routes", empty: "There are no HTTP routes.", columns: [
-    textCell("Host", "host", "minmax(7rem, 1.5fr)", { cell: (r) => r.host || "any" }), textCell("Path", "path", "minmax(7rem, 1.5fr)"), textCell("Method", "method", "5rem", { cell: (r) => r.method || "all" }),
-    textCell("Leads to", "service", "minmax(7rem, 1fr)", { cell: (r) => r.service + (r.canary ? ", canary " + r.canary : "") }),
-    numCell("Samples", "requests_total", "6rem"), numCell("Average", "average_latency_ms", "6rem", (v) => (v ? seconds(v / 1000) : "–")), numCell("p99", "p99_latency_ms", "6rem", (v) => (v ? seconds(v / 1000) : "–")),
+    textCell("Host", "host", "minmax(6rem, 1.5fr)", { cell: (r) => r.host || "any" }), textCell("Path", "path", "minmax(6rem, 1.5fr)"), textCell("Method", "method", "4.5rem", { cell: (r) => r.method || "all" }),
+    textCell("Leads to", "service", "minmax(6rem, 1fr)", { cell: (r) => r.service + (r.canary ? ", canary " + r.canary : "") }),
+    numCell("Samples", "requests_total", "5rem"), numCell("Average", "average_latency_ms", "5rem", (v) => (v ? seconds(v / 1000) : "–")), numCell("p99", "p99_latency_ms", "5rem", (v) => (v ? seconds(v / 1000) : "–")),
     textCell("From", "source", "7rem"), textCell("As set", "spec", "minmax(8rem, 2fr)"),
     ...(can("DELETE", "/admin/routes") ? [actionCell("Remove…", undo)] : []),
   ] });
@@ -85,8 +85,7 @@ export function quantile(buckets, q) {
 }
 
 async function fetchMetrics(signal) {
-  const token = sessionStorage.getItem("sluice-token");
-  const r = await fetch("/metrics", { signal, cache: "no-store", credentials: "omit", headers: token ? { Authorization: "Bearer " + token } : {} });
+  const r = await raw("GET", "/metrics", { signal });
   if (!r.ok) throw new Error("the metrics cannot be read: status " + r.status);
   return r.text();
 }
@@ -104,9 +103,9 @@ export async function connections(root, state, signal) {
   const client = h("input", { "aria-label": "Client", placeholder: "10.0.0.0/8" }), service = h("select", {}, h("option", { value: "" }, "all"), [...state.services.keys()].sort().map((n) => h("option", { value: n }, n)));
   const note = h("p", { class: "muted small" });
   const end = can("DELETE", "/admin/connections/{id}") ? (r) => {
-    const d = document.getElementById("dialog");
-    fill(d, h("form", { method: "dialog", onsubmit: async (e) => { e.preventDefault(); try { await call("DELETE", "/admin/connections/" + seg(r.id)); d.close(); } catch (x) { setText(problem, x.message); } } },
-      h("h2", {}, "Close this connection?"), h("p", {}, r.client + " at " + r.listener + ", open for " + duration(r.age_seconds)), h("div", { class: "actions" }, h("button", { class: "main danger" }, "Close it"), h("button", { type: "button", onclick: () => d.close() }, "Cancel"))));
+    const d = document.getElementById("dialog"), reason = h("input", { id: "order-reason", required: true, autocomplete: "off" });
+    fill(d, h("form", { method: "dialog", onsubmit: async (e) => { e.preventDefault(); try { await call("DELETE", "/admin/connections/" + seg(r.id), { reason: reason.value }); d.close(); } catch (x) { setText(problem, x.message); } } },
+      h("h2", { id: "dialog-title" }, "Close this connection?"), h("p", {}, r.client + " at " + r.listener + ", open for " + duration(r.age_seconds)), h("div", { class: "form" }, h("label", { for: "order-reason" }, "Reason", reason)), h("div", { class: "actions" }, h("button", { class: "main danger" }, "Close it"), h("button", { type: "button", onclick: () => d.close() }, "Cancel"))));
     const problem = h("p", { class: "problem" });
     d.firstChild.append(problem);
     d.showModal();
@@ -174,7 +173,7 @@ export async function events(root, state, signal) {
 }
 
 export async function changes(root, state, signal) {
-  const box = h("div", { class: "card live" }), note = h("p", { class: "muted small" });
+  const box = h("div", { class: "card wide live" }), note = h("p", { class: "muted small" });
   root.append(box, note);
   const ask = async () => {
     const a = await get("/admin/changes?limit=10000", signal);
@@ -201,9 +200,9 @@ export async function explain(root, state, signal, query) {
       const a = await get("/admin/explain?" + q, signal);
       fill(out, h("div", { class: "card" }, h("p", {}, h("strong", {}, a.verdict)), h("dl", {}, [["Listener", a.listener], ["Route", a.route], ["Service", a.service], ["Strategy", a.strategy], ["Would be picked", a.picked]].filter((p) => p[1]).map(([k, v]) => [h("dt", {}, k), h("dd", { class: "mono" }, v)])),
         h("h3", {}, "Step by step"), h("ol", {}, (a.steps || []).map((s) => h("li", {}, s)))),
-      h("h2", {}, "Backends"), plain([{ name: "Backend", cell: (b) => b.address }, { name: "", cell: (b) => h("span", { class: "pill " + (b.eligible ? "good" : "bad") }, b.eligible ? "can be picked" : "cannot") }, { name: "Why", cell: (b) => b.reason }, { name: "Share", num: true, cell: (b) => count(100 * b.share) + " %" }, { name: "Weight", num: true, cell: (b) => b.weight }, { name: "Active", num: true, cell: (b) => b.active }, { name: "Latency", num: true, cell: (b) => (b.latency_ms ? count(b.latency_ms) + " ms" : "–") }, { name: "Errors", num: true, cell: (b) => count(100 * b.error_rate) + " %" }], a.backends || []),
-      h("h2", {}, "Limits that apply"), plain([{ name: "Limit", cell: (l) => l.limit }, { name: "Of", cell: (l) => l.of }, { name: "Value", cell: (l) => l.value }, { name: "Now", cell: (l) => l.now }], a.limits || []),
-      (a.requests || []).length ? [h("h2", {}, "What became of it"), plain([{ name: "When", cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests)] : null);
+      h("h2", {}, "Backends"), h("div", { class: "card wide" }, plain([{ name: "Backend", cell: (b) => b.address }, { name: "", cell: (b) => h("span", { class: "pill " + (b.eligible ? "good" : "bad") }, b.eligible ? "can be picked" : "cannot") }, { name: "Why", cell: (b) => b.reason }, { name: "Share", num: true, cell: (b) => count(100 * b.share) + " %" }, { name: "Weight", num: true, cell: (b) => b.weight }, { name: "Active", num: true, cell: (b) => b.active }, { name: "Latency", num: true, cell: (b) => (b.latency_ms ? count(b.latency_ms) + " ms" : "–") }, { name: "Errors", num: true, cell: (b) => count(100 * b.error_rate) + " %" }], a.backends || [])),
+      h("h2", {}, "Limits that apply"), h("div", { class: "card wide" }, plain([{ name: "Limit", cell: (l) => l.limit }, { name: "Of", cell: (l) => l.of }, { name: "Value", cell: (l) => l.value }, { name: "Now", cell: (l) => l.now }], a.limits || [])),
+      (a.requests || []).length ? [h("h2", {}, "What became of it"), h("div", { class: "card wide" }, plain([{ name: "When", cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests))] : null);
     } catch (e) { if (e.name !== "AbortError") fill(out, h("p", { class: "problem", role: "alert" }, e.message)); }
   };
   fill(root, h("p", { class: "muted" }, "What would become of a connection or request, and why. Nothing is sent."),
@@ -215,9 +214,17 @@ export async function fleet(root, state, signal) {
   root.append(box);
   await often(root, signal, 3000, async () => {
     const a = await get("/admin/fleet?limit=10000", signal);
-    const tasks = a.tasks || [];
-    fill(box, h("p", {}, h("span", { class: "pill " + (a.applied ? "good" : "warn") }, a.applied ? "all agree" : "not all have applied the latest changes"), a.trouble ? h("span", { class: "problem" }, " " + a.trouble) : null),
-      plain(Object.keys(tasks[0] || {}).map((k) => ({ name: k.replaceAll("_", " "), cell: (t) => (typeof t[k] === "object" && t[k] !== null ? JSON.stringify(t[k]) : /^\d{4}-\d\d-\d\dT/.test(t[k]) ? clock(t[k]) : String(t[k] ?? "")), title: (t) => (/^\d{4}-\d\d-\d\dT/.test(t[k]) ? utc(t[k]) : null) })), tasks, "No other sluice is known."));
+    const tasks = a.tasks || [], f = (t) => t.figures || {};
+    const versions = new Set(tasks.map((t) => t.version)).size;
+    fill(box, h("p", {}, h("strong", {}, a.fleet), " ", h("span", { class: "pill " + (a.applied ? "good" : "warn") }, a.applied ? "all agree" : "not all have applied the latest changes"), " ", h("span", { class: "muted" }, a.ready + " of " + tasks.length + " ready" + (versions > 1 ? ", " + versions + " versions" : "")), a.trouble ? h("span", { class: "problem" }, " " + a.trouble) : null),
+      h("div", { class: "card wide" }, plain([
+        { name: "Task", cell: (t) => [t.host, t.self ? [" ", h("span", { class: "pill" }, "this one")] : null], title: (t) => t.id }, { name: "Control plane", cell: (t) => h("span", { class: "mono" }, t.admin_address) }, { name: "Zone", cell: (t) => t.zone },
+        { name: "Version", cell: (t) => h("span", { class: versions > 1 ? "pill warn" : null }, t.version) }, { name: "Runs since", cell: (t) => clock(t.started), title: (t) => utc(t.started) },
+        { name: "State", cell: (t) => h("span", { class: "pill " + (t.silent ? "bad" : t.ready ? "good" : "warn") }, t.silent ? "silent" : t.ready ? "ready" : "not ready: " + (t.reasons || []).join(", ")) },
+        { name: "Changes", cell: (t) => [h("span", { class: "pill " + (t.up_to_date ? "good" : "warn") }, t.up_to_date ? "up to date" : "at " + t.applied_version + " of " + a.version), t.local_changes ? " " + t.local_changes + " of its own" : "", t.trouble ? [" ", h("span", { class: "problem" }, t.trouble)] : null] },
+        { name: "Backends", num: true, cell: (t) => count(f(t).backends_usable) + " of " + count(f(t).backends) }, { name: "Open", num: true, cell: (t) => count(f(t).open_connections) },
+        { name: "Requests /s", num: true, cell: (t) => count(f(t).requests_per_second) }, { name: "Requests", num: true, cell: (t) => count(f(t).requests_total) }, { name: "Memory", num: true, cell: (t) => bytes(f(t).memory_bytes) }, { name: "CPU", num: true, cell: (t) => duration(f(t).cpu_seconds_total || 0) },
+      ], tasks, "No other sluice is known.")));
   });
 }
 
@@ -227,7 +234,7 @@ export async function config(root, state, signal) {
   for (const m of metrics.matchAll(/^sluice_flag\{name="([^"]*)",value="((?:[^"\\]|\\.)*)",is_set="(\w+)"\}/gm)) flags.push({ id: m[1], name: m[1], value: m[2].replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c)), set: m[3] === "true" });
   const only = h("input", { type: "checkbox", checked: true, id: "only" });
   const table = new Table({ label: "Settings", empty: "Everything is as by default.", columns: [textCell("Setting", "name", "minmax(10rem, 1fr)", { cell: (r) => "--" + r.name }), textCell("Value", "value", "minmax(12rem, 3fr)"), textCell("Set", "set", "9rem", { sort: (r) => (r.set ? 0 : 1), cell: (r) => (r.set ? "yes" : "by default"), title: () => null })] });
-  const show = searchable(root, table, (r) => r.name + " " + r.value, [h("label", { for: "only" }, "Only what differs from the defaults", only)]);
+  const show = searchable(root, table, (r) => r.name + " " + r.value, [h("label", { for: "only", class: "check" }, only, "Only what differs from the defaults")]);
   const draw = () => show(flags.filter((f) => !only.checked || f.set));
   only.addEventListener("change", draw);
   draw();
@@ -242,7 +249,7 @@ export async function cost(root, state, signal) {
     const money = (v) => (v > 0 && v < 1 ? String(Number(v.toPrecision(2))) : count(v)) + " " + (a.currency || "");
     fill(box, h("div", { class: "card" }, h("p", {}, "Since the start: ", h("strong", {}, money(a.estimated_cost)), ", ", money(a.per_hour), " an hour, ", money(a.per_month), " a month, ", money(a.per_million_requests), " for a million requests."),
       h("p", { class: "muted" }, a.formula), h("p", { class: "muted" }, "Size of this task: " + count(a.task_vcpus) + " vCPU, " + count(a.task_memory_gb) + " GB, known from " + (a.task_size_from || "nothing") + ". Prices of " + ((a.prices || {}).date || "no date") + ".")),
-    h("h2", {}, "Item by item"), plain([{ name: "Item", cell: (i) => i.item }, { name: "Amount", num: true, cell: (i) => count(i.amount) + " " + i.unit }, { name: "Price", num: true, cell: (i) => String(i.price) }, { name: "Cost", num: true, cell: (i) => money(i.cost) }, { name: "Formula", cell: (i) => h("code", {}, i.formula) }], a.items || []));
+    h("h2", {}, "Item by item"), h("div", { class: "card wide" }, plain([{ name: "Item", cell: (i) => i.item }, { name: "Amount", num: true, cell: (i) => count(i.amount) + " " + i.unit }, { name: "Price", num: true, cell: (i) => String(i.price) }, { name: "Cost", num: true, cell: (i) => money(i.cost) }, { name: "Formula", cell: (i) => h("code", {}, i.formula) }], a.items || [])));
   });
 }
 
@@ -252,8 +259,7 @@ export async function profiles(root) {
   const take = async (kind, timed) => {
     setText(status, timed ? "Taking it, for " + length.value + " seconds…" : "Taking it…");
     try {
-      const token = sessionStorage.getItem("sluice-token");
-      const r = await fetch("/debug/pprof/" + kind + (timed ? "?seconds=" + Number(length.value) : ""), { cache: "no-store", credentials: "omit", headers: token ? { Authorization: "Bearer " + token } : {} });
+      const r = await raw("GET", "/debug/pprof/" + kind + (timed ? "?seconds=" + Number(length.value) : ""));
       if (!r.ok) throw new Error((await r.text()).trim());
       const blob = await r.blob(), url = URL.createObjectURL(blob), a = document.createElement("a");
       a.href = url; a.download = "sluice-" + kind + ".pprof";

@@ -46,7 +46,7 @@ export function order({ title, about, method, path, fields = [], fixed = {}, ttl
       if (x.status === 409 && x.message.includes("force=true")) forceRow.hidden = false;
       apply.disabled = true;
     }
-  } }, h("h2", {}, title), about ? h("p", { class: "muted" }, about) : null, h("div", { class: "form" }, rows, h("label", { for: "order-reason" }, "Reason", reason), ttl === null ? null : h("label", { for: "order-ttl" }, "For", live), forceRow), outcome,
+  } }, h("h2", { id: "dialog-title" }, title), about ? h("p", { class: "muted" }, about) : null, h("div", { class: "form" }, rows, h("label", { for: "order-reason" }, "Reason", reason), ttl === null ? null : h("label", { for: "order-ttl" }, "For", live), forceRow), outcome,
   h("div", { class: "actions" }, dry, apply, h("button", { type: "button", onclick: () => d.close() }, "Cancel")));
   fill(d, form);
   d.showModal();

@@ -1,6 +1,6 @@
 // Overview: the last 15 minutes of everything, by the second, and of each service.
 import { h, fill, setAttr, setText } from "./dom.js";
-import { bytes, clock, count, seconds, utc } from "./format.js";
+import { bytes, clock, count, duration, seconds, utc } from "./format.js";
 import { Chart } from "./chart.js";
 import { Table } from "./table.js";
 import { lastMinutes, stepWidth, wideSeconds } from "./state.js";
@@ -31,7 +31,7 @@ const tiles = [
 // latency.
 function recent(values) { for (let i = values.length - 1; i >= 0 && i > values.length - 12; i--) if (values[i] !== null) return values[i]; return null; }
 
-export async function overview(root, state, signal) {
+export async function overview(root, state, signal, query) {
   const cards = tiles.map((t) => {
     const chart = new Chart(t.name, t.write, t.kind || "").interactive(), value = h("div", { class: "value" });
     return { t, chart, value, element: h("section", { class: "card tile", title: t.about || null }, h("h3", {}, t.name), value, chart.svg, chart.note) };
@@ -69,17 +69,31 @@ export async function overview(root, state, signal) {
       { name: "Strategy", width: "6.5rem", sort: (r) => r.s.strategy, cell: (r) => r.s.strategy },
     ],
   });
+  const of = h("select", {}), wanted = query.get("service") || "";
+  const choices = () => {
+    const names = [...state.services.keys()].sort(), key = names.join("\n");
+    if (choices.key === key) return;
+    choices.key = key;
+    fill(of, h("option", { value: "" }, "all services"), names.map((n) => h("option", { value: n, props: { value: n } }, n)));
+    of.value = state.chosen && names.includes(state.chosen.service) ? state.chosen.service : "";
+  };
+  of.addEventListener("change", () => { history.replaceState(null, "", of.value ? "#/overview?service=" + encodeURIComponent(of.value) : "#/overview"); state.choose(of.value).catch(() => {}).finally(draw); });
+  signal.addEventListener("abort", () => { state.chosen = null; });
+  const sums = h("dl", { class: "sums" });
   const marks = h("ul", { class: "list" }), look = h("div", {});
   fill(root,
+    h("div", { class: "tools" }, h("label", {}, "Of", of)),
     h("div", { class: "tiles live" }, cards.map((c) => c.element)),
     h("h2", {}, "Services"), table.element,
+    h("h2", {}, "Since the start"), h("div", { class: "card live" }, sums),
     h("div", { class: "two" },
       h("section", {}, h("h2", {}, "What changed"), h("div", { class: "card" }, marks)),
       h("section", {}, h("h2", {}, "To look at"), look)));
   const charts = () => {
+    const t = state.chosen || state.total, about = t.service ? state.marks.filter((m) => !m.service || m.service === t.service) : state.marks;
     for (const c of cards) {
-      const values = state.total.columns[c.t.metric] || [], whole = lastMinutes(values, 1);
-      c.chart.draw(whole, state.total.from - (whole.length - values.length) * stepWidth, stepWidth, state.marks);
+      const values = t.columns[c.t.metric] || [], whole = lastMinutes(values, 1);
+      c.chart.draw(whole, t.from - (whole.length - values.length) * stepWidth, stepWidth, about);
     }
     let key = state.marks.length + "/" + (state.marks.length ? state.marks[state.marks.length - 1].key : "");
     if (key === charts.key) return;
@@ -87,9 +101,12 @@ export async function overview(root, state, signal) {
     fill(marks, state.marks.length ? state.marks.slice(-12).reverse().map((m) => h("li", {}, h("time", { class: "muted mono", datetime: m.at, title: utc(m.at) }, clock(m.at)), " ", h("span", { class: "pill" }, m.kind), " ", m.text)) : h("li", { class: "muted" }, "Nothing in the last 15 minutes."));
   };
   const draw = () => {
+    choices();
+    const t = state.chosen || state.total;
     for (const c of cards) {
-      const v = state.latest(c.t.metric);
-      setText(c.value, c.t.write(c.t.kind === "c4" ? recent(state.total.columns[c.t.metric] || []) : v));
+      const v = state.latest(c.t.metric, t.service);
+      setText(c.value, c.t.write(c.t.kind === "c4" ? recent(t.columns[c.t.metric] || []) : v));
+      c.element.hidden = !!t.service && c.t.metric === "refused"; // which has no service
     }
     const ids = [...state.services.keys()].sort();
     for (const key of sparks.keys()) if (!state.services.has(key.split("\u0000")[0])) sparks.delete(key);
@@ -98,7 +115,19 @@ export async function overview(root, state, signal) {
   };
   state.addEventListener("frame", draw, { signal });
   state.addEventListener("history", charts, { signal });
+  if (wanted) await state.choose(wanted).catch(() => {});
   draw();
+  const total = async () => {
+    const t = (await get("/admin/metrics/json?limit=1&name=sluice_ready", signal)).totals, classes = Object.entries(t.status_classes || {}).sort();
+    fill(sums, [["Requests", count(t.total_requests)], ["Served", count(t.success_requests)], ["Failed", count(t.failed_requests)], ["In flight", count(t.in_flight_requests)], ...classes.map(([k, v]) => ["Status " + k, count(v)]),
+      ["Average latency", t.avg_latency_ms ? seconds(t.avg_latency_ms / 1000) : "–"], ["Retries", count(t.retry_attempts)], ["Failovers", count(t.failovers)], ["Upstream errors", count(t.upstream_errors)], ["Circuit openings", count(t.circuit_opens)],
+      ["TCP connections", count(t.tcp_connections)], ["of them failed", count(t.failed_tcp_connections)], ["Bytes in", bytes(t.bytes_in)], ["Bytes out", bytes(t.bytes_out)], ["Bytes across zones", bytes(t.cross_zone_bytes)], ["Runs for", duration(t.uptime_seconds)]].map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v))));
+  };
+  if (can("GET", "/admin/metrics/json")) {
+    total().catch(() => {});
+    const t = setInterval(() => total().catch(() => {}), 5000);
+    signal.addEventListener("abort", () => clearInterval(t));
+  }
   if (can("GET", "/admin/advice")) {
     const ask = async () => {
       const a = await get("/admin/advice", signal);

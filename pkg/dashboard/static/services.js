@@ -45,8 +45,8 @@ export async function services(root, state, signal, query) {
   const table = new Table({
     label: "Backends", empty: "No backend fits.", pick: (row) => { chosen = row; show(); detail.scrollIntoView({ block: "nearest" }); },
     columns: [
-      { name: "Service", width: "minmax(5rem, 1fr)", sort: (b) => b.service, cell: (b) => b.service, title: (b) => b.service },
-      { name: "Backend", width: "minmax(10rem, 1.3fr)", sort: (b) => b.address, cell: (b) => b.address, title: (b) => b.address + " (" + b.name + ")" },
+      { name: "Service", width: "minmax(4rem, 0.7fr)", sort: (b) => b.service, cell: (b) => b.service, title: (b) => b.service },
+      { name: "Backend", width: "minmax(9.5rem, 1fr)", sort: (b) => b.address, cell: (b) => b.address, title: (b) => b.address + " (" + b.name + ")" },
       { name: "State", width: "7rem", sort: (b) => stateOf(b).kind + stateOf(b).word, update: (c, b) => { const s = stateOf(b); if (!c.firstChild) c.append(h("span", {})); setText(c.firstChild, s.word); setAttr(c.firstChild, "class", "pill " + s.kind); } },
       { name: "Why", width: "minmax(8rem, 3fr)", sort: brief, cell: brief, title: why },
       { name: "Since", width: "5rem", sort: (b) => b.since, cell: (b) => clock(b.since).slice(-8), title: (b) => clock(b.since) + "\n" + utc(b.since) },
@@ -118,22 +118,34 @@ export async function services(root, state, signal, query) {
     act("strategy", "Strategy…", [{ name: "value", label: "Strategy", value: s.strategy, options: allowed("GET", "/admin/strategy", "strategy") || ["p2c", "p2c_ewma", "adaptive", "round_robin", "least_conn", "random", "maglev", "ip_hash"] }]);
     act("canary", "Canary…", [{ name: "target", label: "Leads to", required: true, note: "a service, a backend or tag=NAME" }, { name: "percent", label: "Percent of clients", value: "5", required: true }]);
     act("maintenance", "Maintenance…", [{ name: "value", label: "Text for clients", value: "We are back soon.", required: true }], { danger: true, about: "All requests of the service are answered with 503 and this text." });
+    if (can("POST", "/admin/services/{service}/backends")) actions.push(h("button", { type: "button", onclick: () => order({ title: "Add a backend: " + wanted, method: "POST", path: "/admin/services/" + seg(wanted) + "/backends", about: "It stands beside those that are discovered.", ttl: "", fields: [{ name: "backend", label: "Address", required: true, note: "HOST:PORT" }, { name: "weight", label: "Weight", value: "1" }, { name: "zone", label: "Zone" }] }) }, "Add a backend…"));
     fill(about, h("div", { class: "card" },
-      h("strong", {}, wanted), " ", h("span", { class: "pill " + (s.eligible === 0 || s.panic ? "bad" : s.eligible < s.total ? "warn" : "good") }, s.panic ? "panic: too few are available, all are used" : s.eligible + " of " + s.total + " can serve"), " ",
+      h("strong", {}, wanted), " ", h("a", { href: "#/overview?service=" + seg(wanted) }, "its charts"), " ", h("span", { class: "pill " + (s.eligible === 0 || s.panic ? "bad" : s.eligible < s.total ? "warn" : "good") }, s.panic ? "panic: too few are available, all are used" : s.eligible + " of " + s.total + " can serve"), " ",
       h("span", { class: "muted" }, s.strategy + (s.tiers > 1 ? ", tier " + s.tier + " of " + s.tiers : "") + (s.waiting ? ", " + s.waiting + " wait for room" : "")),
       h("ul", { class: "list small" }, s.sources.map((x) => h("li", { class: x.trouble ? "problem" : "muted" }, x.source, x.trouble ? ": " + x.trouble + (x.since ? ", since " + clock(x.since) : "") : ": well", x.kept ? ", " + x.kept + " members kept" : ""))),
       actions.length ? h("div", { class: "actions" }, actions) : null));
   };
 
   // show shows one backend below the table.
-  let facts, past;
+  let facts, past, said = [];
+  // orders asks what operators have said of a backend that is in force.
+  const orders = async (b) => {
+    orders.seen = b.order + b.effective;
+    if (!can("GET", "/admin/changes")) return;
+    const a = await get("/admin/changes?limit=10000&target=backend&service=" + seg(b.service), signal);
+    if (chosen.of !== b) return;
+    said = a.changes.filter((c) => c.backend === b.address || c.backend === b.name);
+    refresh(true);
+  };
   const show = () => {
     const b = chosen.of;
     facts = h("dl", {}); past = h("div", {}, h("p", { class: "muted" }, "Asking…"));
     fill(detail, h("h2", { tabindex: -1 }, b.service + " " + b.address), h("div", { class: "two" },
       h("section", { class: "card live" }, facts, buttons(b)), h("section", { class: "card" }, h("h3", {}, "Its last changes"), past)));
+    said = [];
     refresh(true);
     history(b);
+    orders(b).catch(() => {});
   };
   const refresh = (anyway) => {
     const b = chosen.of, c = b.counts || [];
@@ -142,6 +154,7 @@ export async function services(root, state, signal, query) {
       ["State", s.word + (why(b) ? " – " + why(b) : "")], ["Since", clock(b.since) + " (" + duration((state.at - Date.parse(b.since)) / 1000) + ")", utc(b.since)],
       ["Signal", [b.signal, b.streak ? b.streak + " in a row" : ""].filter(Boolean).join(", ")], ["Last error", b.detail], ["Its source says", b.status], ["It says itself", b.word],
       ["Operator", b.order + (b.order_reason ? " (" + b.order_reason + ")" : "")],
+      ...said.filter((c) => !c.expires || Date.parse(c.expires) > state.at).map((c) => ["Change", [c.what, c.value].filter(Boolean).join(" ") + " by " + (c.by || "somebody") + (c.expires ? ", undoes itself in " + duration((Date.parse(c.expires) - state.at) / 1000) : ", until it is undone"), c.expires && utc(c.expires)]),
       ["Connections close", b.close_by && "in " + duration((Date.parse(b.close_by) - state.at) / 1000), b.close_by && utc(b.close_by)],
       ["Comes back", b.eject_until && "in " + duration((Date.parse(b.eject_until) - state.at) / 1000), b.eject_until && utc(b.eject_until)],
       ["Weight", b.weight + (b.effective === b.weight ? "" : ", counts as " + b.effective)], ["Zone", b.zone], ["Priority", b.priority || ""], ["ID", b.name],
@@ -150,6 +163,7 @@ export async function services(root, state, signal, query) {
     ];
     fill(facts, pairs.filter((p) => p[1]).map((p) => [h("dt", {}, p[0]), h("dd", { title: p[2] || null }, p[1])]));
     if (!anyway && b.changes !== history.seen) history(b);
+    if (!anyway && b.order + b.effective !== orders.seen) orders(b).catch(() => {});
   };
   const history = async (b) => {
     history.seen = b.changes;
@@ -172,6 +186,9 @@ export async function services(root, state, signal, query) {
     act("eject", "Eject…", { danger: true, about: "It is out as if live traffic had failed on it." });
     act("readmit", "Readmit…", { ttl: null, about: "It counts as well again at once." });
     act("force", "Force…", { danger: true, fields: [{ name: "value", label: "State", options: ["up", "down"] }], about: "In place of what checks and traffic say." });
+    act("reset", "Reset…", { ttl: null, about: "What was learnt of it begins anew.", fields: [{ name: "value", label: "What", options: ["ewma", "warmup", "breaker", "all"] }] });
+    const removed = "/admin/services/{service}/backends/{backend}";
+    if (can("DELETE", removed)) all.push(h("button", { type: "button", class: "danger", onclick: () => order({ title: "Remove: " + b.address, method: "DELETE", path: "/admin/services/" + seg(b.service) + "/backends/" + seg(b.address), about: "It is no member any more, whatever its source says; open connections live on as long as those of one that was deregistered.", ttl: "", danger: true }) }, "Remove…"));
     return h("div", { class: "actions" }, all);
   };
 

@@ -1,5 +1,5 @@
 // What is known of the run, as it comes by the stream or by asking.
-import { get, stream } from "./api.js";
+import { get, seg, stream } from "./api.js";
 
 export const stepWidth = 1000;
 const kept = 900;       // seconds
@@ -10,8 +10,8 @@ export class State extends EventTarget {
   constructor() {
     super();
     this.about = null; this.services = new Map(); this.backends = new Map(); this.metrics = [];
-    this.total = { from: 0, first: 0, next: 0, columns: {} };
-    this.wide = { from: 0, first: 0, next: 0, series: new Map() };
+    this.total = steps(""); this.chosen = null; // of all, and of one service that somebody looks at
+    this.wide = { from: 0, first: 0, next: null, series: new Map() };
     this.marks = []; this.heard = 0; this.at = 0; this.how = "connecting"; this.step = null;
   }
 
@@ -98,33 +98,51 @@ export class State extends EventTarget {
   // begin asks for the last minutes.
   async begin() { await Promise.all([this.more(), this.moreWide()]); }
 
-  async more() {
-    const a = await get("/admin/history?since=" + this.total.next);
-    const t = this.total, s = a.series[0];
-    if (!t.next || a.first !== t.next) { t.columns = {}; t.from = Date.parse(a.from); t.first = a.first; }
-    for (const [k, v] of Object.entries(s)) if (Array.isArray(v)) { const c = t.columns[k] = (t.columns[k] || []).concat(v); if (c.length > kept) c.splice(0, c.length - kept); }
-    const length = (t.columns.requests || []).length;
-    t.next = a.next; t.from = Date.parse(a.from) - (length - (s.requests || []).length) * stepWidth; t.first = a.next - length;
+  // choose has the steps of one service kept, too; of none with an empty name.
+  async choose(service) {
+    this.chosen = service ? steps(service) : null;
+    if (service) await this.more(this.chosen);
+  }
+
+  async more(t = this.total) {
+    const a = await get("/admin/history?since=" + (t.next ?? 0) + (t.service ? "&service=" + seg(t.service) : ""));
+    const s = a.series[0] || {}, fresh = t.next === null || a.first !== t.next;
+    if (fresh) { t.columns = {}; t.from = Date.parse(a.from); t.first = a.first; }
+    for (const [k, v] of Object.entries(s)) if (Array.isArray(v)) { const c = t.columns[k] = (t.columns[k] || this.unknown(t)).concat(v); if (c.length > kept) c.splice(0, c.length - kept); }
+    t.next = a.next;
+    this.trim(t);
+    for (const c of Object.values(t.columns)) while (c.length < t.next - t.first) c.push(null);
     for (const m of a.marks) this.mark(m);
     this.say("history");
   }
 
-  // grow adds the latest step to the total's, or asks for those that are missing.
+  // unknown is a column of steps of which nothing is known.
+  unknown(t) { return new Array(Math.max(0, (t.next ?? t.first) - t.first)).fill(null); }
+
+  // trim forgets what is older than what is kept.
+  trim(t) { const old = t.next - t.first - kept; if (old > 0) { t.first += old; t.from += old * stepWidth; } }
+
+  // grow adds the latest step to those that are kept, or asks for those that are
+  // missing.
   grow(step) {
     this.step = step;
-    const t = this.total;
-    if (!t.next || step.n < t.next) return;
-    if (step.n > t.next) { if (!this.asking) { this.asking = true; this.more().catch(() => {}).finally(() => { this.asking = false; }); } return; }
-    this.metrics.forEach((m, i) => { const c = t.columns[m]; if (!c) return; c.push(step.total[i]); if (c.length > kept) { c.shift(); if (i === 0) { t.first++; t.from += stepWidth; } } });
-    t.next++;
+    for (const t of [this.total, this.chosen]) if (t) this.growOne(t, step, t.service ? step.services[t.service] : step.total);
     if (step.n % wide === 0 && !this.askingWide) { this.askingWide = true; this.moreWide().catch(() => {}).finally(() => { this.askingWide = false; }); }
+  }
+
+  growOne(t, step, values) {
+    if (t.next === null || step.n < t.next) return;
+    if (step.n > t.next) { if (!t.asking) { t.asking = true; this.more(t).catch(() => {}).finally(() => { t.asking = false; }); } return; }
+    this.metrics.forEach((m, i) => { const c = t.columns[m] ||= this.unknown(t); c.push(values ? values[i] : null); if (c.length > kept) c.shift(); });
+    t.next++;
+    this.trim(t);
   }
 
   // moreWide asks for what is new of each service, a value for some seconds.
   async moreWide() {
     const w = this.wide;
-    const a = await get("/admin/history?service=*&width=" + wide + "&metrics=requests,connections,failed,server_errors,mean,p99&since=" + w.next);
-    const fresh = !w.next || a.first !== w.next;
+    const a = await get("/admin/history?service=*&width=" + wide + "&metrics=requests,connections,failed,server_errors,mean,p99&since=" + (w.next ?? 0));
+    const fresh = w.next === null || a.first !== w.next;
     if (fresh) w.series = new Map();
     const there = new Set();
     for (const s of a.series) {
@@ -146,6 +164,9 @@ export class State extends EventTarget {
     return s && i >= 0 ? s[i] : null;
   }
 }
+
+// steps is what is kept of one service, or of all.
+function steps(service) { return { service, from: 0, first: 0, next: null, columns: {} }; }
 
 // lastMinutes returns values with unknown ones in front, so that they are of 15
 // minutes; width is how many seconds each stands for.
