@@ -53,10 +53,11 @@ type commandFunc func(ctx context.Context, args []string, stdout, stderr io.Writ
 
 func commands() map[string]commandFunc {
 	return map[string]commandFunc{
-		"pgo":        pgo,
-		"microbench": microbench,
-		"compare":    compare,
-		"render":     render,
+		"pgo":         pgo,
+		"microbench":  microbench,
+		"compare":     compare,
+		"render":      render,
+		"experiments": runExperiments,
 	}
 }
 

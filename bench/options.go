@@ -184,6 +184,7 @@ const runUsage = `bench measures what sluice costs beside HAProxy, nginx and oth
   bench microbench            run Go's benchmarks and compare with the last result
   bench compare A B           say whether two results agree
   bench render FILE           write the report and charts of a result again
+  bench experiments           show what settings do, each with a chart
 
 Flags of the first:`
 
