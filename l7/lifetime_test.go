@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -366,8 +367,8 @@ func testTLS(t *testing.T) {
 	f.wantMetric(`sluice_l7_failed_total`, 0)
 }
 
-// TestBulkAfterPause lets a client with a small buffer pause, so that splices
-// towards it come back short, and then take the rest: nothing gets stuck.
+// TestBulkAfterPause lets a client with a small buffer pause, so that splices and
+// writes towards it come back short, and then take the rest: nothing gets stuck.
 func TestBulkAfterPause(t *testing.T) { eachDriver(t, testBulkAfterPause) }
 
 func testBulkAfterPause(t *testing.T) {
@@ -381,12 +382,24 @@ func testBulkAfterPause(t *testing.T) {
 		w.Header().Set("Content-Length", fmt.Sprint(size))
 		_, _ = io.Copy(w, pattern(size))
 	})
-	f := newFront(t, nil, addr)
-	for range 4 {
-		c := f.raw()
-		_ = c.SetReadBuffer(64 << 10)
-		c.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		resp, err := http.ReadResponse(c.br, nil)
+	plain := newFront(t, nil, addr)
+	certFile, keyFile := certificatetest.NewAuthority(t).Write(t, "a.example")
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := newFrontOn(t, listen.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, HandshakeTimeout: patience}, nil, addr)
+	for _, f := range []*front{plain, plain, secure, secure} {
+		raw := f.raw()
+		_ = raw.SetReadBuffer(64 << 10)
+		c := net.Conn(raw)
+		if f == secure {
+			c = tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+		}
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,8 +16,8 @@ import (
 	"sluice/pkg/tcp"
 )
 
-// securedBehind is how much of a Secured may wait to be sent. What is written
-// beside it is encrypted in one piece, so that records leave together.
+// securedBehind is how much is encrypted in one piece, whose records leave
+// together, and so how much of a Secured may wait to be sent.
 const securedBehind = 64 << 10
 
 // Secured is TLS upon a Socket, as a Stream, from the end of the handshake on:
@@ -169,8 +169,8 @@ func (s *Secured) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// Write takes what there is room for; see Stream. That it succeeded does not mean
-// that the bytes were sent.
+// Write takes what there is room for, and all of it while the socket takes all; see
+// Stream. That it succeeded does not mean that the bytes were sent.
 func (s *Secured) Write(p []byte) (int, error) {
 	switch {
 	case s.closed, s.finish:
@@ -183,13 +183,16 @@ func (s *Secured) Write(p []byte) (int, error) {
 		s.writable = false
 		return 0, ErrAgain
 	}
-	n, err := s.tls.Write(p[:min(len(p), securedBehind)])
-	s.flush()
-	if err == nil {
-		err = s.outErr
-	}
-	if err != nil {
-		return 0, err
+	n := 0
+	for n < len(p) && len(s.out) == 0 {
+		m, err := s.tls.Write(p[n:min(len(p), n+securedBehind)])
+		s.flush()
+		if n += m; err == nil {
+			err = s.outErr
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	return n, nil
 }

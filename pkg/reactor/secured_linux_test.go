@@ -216,3 +216,36 @@ func TestSecuredAfterTheLoop(t *testing.T) {
 		t.Fatal("the group does not end")
 	}
 }
+
+// TestRoomIsTold writes all that is left whenever the handler is called, and once:
+// a write that took less than all is followed by a call when there is room.
+func TestRoomIsTold(t *testing.T) {
+	t.Parallel()
+	const size = 8 << 20
+	for name, pair := range map[string]func() (near, far net.Conn){
+		"conn":    func() (net.Conn, net.Conn) { return tcpPair(t) },
+		"secured": func() (net.Conn, net.Conn) { return securedPair(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup(t, 1)
+			near, far := pair()
+			left := make([]byte, size)
+			adopt(t, g, near, handlerFunc(func(s Stream) {
+				if len(left) == 0 {
+					return
+				}
+				n, err := s.Write(left)
+				if left = left[n:]; len(left) == 0 {
+					s.Close()
+				} else if err != nil && !errors.Is(err, ErrAgain) {
+					t.Error(err)
+				}
+			}))
+			_ = far.SetDeadline(time.Now().Add(patience))
+			if n, err := io.Copy(io.Discard, far); n != size || err != nil {
+				t.Fatalf("unexpected delivery: %d bytes, error %v", n, err)
+			}
+		})
+	}
+}
