@@ -33,12 +33,13 @@ debian() {
   install -D -m 644 deploy/systemd/sluice.socket "$root/lib/systemd/system/sluice.socket"
   install -D -m 644 deploy/systemd/sluice.sysusers "$root/usr/lib/sysusers.d/sluice.conf"
   install -D -m 644 deploy/debian/sluice.yaml "$root/etc/sluice/sluice.yaml"
+  install -D -m 644 deploy/debian/logrotate "$root/etc/logrotate.d/sluice"
   install -D -m 644 README.md "$root/usr/share/doc/sluice/README.md"
   install -D -m 644 LICENSE "$root/usr/share/doc/sluice/copyright"
   mkdir -p "$root/usr/share/doc/sluice" "$root/DEBIAN"
   gzip -n9 <CHANGELOG.md >"$root/usr/share/doc/sluice/changelog.gz"
   sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$2/" deploy/debian/control >"$root/DEBIAN/control"
-  echo /etc/sluice/sluice.yaml >"$root/DEBIAN/conffiles"
+  printf '%s\n' /etc/sluice/sluice.yaml /etc/logrotate.d/sluice >"$root/DEBIAN/conffiles"
   for script in postinst prerm postrm; do install -m 755 "deploy/debian/$script" "$root/DEBIAN/$script"; done
   find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   dpkg-deb --root-owner-group -Zxz --build "$root" "$DIST/sluice_${version}_$2.deb" >/dev/null

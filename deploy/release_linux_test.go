@@ -34,7 +34,7 @@ func TestRelease(t *testing.T) {
 
 	deb := filepath.Join(one, "sluice_1.2.3_amd64.deb")
 	list := output(t, nil, dpkg, "--contents", deb)
-	for _, want := range []string{"-rwxr-xr-x root/root", "./usr/bin/sluice", "./lib/systemd/system/sluice.service", "./etc/sluice/sluice.yaml", "./usr/lib/sysusers.d/sluice.conf"} {
+	for _, want := range []string{"-rwxr-xr-x root/root", "./usr/bin/sluice", "./lib/systemd/system/sluice.service", "./etc/sluice/sluice.yaml", "./usr/lib/sysusers.d/sluice.conf", "./etc/logrotate.d/sluice"} {
 		if !strings.Contains(list, want) {
 			t.Errorf("the package has no %s:\n%s", want, list)
 		}
