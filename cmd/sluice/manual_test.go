@@ -11,12 +11,9 @@ import (
 	"sluice/pkg/config"
 )
 
-// What of docs/configuration.md is made of the flags' own help, by `make docs`,
-// which sets updateVariable.
-const (
-	configurationPage = "../../docs/configuration.md"
-	updateVariable    = "SLUICE_UPDATE_DOCS"
-)
+// updateVariable has the parts of the manual written that are made of what the
+// program says of itself; `make docs` sets it.
+const updateVariable = "SLUICE_UPDATE_DOCS"
 
 // more says on which page of the manual there is more about a flag.
 func more(flag string) string {
@@ -114,27 +111,50 @@ func shortened(f *pflag.Flag) string {
 	return v
 }
 
-// TestConfigurationPage wants the page to have what the flags' help says now.
-func TestConfigurationPage(t *testing.T) {
-	t.Parallel()
+// metricsTable returns the table of all metrics.
+func metricsTable(t *testing.T) string {
+	t.Helper()
+	help, err := os.ReadFile("../../pkg/metricset/help.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| metric | meaning |\n|---|---|\n")
+	for line := range strings.Lines(string(help)) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		b.WriteString("| `" + name + "` | " + inTable(text) + " |\n")
+	}
+	return b.String()
+}
+
+// wantPart wants a page to have the part that is made of what the program says.
+func wantPart(t *testing.T, path, part string) {
+	t.Helper()
 	const begin, end = "<!-- made by make docs: -->\n", "<!-- to here -->\n"
-	page, err := os.ReadFile(configurationPage)
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok := strings.Cut(string(page), begin)
 	has, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("%s does not say where the flags go", configurationPage)
+		t.Fatalf("%s does not say where the part goes", path)
 	}
-	want := "\n" + tables() + "\n"
+	want := "\n" + part + "\n"
 	if has == want {
 		return
 	}
 	if os.Getenv(updateVariable) == "" {
-		t.Fatalf("%s does not say what --help says: run make docs", configurationPage)
+		t.Fatalf("%s does not say what the program says: run make docs", path)
 	}
-	if err := os.WriteFile(configurationPage, []byte(before+begin+want+end+after), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestReadmeParts wants the manual to have what the flags' help and the metrics' HELP say
+// now.
+func TestReadmeParts(t *testing.T) {
+	wantPart(t, "../../docs/configuration.md", tables())
+	wantPart(t, "../../docs/metrics.md", metricsTable(t))
 }

@@ -78,10 +78,11 @@ func MetricNames() []string {
 	return names
 }
 
-// family is a metric: how it is called and how it is read from a T.
+// family is a metric: how it is called and how it is read from a T. What it means is
+// in pkg/metricset.
 type family[T any] struct {
-	name, kind, help string
-	samples          []sample[T]
+	name, kind string
+	samples    []sample[T]
 }
 
 // sample is one series of a family. labels, written out, are empty for a
@@ -93,8 +94,8 @@ type sample[T any] struct {
 }
 
 // single is a family with one series for each T.
-func single[T any](name, kind, help string, read func(T) uint64) family[T] {
-	return family[T]{name, kind, help, []sample[T]{{read: read}}}
+func single[T any](name, kind string, read func(T) uint64) family[T] {
+	return family[T]{name, kind, []sample[T]{{read: read}}}
 }
 
 func serviceFamilies() []family[*serviceStats] {
@@ -105,23 +106,23 @@ func serviceFamilies() []family[*serviceStats] {
 			sample[*serviceStats]{labels: `zone="` + c.String() + `",direction="out"`, read: func(s *serviceStats) uint64 { return s.traffic[c].Out }})
 	}
 	return []family[*serviceStats]{
-		single("sluice_service_backends", "gauge", "Members of the service.",
+		single("sluice_service_backends", "gauge",
 			func(s *serviceStats) uint64 { return s.members }),
-		single("sluice_service_eligible_backends", "gauge", "Members of the service that may take new connections.",
+		single("sluice_service_eligible_backends", "gauge",
 			func(s *serviceStats) uint64 { return s.eligible }),
-		single("sluice_service_queued", "gauge", "Connections and requests that wait for a backend with a slot free.",
+		single("sluice_service_queued", "gauge",
 			func(s *serviceStats) uint64 { return s.queued }),
-		single("sluice_service_last_resort", "gauge", "1 if nobody is left but members in warning whose weight then is 0, so that they are used.",
+		single("sluice_service_last_resort", "gauge",
 			func(s *serviceStats) uint64 { return s.lastResort }),
-		single("sluice_service_tier", "gauge", "Which of the tiers of members, by priority, gets new connections; 0 is the first.",
+		single("sluice_service_tier", "gauge",
 			func(s *serviceStats) uint64 { return s.tier }),
-		single("sluice_service_panic", "gauge", "1 if so few members are available that all but drained ones are used.",
+		single("sluice_service_panic", "gauge",
 			func(s *serviceStats) uint64 { return s.panics }),
-		{"sluice_service_membership_changes_total", "counter", "Members that joined the service and left it.", []sample[*serviceStats]{
+		{"sluice_service_membership_changes_total", "counter", []sample[*serviceStats]{
 			{labels: `change="joined"`, read: func(s *serviceStats) uint64 { return s.joined }},
 			{labels: `change="left"`, read: func(s *serviceStats) uint64 { return s.left }},
 		}},
-		{"sluice_service_zone_bytes_total", "counter", "Bytes to backends (in) and back (out) in the own zone, in others, and where a zone is unknown.", bytes},
+		{"sluice_service_zone_bytes_total", "counter", bytes},
 	}
 }
 
@@ -135,38 +136,38 @@ func backendFamilies() []family[*backendStats] {
 		words = append(words, sample[*backendStats]{labels: `to="` + st.String() + `"`, read: func(b *backendStats) uint64 { return b.said[st] }})
 	}
 	return []family[*backendStats]{
-		{"sluice_backend_state", "gauge", "1 for the state the backend is in after hysteresis, 0 for the others.", states},
-		single("sluice_backend_eligible", "gauge", "1 if the backend may take new connections.",
+		{"sluice_backend_state", "gauge", states},
+		single("sluice_backend_eligible", "gauge",
 			func(b *backendStats) uint64 { return oneIf(b.eligible) }),
-		single("sluice_backend_ejected", "gauge", "1 if failures of live traffic keep the backend out.",
+		single("sluice_backend_ejected", "gauge",
 			func(b *backendStats) uint64 { return oneIf(b.ejected) }),
-		single("sluice_backend_warming", "gauge", "1 during a slow start of the backend.",
+		single("sluice_backend_warming", "gauge",
 			func(b *backendStats) uint64 { return oneIf(b.warming) }),
-		single("sluice_backend_weight", "gauge", "Weight of the backend.",
+		single("sluice_backend_weight", "gauge",
 			func(b *backendStats) uint64 { return b.weight }),
-		single("sluice_backend_connections", "gauge", "Connections and requests that the backend is serving.",
+		single("sluice_backend_connections", "gauge",
 			func(b *backendStats) uint64 { return b.active }),
-		single("sluice_backend_picks_total", "counter", "Times that a connection or request was given to the backend.",
+		single("sluice_backend_picks_total", "counter",
 			func(b *backendStats) uint64 { return b.picks }),
-		single("sluice_backend_connections_total", "counter", "Connections established to the backend.",
+		single("sluice_backend_connections_total", "counter",
 			func(b *backendStats) uint64 { return b.connections }),
-		single("sluice_backend_connect_failures_total", "counter", "Attempts to connect to the backend that failed.",
+		single("sluice_backend_connect_failures_total", "counter",
 			func(b *backendStats) uint64 { return b.connectFailures }),
-		{"sluice_backend_latency_seconds", "gauge", "Peak EWMA of the time to connect (TCP) or to begin a response (HTTP).", []sample[*backendStats]{
+		{"sluice_backend_latency_seconds", "gauge", []sample[*backendStats]{
 			{read: func(b *backendStats) uint64 { return uint64(b.latency) }, unit: 1e-9},
 		}},
-		{"sluice_backend_error_ratio", "gauge", "Part of the latest attempts at using the backend that failed.", []sample[*backendStats]{
+		{"sluice_backend_error_ratio", "gauge", []sample[*backendStats]{
 			{read: func(b *backendStats) uint64 { return uint64(b.errors * 1e6) }, unit: 1e-6},
 		}},
-		{"sluice_backend_bytes_total", "counter", "Bytes from clients to the backend (in) and back (out).", []sample[*backendStats]{
+		{"sluice_backend_bytes_total", "counter", []sample[*backendStats]{
 			{labels: `direction="in"`, read: func(b *backendStats) uint64 { return b.bytesIn }},
 			{labels: `direction="out"`, read: func(b *backendStats) uint64 { return b.bytesOut }},
 		}},
-		{"sluice_backend_checks_total", "counter", "Active health checks of the backend by their raw result.", []sample[*backendStats]{
+		{"sluice_backend_checks_total", "counter", []sample[*backendStats]{
 			{labels: `result="passed"`, read: func(b *backendStats) uint64 { return b.passed }},
 			{labels: `result="failed"`, read: func(b *backendStats) uint64 { return b.failed }},
 		}},
-		{"sluice_backend_transitions_total", "counter", "Times the backend entered the state, was ejected and readmitted, or became what its registry says.", append(words, []sample[*backendStats]{
+		{"sluice_backend_transitions_total", "counter", append(words, []sample[*backendStats]{
 			{labels: `to="up"`, read: func(b *backendStats) uint64 { return b.wentUp }},
 			{labels: `to="down"`, read: func(b *backendStats) uint64 { return b.wentDown }},
 			{labels: `to="ejected"`, read: func(b *backendStats) uint64 { return b.wentOut }},
@@ -287,8 +288,9 @@ func writeServices(w *bytes.Buffer, services []Service) {
 
 // writeFamilies writes each family with its series for every one of items.
 func writeFamilies[T any](w *bytes.Buffer, families []family[T], items []T, labels func(T) string) {
+	help := metricset.Help()
 	for _, f := range families {
-		w.WriteString("# HELP " + f.name + " " + f.help + "\n# TYPE " + f.name + " " + f.kind + "\n")
+		w.WriteString("# HELP " + f.name + " " + help[f.name] + "\n# TYPE " + f.name + " " + f.kind + "\n")
 		for _, item := range items {
 			for _, s := range f.samples {
 				w.WriteString(f.name + "{" + labels(item))

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// help says what each metric means, a line each: NAME TEXT.
+// help says what each metric means, a line each: NAME TEXT. The table of the manual
+// is made of it, by make docs, in this order.
 //
 //go:embed help.txt
 var help string
@@ -36,7 +37,7 @@ func Describe(w io.Writer, text []byte) {
 			f.series = append(f.series, line)
 		}
 	}
-	known := helps()
+	known := Help()
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		f := families[name]
 		lines := f.comments
@@ -108,7 +109,8 @@ func kindOf(name string, kinds map[string]string) string {
 	return "gauge"
 }
 
-func helps() map[string]string {
+// Help returns what each metric of sluice's own means, by its name.
+func Help() map[string]string {
 	m := make(map[string]string)
 	for line := range strings.Lines(help) {
 		name, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
