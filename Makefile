@@ -79,9 +79,8 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 
 check: lint test ## what CI runs
 
-docs: ## write what of the manual is made of the help of flags and metrics, and build it as a site into dist/site
+docs: ## write what of the manual is made of the help of flags and metrics
 	SLUICE_UPDATE_DOCS=1 $(GO) test -run '^TestReadmeParts$$' ./cmd/sluice
-	$(MAKE) site
 
 site: ## build the manual as a static site into dist/site, with Hugo: that of PATH, or else by Go, which takes minutes once
 	$(HUGO) --source docs/site --destination $(CURDIR)/dist/site --noBuildLock --cleanDestinationDir
