@@ -69,7 +69,7 @@ func TestFaults(t *testing.T) {
 		"--service=slow,check=none", "--backend=slow=" + slow[0],
 		"--service=refuse,check=none", "--backend=refuse=127.0.0.4:1",
 		"--service=queue,check=none,max-conns=1,queue-timeout=1m", "--backend=queue=" + slow[0],
-		"--access-log-file=/dev/full",
+		"--access-log-file=/dev/full", "--otlp=127.0.0.1:1",
 	}
 	for _, name := range services {
 		args = append(args, "--route=/"+name+"="+name)
@@ -114,6 +114,7 @@ func TestFaults(t *testing.T) {
 		{"nothing listens at a backend", "SluiceConnectFailures", of("refuse"), "sluice_backend_connect_failures_total", shown(adminA, "/metrics"), `sluice_backend_connect_failures_total\{service="refuse",backend="127.0.0.4:1"\} [1-9]`},
 		{"more requests than backends may have", "SluiceQueues", of("queue"), "sluice_backend_connections", shown(adminA, "/metrics"), `sluice_backend_connections\{service="queue",backend="` + slow[0] + `"\} 1`},
 		{"a full disk below the access log", "SluiceLogLost", "", "`write_error`", shown(adminA, "/metrics"), `sluice_log_lost_lines_total\{reason="write_error"\} [1-9]`},
+		{"a collector that is away", "SluiceSpansLost", `,reason="export"`, "The log", logged(a), "spans were dropped.*connection refused"},
 		{"a listener that is full", "SluiceTurnsAway", `,reason="max_conns"`, "log line", logged(b), "max-conns"},
 		{"a key that does not fit", "SluiceCertificateUnusable", "", "The log", logged(b), filepath.Base(key)},
 		{"a certificate that is not renewed", "SluiceCertificateExpires", "", "openssl x509", func() (string, error) { b, err := os.ReadFile(cert); return string(b), err }, "BEGIN CERTIFICATE"},

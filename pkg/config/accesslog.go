@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -96,7 +97,8 @@ func (s Syslog) Parse() (server SyslogServer, err error) {
 		if server.Addr = strings.TrimPrefix(addr, "//"); !hasPort(server.Addr) {
 			server.Addr = net.JoinHostPort(strings.Trim(server.Addr, "[]"), port)
 		}
-		if host, port, err := net.SplitHostPort(server.Addr); err != nil || host == "" || port == "" {
+		host, given, err := net.SplitHostPort(server.Addr)
+		if n, bad := strconv.ParseUint(given, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
 			return server, fmt.Errorf("want a host, and maybe a port, as in %s://logs.example:514", network)
 		}
 	case "unix", "unixgram":
