@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/pkg/backend"
 	"sluice/pkg/tracing"
 )
 
@@ -129,24 +130,25 @@ func testSpans(t *testing.T) {
 	}
 }
 
-// TestSpansHTTP2 is the same for streams of HTTP/2.
+// TestSpansHTTP2 is the same for streams of HTTP/2, with client and backend.
 func TestSpansHTTP2(t *testing.T) { eachDriver(t, testSpansHTTP2) }
 
 func testSpansHTTP2(t *testing.T) {
 	onlyLoop(t)
 	t.Parallel()
 	parents := make(chan string, 1)
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { parents <- r.Header.Get("Traceparent") })
+	b, _ := newClearBackend(t, 100, func(_ http.ResponseWriter, r *http.Request) { parents <- r.Proto + " " + r.Header.Get("Traceparent") })
 	kept := &spans{}
 	tracer := tracing.New(tracing.Config{Sink: kept, Share: 1, Metrics: metrics.NewSet()})
-	f := newClearFront(t, func(c *Config) { c.Tracer = tracer }, b)
+	f := newClearFront(t, func(c *Config) { c.Tracer = tracer })
+	f.speak(backend.H2C, b)
 	resp, err := f.client2().Get(f.url("/x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
 	s := kept.await(t, 0)
-	if got, want := <-parents, "00-"+s.Trace.String()+"-"+s.Upstream.ID.String()+"-01"; got != want || s.Request.Protocol != "2.0" || s.Outcome.Status != 200 {
+	if got, want := <-parents, "HTTP/2.0 00-"+s.Trace.String()+"-"+s.Upstream.ID.String()+"-01"; got != want || s.Request.Protocol != "2.0" || s.Upstream.Protocol != "h2c" || s.Outcome.Status != 200 {
 		t.Errorf("unexpected span %+v; the backend was told %q", s, got)
 	}
 }
