@@ -223,8 +223,13 @@ func TestHTTP2Share(t *testing.T) {
 
 // frameBackend starts a backend that serves each connection, of which it is the
 // n-th, frame by frame.
-func frameBackend(t *testing.T, serve func(n int, fr *framer)) string {
-	return newRawBackend(t, func(n int, c *rawConn) {
+func frameBackend(t *testing.T, serve func(n int, fr *framer), settings ...http2.Setting) string {
+	var mu sync.Mutex
+	var conns []net.Conn
+	addr := newRawBackend(t, func(n int, c *rawConn) {
+		mu.Lock()
+		conns = append(conns, c)
+		mu.Unlock()
 		preface := make([]byte, len(http2.ClientPreface))
 		if _, err := io.ReadFull(c.br, preface); err != nil || string(preface) != http2.ClientPreface {
 			t.Errorf("unexpected preface %q, %v", preface, err)
@@ -232,10 +237,18 @@ func frameBackend(t *testing.T, serve func(n int, fr *framer)) string {
 		}
 		fr := newFramer(t, c)
 		fr.Framer = http2.NewFramer(c, c.br)
-		_ = fr.WriteSettings()
+		_ = fr.WriteSettings(settings...)
 		_ = fr.WriteSettingsAck()
 		serve(n, fr)
 	})
+	t.Cleanup(func() { // before it is waited for
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+	return addr
 }
 
 // request reads frames until a request is whole, and returns its stream.

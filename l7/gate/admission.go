@@ -120,7 +120,7 @@ func (t *Ticket) stepOut(now Now) {
 	a.standing = outside
 	latency := time.Duration(0)
 	switch {
-	case !t.attempt.replayable && !a.uploaded: // the time that a body took is the client's doing as well
+	case (!t.attempt.replayable || t.attempt.streamed) && !a.uploaded: // the time that a body took is the client's doing as well
 	case t.attempt.responded && t.outcome.status < 500, t.outcome.reason == ResponseTimeout:
 		latency = time.Duration(a.settled - a.begun)
 	}

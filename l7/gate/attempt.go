@@ -29,6 +29,7 @@ type attempts struct {
 	connect   time.Duration // what the last connect took
 	reply     time.Duration // from sent to the beginning of the response
 	responded bool          // the head of a response has come, and is final
+	streamed  bool          // its body came in parts, be they kept
 }
 
 var errWentDown = errors.New("l7: health found it down before it answered")
@@ -76,6 +77,12 @@ func (t *Ticket) WroteHead() {
 func (t *Ticket) WroteBody() {
 	t.Wrote()
 	t.attempt.replayable = false
+}
+
+// KeepsBody tells, after WroteHead, that what is written of the body is kept,
+// until WroteBody says otherwise.
+func (t *Ticket) KeepsBody() {
+	t.attempt.replayable, t.attempt.streamed = true, true
 }
 
 // Unseen tells that nothing of the request had come to the backend when it ended
@@ -250,7 +257,7 @@ func (t *Ticket) observeFailure(now Now) {
 // and is left out.
 func (t *Ticket) latency(now Now) time.Duration {
 	a := &t.attempt
-	if a.reply = time.Duration(now.Mono - a.sent); !a.replayable {
+	if a.reply = time.Duration(now.Mono - a.sent); !a.replayable || a.streamed {
 		return 0
 	}
 	return a.reply

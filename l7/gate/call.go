@@ -189,6 +189,21 @@ func (t *Ticket) callStatus() grpcCode {
 	}
 }
 
+// Breaks returns what a caller of gRPC is told whose response breaks off: a
+// status, and why. ok says whether the request is a call.
+func (t *Ticket) Breaks() (status int, why string, ok bool) {
+	r := t.outcome.reason
+	switch why = r.explain(); r {
+	case TruncatedResponse, BackendReset:
+		why = "the backend broke the call off"
+	case TotalTimeout:
+		why = "the call took longer than it may"
+	case BackendStalled:
+		why = "the backend has said nothing for too long"
+	}
+	return int(r.grpcOf()), why, t.call.is
+}
+
 // callMetrics count the calls for a service, by status. They are there once there
 // is one.
 type callMetrics struct {

@@ -45,6 +45,7 @@ const (
 	TotalTimeout             // the exchange took longer in all than it may
 	BackendReset             // the backend's connection ended before a response head
 	BadResponse              // what the backend sent is no response
+	NoUpgrade                // the backend cannot switch protocols
 	TruncatedResponse        // the response ended before its end
 	BackendStalled           // no byte of the response's body came for the body timeout
 	IdleTimeout              // an upgraded connection moved no byte for too long
@@ -120,6 +121,8 @@ func (r Reason) String() string {
 		return "backend_reset"
 	case BadResponse:
 		return "bad_response"
+	case NoUpgrade:
+		return "no_upgrade"
 	case TruncatedResponse:
 		return "truncated_response"
 	case BackendStalled:
@@ -167,6 +170,8 @@ func (r Reason) status() int {
 		return 431
 	case ClientAbort, ClientStalled:
 		return statusClientGone
+	case NoUpgrade:
+		return 501
 	case AuthBusy, Maintenance, NoBackend, NoSlot, Overloaded, BreakerOpen, Draining:
 		return 503
 	case ConnectTimeout, ResponseTimeout, TotalTimeout, BackendStalled:
@@ -272,6 +277,8 @@ func (r Reason) explain() string {
 		return "the backend closed its connection without a response"
 	case BadResponse:
 		return "the backend's response is malformed"
+	case NoUpgrade:
+		return "the backend takes no WebSockets over HTTP/2 (RFC 8441)"
 	case Draining:
 		return "the load balancer is stopping"
 	}

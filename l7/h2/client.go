@@ -2,6 +2,7 @@ package h2
 
 import (
 	"bytes"
+	"errors"
 
 	"sluice/l7/http1"
 )
@@ -53,6 +54,15 @@ func (st *Stream) writeRequest(head, rest []byte) (more int) {
 	var h responseHead
 	h.length = -1
 	eachLine(fields, h.look)
+	if h.upgrade != nil {
+		st.askToSwitch(&h)
+		switch {
+		case st.cannotSwitch:
+			return len(rest)
+		case st.req.tunnel:
+			method = []byte("CONNECT")
+		}
+	}
 	e := st.s.encoder()
 	e.pseudo(indexMethod, method)
 	scheme := "http"
@@ -66,9 +76,13 @@ func (st *Stream) writeRequest(head, rest []byte) (more int) {
 		}
 	})
 	e.pseudo(indexPath, target)
+	if st.req.tunnel {
+		e.field([]byte(":protocol"), []byte(st.req.protocol))
+	}
 	eachLine(fields, func(name, value []byte) {
 		switch {
 		case isHop(name), http1.EqualFold(name, "host"):
+		case st.req.tunnel && http1.EqualFold(name, "sec-websocket-key"): // RFC 8441 5
 		case http1.EqualFold(name, "te"):
 			e.field(name, []byte("trailers"))
 		default:
@@ -80,6 +94,8 @@ func (st *Stream) writeRequest(head, rest []byte) (more int) {
 	})
 	o, end := &st.out, false
 	switch {
+	case st.req.tunnel:
+		o.state = inTunnel
 	case h.chunked:
 		o.state = inSize
 		if more = lastChunk(rest, "0\r\n\r\n"); more > 0 {
@@ -95,4 +111,45 @@ func (st *Stream) writeRequest(head, rest []byte) (more int) {
 		st.sent()
 	}
 	return more
+}
+
+var errNoSwitch = errors.New("h2: the backend takes no WebSocket, nor another protocol, over HTTP/2 (RFC 8441)")
+
+// askToSwitch notes which protocol a request asks for. A backend that does not
+// know such requests is sent none for a WebSocket, and of another protocol, which
+// a server may ignore, it does not hear.
+func (st *Stream) askToSwitch(h *responseHead) {
+	token, _ := http1.NextToken(h.upgrade)
+	switch {
+	case st.s.peer.mayConnect:
+		st.req.tunnel, st.req.protocol = true, string(token)
+		if len(h.key) > 0 {
+			st.req.accept = acceptOf(string(h.key))
+		}
+	case http1.EqualFold(token, "websocket"):
+		st.remove()
+		st.cannotSwitch = true
+		st.fail(errNoSwitch)
+	}
+}
+
+// CannotSwitch reports whether the backend was not asked, because it does not
+// know requests for another protocol.
+func (st *Stream) CannotSwitch() bool { return st.cannotSwitch }
+
+// setSwitch makes of a response to an extended CONNECT that of a server of
+// HTTP/1.1 which has switched protocols.
+func (st *Stream) setSwitch(l *list) (why string) {
+	in := &st.in
+	l.status = "101"
+	l.drop("content-length")
+	b := appendHead(in.text, l)
+	b = appendLine(appendLine(b, "connection", "Upgrade"), "upgrade", st.req.protocol)
+	if st.req.accept != "" {
+		b = appendLine(b, "sec-websocket-accept", st.req.accept)
+	}
+	in.headed = true
+	in.text = append(b, "\r\n"...)
+	st.mayRead()
+	return ""
 }

@@ -29,9 +29,12 @@
 //   - Nothing of a field becomes a line of its own: names are tokens in lower
 //     case, values have no CR, LF or NUL, paths and methods no blank. What is
 //     malformed is reset with PROTOCOL_ERROR, and no backend hears of it.
-//   - A stream holds at most 128 KiB that its reader has not read, and a session
-//     64 KiB of DATA that its peer has not taken. A connection's window is credited
-//     as DATA come: no stream holds up another.
+//   - A stream holds at most 64 KiB that its reader has not read, or 128 KiB once
+//     that reads it, and a session 64 KiB of DATA that its peer has not taken. A
+//     connection's window is credited as DATA come, so that no stream holds up
+//     another, until those of a client hold 4 MiB.
+//   - The last byte of a body that says its length is read with the body's end: a
+//     trailer section behind it is not missed, which goes beside the message.
 //   - What frames that bring nothing cost is bounded, see guard.go; and so is a
 //     header block in bytes, in fields and in frames.
 //   - A message that breaks off never becomes a complete one: its stream is

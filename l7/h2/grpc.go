@@ -80,6 +80,16 @@ func (st *Stream) takeAnswer(p []byte) int {
 	return n
 }
 
+// breaking is why a call ends whose response will not be whole.
+type breaking struct {
+	status int // of gRPC
+	why    string
+}
+
+// Breaks says why the response will not be whole, for the Close that follows: what
+// a caller of gRPC is told.
+func (st *Stream) Breaks(status int, why string) { st.out.breaks = breaking{status, why} }
+
 // breakCall ends a call whose response will not be whole: callers may try again
 // by their own rules, which they do not after a reset.
 func (st *Stream) breakCall() {
@@ -88,7 +98,11 @@ func (st *Stream) breakCall() {
 		e.status([]byte("200"))
 		e.field([]byte("content-type"), []byte("application/grpc"))
 	}
-	appendStatus(e, grpcUnavailable, "the backend broke the call off")
+	status, why := grpcUnavailable, "the backend broke the call off"
+	if b := st.out.breaks; b.why != "" {
+		status, why = b.status, b.why
+	}
+	appendStatus(e, status, why)
 	st.s.writeBlock(st.id, e, true)
 	st.sentEnd = true
 	if !st.recvEnd {

@@ -3,6 +3,7 @@ package h2
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http2/hpack"
@@ -207,6 +208,11 @@ func (l *list) add(f hpack.HeaderField) {
 	default:
 		l.fields = append(l.fields, f)
 	}
+}
+
+// drop takes the fields of a name off the list.
+func (l *list) drop(name string) {
+	l.fields = slices.DeleteFunc(l.fields, func(f hpack.HeaderField) bool { return f.Name == name })
 }
 
 func (l *list) addPseudo(f hpack.HeaderField) {

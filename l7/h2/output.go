@@ -102,6 +102,11 @@ func (o *output) compact() {
 	}
 }
 
+// Room returns how many bytes of a body the peer takes now.
+func (st *Stream) Room() int {
+	return int(max(0, min(st.s.send, st.send, int64(outFull-st.s.out.len()))))
+}
+
 // allowance returns how much DATA st may send now, and notes that it waits if
 // that is nothing.
 func (s *Session) allowance(st *Stream) int {

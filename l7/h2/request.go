@@ -16,6 +16,7 @@ import (
 type request struct {
 	declared int64  // its Content-Length; -1 if there is none
 	accept   string // what a server of WebSockets answers to the key that it got
+	protocol string // that is asked for
 	grpc     bool   // it is a call of gRPC
 	head     bool   // its method is HEAD
 	tunnel   bool   // it asks for another protocol (RFC 8441)
@@ -112,6 +113,9 @@ func (st *Stream) setRequest(l *list) (why string) {
 	return ""
 }
 
+// Switches reports whether the request is for another protocol.
+func (st *Stream) Switches() bool { return st.req.tunnel }
+
 // isTarget reports whether s is a path, or "*", as far as a line of HTTP/1.1 is
 // concerned. http1 judges the rest.
 func isTarget(s string) bool {
@@ -142,9 +146,14 @@ func (st *Stream) appendUpgrade(b []byte, protocol string) []byte {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	key := base64.StdEncoding.EncodeToString(nonce[:])
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 4.2.2
-	st.req.accept = base64.StdEncoding.EncodeToString(sum[:])
+	st.req.accept = acceptOf(key)
 	return appendLine(b, "sec-websocket-key", key)
+}
+
+// acceptOf returns what a server of WebSockets answers to a key (RFC 6455 4.2.2).
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // makeReady ends the head of a request, whose framing depends on what has come

@@ -68,6 +68,8 @@ type responseHead struct {
 	own     bool // sluice made it itself
 	status  int  // of gRPC; -1 if it is not said
 	accept  []byte
+	upgrade []byte // the protocols that are asked for, or switched to
+	key     []byte // of a WebSocket
 }
 
 func (h *responseHead) look(name, value []byte) {
@@ -86,6 +88,10 @@ func (h *responseHead) look(name, value []byte) {
 		}
 	case http1.EqualFold(name, "sec-websocket-accept"):
 		h.accept = value
+	case http1.EqualFold(name, "sec-websocket-key"):
+		h.key = value
+	case http1.EqualFold(name, "upgrade"):
+		h.upgrade = value
 	}
 }
 
@@ -152,12 +158,65 @@ func (st *Stream) setResponse(l *list, end bool) (why string) {
 		return "a head without a :status, or with more than that"
 	}
 	status, ok := http1.ParseLength([]byte(l.status))
-	if !ok || status < 100 || status == 101 && !r.tunnel {
+	switch {
+	case !ok || status < 100 || status == 101: // RFC 9113 8.6
 		return "a :status that may not be"
-	}
-	if status < 200 && end {
+	case status < 200 && end:
 		return "an interim response that is the last"
+	case status < 200:
+		in.text = append(appendHead(in.text, l), "\r\n"...)
+		st.mayRead()
+		return ""
+	case r.tunnel && status < 300 && !end:
+		return st.setSwitch(l)
 	}
+	r.tunnel = false
+	if why := st.takeLength(l); why != "" {
+		return why
+	}
+	none := r.head || status == 204 || status == 304 // there is no body whatever it says
+	if end && r.declared > 0 && !none {
+		return "a Content-Length of a body that is not there"
+	}
+	if r.declared == 0 && !end && !none { // a trailer section is to come
+		r.declared = -1
+		l.drop("content-length")
+	}
+	b := appendHead(in.text, l)
+	in.headed = true
+	switch {
+	case none, r.declared >= 0:
+	case end:
+		b = append(b, "content-length: 0\r\n"...)
+	default:
+		in.framing = chunked
+		b = append(b, "transfer-encoding: chunked\r\n"...)
+	}
+	if none {
+		r.declared = -1
+	}
+	b = append(b, "connection: close\r\n"...) // of what looks like one to who reads
+	if st.recvEnd = end; end {
+		in.ended = in.framing == raw
+	}
+	in.text = append(b, "\r\n"...)
+	st.mayRead()
+	if end && st.sentEnd {
+		st.remove()
+	}
+	return ""
+}
+
+// appendHead appends a head of a response without the empty line that ends it.
+func appendHead(b []byte, l *list) []byte {
+	b = append(append(append(b, "HTTP/1.1 "...), l.status...), " \r\n"...)
+	return appendFields(b, l.fields)
+}
+
+// takeLength notes what a response says of its length, or says what is wrong
+// with that.
+func (st *Stream) takeLength(l *list) (why string) {
+	r := &st.req
 	r.declared = -1
 	for i := range l.fields {
 		if f := &l.fields[i]; f.Name == "content-length" {
@@ -167,36 +226,6 @@ func (st *Stream) setResponse(l *list, end bool) (why string) {
 			}
 			r.declared = n
 		}
-	}
-	none := r.head || status == 204 || status == 304 // there is no body whatever it says
-	if end && r.declared > 0 && !none {
-		return "a Content-Length of a body that is not there"
-	}
-	b := append(in.text, "HTTP/1.1 "...)
-	b = append(append(b, l.status...), " \r\n"...)
-	b = appendFields(b, l.fields)
-	if status >= 200 {
-		in.headed = true
-		switch {
-		case none, r.declared >= 0:
-		case end:
-			b = append(b, "content-length: 0\r\n"...)
-		default:
-			in.framing = chunked
-			b = append(b, "transfer-encoding: chunked\r\n"...)
-		}
-		if none {
-			r.declared = -1
-		}
-		b = append(b, "connection: close\r\n"...) // of what looks like one to who reads
-		if st.recvEnd = end; end {
-			in.ended = in.framing == raw
-		}
-	}
-	in.text = append(b, "\r\n"...)
-	st.mayRead()
-	if end && st.sentEnd {
-		st.remove()
 	}
 	return ""
 }

@@ -89,6 +89,7 @@ type Session struct {
 
 	send     int64 // how much DATA the peer takes now
 	credit   int   // how much of our window it has used since it was told more
+	held     int   // bytes of bodies that streams hold, and nobody has read
 	leaving  leaving
 	liveness liveness
 

@@ -16,12 +16,14 @@ const (
 
 const (
 	// streamWindow is how much of a stream is taken before its reader is ready
-	// for it: with what that has read itself, a stream that nobody reads holds
-	// no more than 256 KiB.
-	streamWindow = 128 << 10
+	// for it, and readWindow how much once that has read some of it.
+	streamWindow = 64 << 10
+	readWindow   = 128 << 10
 	// connWindow is how much may be on its way on a connection. It is credited
-	// as it comes: streams bound what is held, so none of them holds up another.
+	// as it comes, so that no stream holds up another, until the streams of a
+	// client hold mostHeld that is not read.
 	connWindow = 1 << 20
+	mostHeld   = 4 << 20
 )
 
 // peerSettings are what the other side asks for.

@@ -48,6 +48,7 @@ type Stream struct {
 
 	send int64 // how much DATA the peer takes
 	recv int   // how much it may send
+	most int   // how much that is at most
 	owed int   // how much of its window was read and not given back
 
 	err         error // what a reader is told once it has read what came before
@@ -56,12 +57,14 @@ type Stream struct {
 	queued      bool  // it waits for the connection to take more
 	unprocessed bool  // the peer has said that it did nothing for it
 	removed     bool  // the session knows it no more
+
+	cannotSwitch bool // the peer knows no extended CONNECT, and was not asked
 }
 
 var _ reactor.Stream = (*Stream)(nil)
 
 func (s *Session) newStream(id uint32) *Stream {
-	st := &Stream{s: s, id: id, born: s.l.Now(), send: s.peer.window, recv: streamWindow}
+	st := &Stream{s: s, id: id, born: s.l.Now(), send: s.peer.window, recv: streamWindow, most: streamWindow}
 	st.Join(s.l)
 	s.streams[id] = st
 	return st
@@ -93,6 +96,7 @@ func (st *Stream) takeData(p []byte, end bool) {
 		return
 	}
 	in.add(p)
+	st.s.holds(len(p))
 	st.recvEnd = end
 	st.mayRead()
 	if end && st.sentEnd {
@@ -107,7 +111,7 @@ func (in *inbound) add(p []byte) {
 		in.r = 0
 	}
 	if need := len(in.data) + len(p); need > cap(in.data) {
-		grown := make([]byte, len(in.data), min(max(2*need, 1024), max(streamWindow, need)))
+		grown := make([]byte, len(in.data), min(max(2*need, 1024), max(readWindow, need)))
 		copy(grown, in.data)
 		in.data = grown
 	}
@@ -163,7 +167,7 @@ func (st *Stream) Read(p []byte) (int, error) {
 func (st *Stream) readBody(p []byte) (n int) {
 	in := &st.in
 	if in.framing == raw {
-		n = copy(p, in.data[in.r:])
+		n = copy(p, in.data[in.r:len(in.data)-st.heldBack()])
 		st.read(n)
 		in.ended = in.ended || st.recvEnd && in.len() == 0
 		return n
@@ -184,6 +188,29 @@ func (st *Stream) readBody(p []byte) (n int) {
 	return n
 }
 
+// heldBack returns how much of a body the reader is not to see yet: the last byte
+// of one that says its length comes with what follows it, its end or a trailer
+// section, so that neither is missed by who stops reading there.
+func (st *Stream) heldBack() int {
+	if d := st.req.declared; d > 0 && st.in.got == d && !st.recvEnd && st.in.len() > 0 {
+		return 1
+	}
+	return 0
+}
+
+// Trailer returns the lines of the trailer section behind a body that says its
+// length, which HTTP/1.1 has no place for. They are known once the body was read.
+func (st *Stream) Trailer() []byte {
+	if st.in.framing == chunked {
+		return nil // it is to be read
+	}
+	return st.in.trailer
+}
+
+// Trail has lines sent as the trailer section of a body that says its length. It
+// is called before the last byte of that is written.
+func (st *Stream) Trail(lines []byte) { st.out.trailer = lines }
+
 // read counts n bytes of the body as read.
 func (st *Stream) read(n int) {
 	in := &st.in
@@ -193,16 +220,25 @@ func (st *Stream) read(n int) {
 			in.data = nil
 		}
 	}
+	st.s.holds(-n)
 	st.consumed(n)
+}
+
+// forget drops what nobody reads any more.
+func (st *Stream) forget() {
+	st.s.holds(-st.in.len())
+	st.in.data, st.in.r = nil, 0
 }
 
 // consumed gives the peer back what was read of its window, once that is worth a
 // frame.
 func (st *Stream) consumed(n int) {
 	st.owed += n
-	if st.owed < streamWindow/2 || st.recvEnd || st.removed {
+	if st.owed < st.most/2 || st.recvEnd || st.removed {
 		return
 	}
+	st.owed += readWindow - st.most // somebody reads it
+	st.most = readWindow
 	st.recv += st.owed
 	s := st.s
 	s.control(appendWindowUpdate(s.room(13), st.id, uint32(st.owed)))
@@ -291,7 +327,7 @@ func (st *Stream) CloseWrite() error {
 		st.s.sendReset(st.id, NoError)
 		st.remove()
 		st.recvEnd, st.in.ended = true, true
-		st.in.data, st.in.r = nil, 0
+		st.forget()
 		st.mayRead()
 	case st.out.state == inTunnel:
 		st.endStream()
@@ -322,6 +358,7 @@ func (st *Stream) Close() {
 		}
 		st.remove()
 	}
-	st.in.data, st.in.text = nil, nil
+	st.forget()
+	st.in.text = nil
 	st.Leave()
 }

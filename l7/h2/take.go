@@ -118,12 +118,9 @@ func (s *Session) takeData(f *frame) *fault {
 	if s.credit += whole; s.credit > connWindow {
 		return &fault{FlowControlError, "more DATA than the connection's window"}
 	}
-	if s.credit >= connWindow/2 {
-		s.control(appendWindowUpdate(s.room(13), 0, uint32(s.credit)))
-		s.credit = 0
-	}
 	st := s.streams[f.id]
 	if st == nil || st.recvEnd {
+		s.giveCredit()
 		return s.strayFrame(f.id, st)
 	}
 	if st.recv -= whole; st.recv < 0 {
@@ -137,11 +134,31 @@ func (s *Session) takeData(f *frame) *fault {
 		st.consumed(n)
 	}
 	if len(f.payload) == 0 && !f.has(flagEndStream) {
+		s.giveCredit()
 		return s.glitch(emptyCost)
 	}
 	s.useful()
 	st.takeData(f.payload, f.has(flagEndStream))
+	s.giveCredit()
 	return nil
+}
+
+// giveCredit lets the peer send more on the connection, once that is worth a
+// frame, unless a client's streams hold too much already. Of backends many clients
+// have streams, one of whom must not hold up the others.
+func (s *Session) giveCredit() {
+	if s.credit < connWindow/2 || s.held > mostHeld && s.role == serving {
+		return
+	}
+	s.control(appendWindowUpdate(s.room(13), 0, uint32(s.credit)))
+	s.credit = 0
+}
+
+// holds notes that streams hold n bytes more than before.
+func (s *Session) holds(n int) {
+	if s.held += n; n < 0 && !s.ended {
+		s.giveCredit()
+	}
 }
 
 // strayFrame deals with a frame of a stream that has ended. What was under way

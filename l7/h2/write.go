@@ -31,9 +31,11 @@ type outbound struct {
 	state     outState
 	left      int64   // bytes of the body, or of the chunk
 	answer    *answer // that is being written
-	broke     bool    // Reset was called
-	dead      bool    // the peer takes no more, and needs no more
-	abandoned bool    // nobody waits for it
+	trailer   []byte  // lines that follow a body of a known length
+	breaks    breaking
+	broke     bool // Reset was called
+	dead      bool // the peer takes no more, and needs no more
+	abandoned bool // nobody waits for it
 }
 
 var errFraming = errors.New("h2: a message of ours that is not framed as it should be")
@@ -89,7 +91,10 @@ func (st *Stream) write(p []byte) (int, error) {
 			return 0, nil
 		}
 		o.left -= int64(n)
-		st.writeData(p[:n], o.left == 0)
+		st.writeData(p[:n], o.left == 0 && len(o.trailer) == 0)
+		if o.left == 0 && len(o.trailer) > 0 {
+			st.endWith(o.trailer)
+		}
 		return n, nil
 	case inSize:
 		return st.takeSize(p)
@@ -206,13 +211,16 @@ func (st *Stream) takeTrailerOut(p []byte) (int, error) {
 	if n < 0 {
 		return 0, errFraming
 	}
+	st.endWith(p[:n+2])
+	return n + 4, nil
+}
+
+// endWith ends our direction with lines as the trailer section.
+func (st *Stream) endWith(lines []byte) {
 	e := st.s.encoder()
-	eachLine(p[:n+2], func(name, value []byte) {
-		e.field(name, value)
-	})
+	eachLine(lines, e.field)
 	st.s.writeBlock(st.id, e, true)
 	st.sent()
-	return n + 4, nil
 }
 
 // eachLine calls f for each line of a header block of ours.

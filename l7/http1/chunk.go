@@ -54,6 +54,10 @@ func Frame(scratch, data []byte, b *Body) []byte {
 	return out
 }
 
+// AppendTrailer appends the fields of the trailer section that may be passed on,
+// as lines.
+func (b *Body) AppendTrailer(dst []byte) []byte { return appendTrailer(dst, b.Trailer, b.Own) }
+
 // appendTrailer appends the fields of a trailer section that may be passed on,
 // without the empty line that ends it.
 func appendTrailer(dst, trailer []byte, own Settler) []byte {

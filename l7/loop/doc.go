@@ -26,9 +26,9 @@
 //  5. attempt.go: a backend is picked, and a connection to it taken; share.go: or
 //     borrowed, where there may be few; connect.go: or made;
 //     link.go: or shared, if it is one of HTTP/2.
-//  6. upload.go: the request goes up.
+//  6. upload.go: the request goes up; keep.go: and is kept for another attempt.
 //  7. download.go: the response comes down as it comes, also while the request is
-//     still going up.
+//     still going up; section.go is what HTTP/2 has beside messages of HTTP/1.1.
 //  8. tunnel.go: after a 101, bytes go both ways (pkg/pump).
 //  9. wait.go: who is waited for in each phase, and what it means if that takes too
 //     long; pace.go: whether a client is fast enough.

@@ -63,6 +63,7 @@ func (x *exchange) moveResponse() bool {
 		if x.phase != responding {
 			buf = scratch[halfScratch : halfScratch+maxFirstRead]
 		}
+		buf = buf[:min(len(buf), roomFor(x.c.stream))]
 		var n int
 		var spliced bool
 		var err error
@@ -126,6 +127,9 @@ func (x *exchange) receiveResponse(p []byte) bool {
 		}
 		rest := p[n:]
 		switch status := x.Resp.Status; {
+		case status >= 200 && status < 300 && x.mustSwitch():
+			x.attemptFailed(gate.BadResponse, errors.New("it does not switch protocols, and yet says that all is well"))
+			return false
 		case status >= 200:
 			up.partial = nil
 			return x.respond(rest)
@@ -191,6 +195,7 @@ func (x *exchange) respond(rest []byte) bool {
 // nobody's: the connection they came on is not used again.
 func (x *exchange) checkEnd(surplus int) {
 	if x.download.done = x.download.body.Done(); x.download.done {
+		x.trailDown()
 		x.Trailed(x.download.body.Trailer, x.sh.now())
 	}
 	if surplus > 0 {

@@ -97,6 +97,7 @@ func (x *exchange) conclude() {
 		if d.delivery == gate.UntilClose || x.phase == tunnelling || r == gate.ClientTooSlow {
 			c.stream.Reset() // the end of the connection would be the end of the response, or takes as long
 		}
+		x.breakCall()
 		x.end()
 		c.close()
 	default:
@@ -120,6 +121,7 @@ func (x *exchange) answer() {
 func (x *exchange) abandon(r gate.Reason, err error) {
 	x.resetUpstream()
 	x.Fail(r, err)
+	x.breakCall()
 	x.end()
 }
 

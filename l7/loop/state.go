@@ -157,6 +157,7 @@ type upload struct {
 
 	small int          // bytes of a small body that are still to come
 	first []byte       // what goes out right behind the head: a body, or its beginning
+	keeps bool         // what goes out after it is added to it
 	data  int          // bytes of the body in first, without framing
 	body  http1.Body   // of one that is streamed
 	held  pump.Backlog // what the backend does not take yet

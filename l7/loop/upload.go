@@ -34,15 +34,22 @@ func (x *exchange) send() {
 	}
 	b := x.AppendRequest(x.sh.l.Scratch()[halfScratch:halfScratch], sharing)
 	b = append(b, u.first...)
+	if x.Whole() {
+		x.trailUp()
+	}
 	n, err := up.stream.Write(b)
 	up.wrote = max(n, 0)
 	if n > 0 {
 		x.WroteHead()
+		x.keepBody()
 	}
 	if err != nil && !errors.Is(err, reactor.ErrAgain) {
 		u.deaf = true // it may have answered before it broke
 		x.arm()
 		x.pumpDown()
+		return
+	}
+	if x.cannotSwitch() {
 		return
 	}
 	u.held.Add(x.sh.l, b[n:])
@@ -95,6 +102,7 @@ func (x *exchange) moveRequest() bool {
 		}
 		scratch := x.sh.l.Scratch()
 		buf := scratch[http1.HeadRoom : len(scratch)-http1.TailRoom]
+		buf = buf[:min(len(buf), roomFor(x.up.stream))]
 		n, spliced, err := u.held.Splice(x.c.stream, x.up.stream, x.spliceable())
 		if !spliced {
 			n, err = x.c.stream.Read(buf)
@@ -114,8 +122,7 @@ func (x *exchange) moveRequest() bool {
 			if u.body.Done() {
 				x.Arrived()
 			}
-			u.first = nil
-			x.WroteBody()
+			x.keep(nil)
 		} else if !x.moveUp(buf[:n]) {
 			return false
 		}
@@ -134,7 +141,6 @@ func (x *exchange) spliceable() int64 {
 // whether the exchange goes on.
 func (x *exchange) moveUp(p []byte) bool {
 	u := &x.upload
-	u.first = nil
 	data, n, err := u.body.Decode(p)
 	if err != nil {
 		x.fail(gate.BadRequest, err)
@@ -146,6 +152,7 @@ func (x *exchange) moveUp(p []byte) bool {
 	}
 	if u.body.Done() {
 		x.Arrived()
+		x.trailUp()
 	}
 	x.Copy(data)
 	if n < len(p) {
@@ -159,12 +166,14 @@ func (x *exchange) moveUp(p []byte) bool {
 		x.arm()
 		return true
 	}
+	x.keep(out)
 	n, err = x.up.stream.Write(out)
 	if err != nil && !errors.Is(err, reactor.ErrAgain) {
-		u.deaf = true
+		if u.deaf = true; u.keeps {
+			x.CountIn(len(data)) // it may go out again
+		}
 		return true
 	}
-	x.WroteBody()
 	x.CountIn(len(data))
 	u.held.Add(x.sh.l, out[n:])
 	x.noteSent()

@@ -12,6 +12,10 @@ import (
 // it, a copy costs less than the second system call.
 const Bulk = 32 << 10
 
+// little is up to how many bytes a backlog does not take a whole buffer of the
+// loop.
+const little = reactor.ScratchSize / 8
+
 // Backlog is what has been read in one direction and the other side does not
 // take yet, in the memory of the loop or in a pipe of the kernel. Its zero value
 // is empty.
@@ -31,6 +35,8 @@ func (b *Backlog) Len() int { return len(b.bytes) }
 func (b *Backlog) Add(l *reactor.Loop, p []byte) {
 	switch {
 	case len(p) == 0:
+	case b.bytes == nil && len(p) <= little:
+		b.bytes = append([]byte(nil), p...)
 	case b.bytes == nil:
 		b.bytes = l.Borrow(p)
 	default:
