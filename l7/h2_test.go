@@ -317,13 +317,14 @@ func TestHTTP2Floods(t *testing.T) {
 	f := newClearFront(t, nil, addr)
 	good := f.client2()
 	const many = 100_000
-	for name, flood := range map[string]func(fr *framer, i int) error{
+	slow := func(fr *framer, i int, end bool, fields ...string) error {
+		return fr.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block(post2("/slow", fields...)...), EndStream: end, EndHeaders: true})
+	}
+	floods := map[string]func(fr *framer, i int) error{
 		"pings":    func(fr *framer, _ int) error { return fr.WritePing(false, [8]byte{1}) },
 		"settings": func(fr *framer, _ int) error { return fr.WriteSettings() },
 		"resets": func(fr *framer, i int) error {
-			id := uint32(2*i + 1)
-			err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(get2("/slow")...), EndStream: true, EndHeaders: true})
-			return errors.Join(err, fr.WriteRSTStream(id, http2.ErrCodeCancel))
+			return errors.Join(slow(fr, i, true), fr.WriteRSTStream(uint32(2*i+1), http2.ErrCodeCancel))
 		},
 		"continuations": func(fr *framer, i int) error {
 			if i == 0 {
@@ -341,10 +342,32 @@ func TestHTTP2Floods(t *testing.T) {
 			return fr.WritePriority(uint32(2*i+1), http2.PriorityParam{StreamDep: 0, Weight: 1})
 		},
 		"unknown frames": func(fr *framer, _ int) error { return fr.WriteRawFrame(0xbb, 0, 0, []byte("x")) },
-		"streams beyond the limit": func(fr *framer, i int) error {
-			return fr.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block(get2("/slow")...), EndStream: true, EndHeaders: true})
+		"windows":        func(fr *framer, _ int) error { return fr.WriteWindowUpdate(0, 1) },
+		// A client can also have its requests be reset (CVE-2025-8671).
+		"windows by nothing": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, true), fr.WriteWindowUpdate(uint32(2*i+1), 0))
 		},
-	} {
+		"windows that overflow": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, true), fr.WriteWindowUpdate(uint32(2*i+1), 1<<31-1))
+		},
+		"dependence on itself": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, true), fr.WritePriority(uint32(2*i+1), http2.PriorityParam{StreamDep: uint32(2*i + 1)}))
+		},
+		"data behind the end": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, true), fr.WriteData(uint32(2*i+1), true, []byte("x")))
+		},
+		"bodies too long": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, false, "content-length", "1"), fr.WriteData(uint32(2*i+1), true, []byte("xx")))
+		},
+		"trailers that are none": func(fr *framer, i int) error {
+			return errors.Join(slow(fr, i, false), fr.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block(":path", "/"), EndStream: true, EndHeaders: true}))
+		},
+		"malformed": func(fr *framer, i int) error { return slow(fr, i, true, "connection", "close") },
+		"streams beyond the limit": func(fr *framer, i int) error {
+			return slow(fr, i, true)
+		},
+	}
+	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fr := f.framer()
@@ -369,7 +392,7 @@ func TestHTTP2Floods(t *testing.T) {
 			resp.Body.Close()
 		})
 	}
-	t.Cleanup(func() { f.wantMetric(`sluice_l7_h2_faults_total{code="enhance_your_calm"}`, 8) })
+	t.Cleanup(func() { f.wantMetric(`sluice_l7_h2_faults_total{code="enhance_your_calm"}`, float64(len(floods))) })
 }
 
 // TestHTTP2Pings has a client that measures by pings, as those of gRPC do, go on

@@ -124,10 +124,10 @@ func (s *Session) takeRequest(id uint32) *fault {
 		return s.glitch(unknownCost) // it knows that it is lost
 	case len(s.streams) >= s.cfg.MaxStreams:
 		s.sendReset(id, RefusedStream)
-		return s.glitch(refusedCost)
+		return s.wastes()
 	case b.self:
 		s.sendReset(id, ProtocolError)
-		return s.glitch(refusedCost)
+		return s.wastes()
 	}
 	st := s.newStream(id)
 	if b.list.tooLarge {
@@ -135,13 +135,13 @@ func (s *Session) takeRequest(id uint32) *fault {
 	} else if why := st.setRequest(&b.list); why != "" {
 		delete(s.streams, id)
 		s.sendReset(id, ProtocolError)
-		return s.glitch(refusedCost)
+		return s.wastes()
 	}
 	st.recvEnd = b.end
 	if b.end && st.req.declared > 0 {
 		delete(s.streams, id)
 		s.sendReset(id, ProtocolError)
-		return s.glitch(refusedCost)
+		return s.wastes()
 	}
 	s.useful()
 	s.fresh = append(s.fresh, st)

@@ -155,4 +155,5 @@ func (s *Session) writeData(st *Stream, data []byte, endStream bool) {
 	}
 	s.control(b)
 	s.useful()
+	s.guard.updates = max(0, s.guard.updates-windowsPerData)
 }

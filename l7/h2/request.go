@@ -200,13 +200,11 @@ func (st *Stream) takeTrailer(b *block) *fault {
 		return s.strayFrame(st.id, st)
 	}
 	if !b.end || l.bad != "" || l.pseudo != 0 || l.tooLarge {
-		st.breakOff(ProtocolError)
-		return s.glitch(refusedCost)
+		return s.offends(st, ProtocolError)
 	}
 	st.in.trailer = appendFields([]byte{}, l.fields)
 	s.useful()
-	st.takeData(nil, true)
-	return nil
+	return st.takeData(nil, true)
 }
 
 // appendFields appends the fields of a trailer section as lines.

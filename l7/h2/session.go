@@ -153,7 +153,7 @@ func newSession(stream reactor.Stream, r role, cfg Config, o Owner) *Session {
 	s := &Session{l: stream.Loop(), stream: stream, owner: o, cfg: cfg.withDefaults(), role: r, streams: make(map[uint32]*Stream), peer: newPeerSettings(), send: firstWindow}
 	s.leaving.bound = maxStreamID
 	s.block.init(s)
-	s.guard.since = s.l.Now()
+	s.guard.glitches.since, s.guard.wasted.since = s.l.Now(), s.l.Now()
 	s.liveness.heard, s.liveness.moved = s.l.Now(), s.l.Now()
 	stream.Handle(s)
 	return s
@@ -285,13 +285,13 @@ func (s *Session) take(f *frame) *fault {
 	return s.glitch(unknownCost)
 }
 
-// refuse resets a stream that is not, or not any more.
-func (s *Session) refuse(id uint32, c Code) {
+// refuse resets a stream, which may be none, or none any more.
+func (s *Session) refuse(id uint32, c Code) *fault {
 	if st := s.streams[id]; st != nil {
-		st.breakOff(c)
-		return
+		return s.offends(st, c)
 	}
 	s.sendReset(id, c)
+	return s.glitch(unknownCost)
 }
 
 func (s *Session) sendReset(id uint32, c Code) {

@@ -85,15 +85,14 @@ func (e resetError) Error() string { return fmt.Sprintf("h2: the stream was rese
 func (e resetError) Unwrap() error { return syscall.ECONNRESET }
 
 // takeData takes bytes of the body, and that they are the last ones.
-func (st *Stream) takeData(p []byte, end bool) {
+func (st *Stream) takeData(p []byte, end bool) *fault {
 	in := &st.in
 	in.got += int64(len(p))
 	if d := st.req.declared; d >= 0 && (in.got > d || end && in.got != d) {
 		if st.s.role == asking {
 			st.fail(errors.New("h2: a body that is not as long as its Content-Length"))
 		}
-		st.breakOff(ProtocolError)
-		return
+		return st.s.offends(st, ProtocolError)
 	}
 	in.add(p)
 	st.s.holds(len(p))
@@ -102,6 +101,7 @@ func (st *Stream) takeData(p []byte, end bool) {
 	if end && st.sentEnd {
 		st.remove()
 	}
+	return nil
 }
 
 // add keeps p.

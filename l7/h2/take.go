@@ -9,9 +9,9 @@ func (s *Session) takePriority(f *frame) *fault {
 	case f.id == 0:
 		return &fault{ProtocolError, "PRIORITY of the connection"}
 	case len(f.payload) != 5:
-		s.refuse(f.id, FrameSizeError)
+		return s.refuse(f.id, FrameSizeError)
 	case binary.BigEndian.Uint32(f.payload)&maxStreamID == f.id:
-		s.refuse(f.id, ProtocolError)
+		return s.refuse(f.id, ProtocolError)
 	}
 	return s.glitch(unknownCost)
 }
@@ -46,7 +46,7 @@ func (s *Session) takeReset(f *frame) *fault {
 	hasty := s.role == serving && s.l.Now()-st.born < int64(hastyReset) && !st.answered()
 	st.wasReset(Code(binary.BigEndian.Uint32(f.payload)))
 	if hasty {
-		return s.glitch(resetCost)
+		return s.wastes()
 	}
 	return nil
 }
@@ -76,6 +76,9 @@ func (s *Session) takeWindowUpdate(f *frame) *fault {
 	if len(f.payload) != 4 {
 		return &fault{FrameSizeError, "WINDOW_UPDATE of a wrong size"}
 	}
+	if flt := s.update(); flt != nil {
+		return flt
+	}
 	n := int64(binary.BigEndian.Uint32(f.payload) & maxStreamID)
 	if f.id == 0 {
 		if n == 0 {
@@ -96,9 +99,9 @@ func (s *Session) takeWindowUpdate(f *frame) *fault {
 	}
 	switch {
 	case n == 0:
-		st.breakOff(ProtocolError)
+		return s.offends(st, ProtocolError)
 	case st.send+n > maxWindow:
-		st.breakOff(FlowControlError)
+		return s.offends(st, FlowControlError)
 	default:
 		st.send += n
 		st.mayWrite()
@@ -124,8 +127,7 @@ func (s *Session) takeData(f *frame) *fault {
 		return s.strayFrame(f.id, st)
 	}
 	if st.recv -= whole; st.recv < 0 {
-		st.breakOff(FlowControlError)
-		return nil
+		return s.offends(st, FlowControlError)
 	}
 	if flt := f.unpad(); flt != nil {
 		return flt
@@ -138,9 +140,9 @@ func (s *Session) takeData(f *frame) *fault {
 		return s.glitch(emptyCost)
 	}
 	s.useful()
-	st.takeData(f.payload, f.has(flagEndStream))
+	flt := st.takeData(f.payload, f.has(flagEndStream))
 	s.giveCredit()
-	return nil
+	return flt
 }
 
 // giveCredit lets the peer send more on the connection, once that is worth a
@@ -168,11 +170,9 @@ func (s *Session) strayFrame(id uint32, st *Stream) *fault {
 	case st == nil && s.wasResetByUs(id):
 		return s.glitch(emptyCost)
 	case st != nil:
-		st.breakOff(StreamClosed)
-	default:
-		s.refuse(id, StreamClosed)
+		return s.offends(st, StreamClosed)
 	}
-	return s.glitch(unknownCost)
+	return s.refuse(id, StreamClosed)
 }
 
 // isIdle reports whether no stream of that number was ever opened.

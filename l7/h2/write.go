@@ -168,6 +168,7 @@ func (st *Stream) endStream() {
 // sent notes that END_STREAM was sent.
 func (st *Stream) sent() {
 	st.out.state, st.sentEnd = inNothing, true
+	st.s.answers()
 	switch {
 	case st.recvEnd:
 		st.remove()
