@@ -48,6 +48,7 @@ test: $(CONSUL) $(if $(RERUN),$(GOTESTSUM)) ## run all tests, with the race dete
 	cd bench && $(call gotest,-timeout 5m,./...)
 	cd tools/ecs && $(call gotest,-timeout 5m,./...)
 	cd tools/browser && $(call gotest,-timeout 10m,./...)
+	cd tools/h2 && $(call gotest,-timeout 10m,./...)
 
 portable: $(if $(RERUN),$(GOTESTSUM)) ## run the tests of what other systems than Linux get: event loops without sockets of their own
 	$(call gotest,-tags portable -timeout 10m,./l4/... ./l7/... ./pkg/listen ./pkg/preface ./pkg/pump ./pkg/reactor ./pkg/tcp)
@@ -67,6 +68,7 @@ lint: $(STATICCHECK) ## gofmt, go vet (Linux and macOS) and staticcheck
 	cd bench && $(GO) vet ./... && $(STATICCHECK) ./...
 	cd tools/ecs && $(GO) vet ./... && $(STATICCHECK) ./...
 	cd tools/browser && $(GO) vet ./... && $(STATICCHECK) ./...
+	cd tools/h2 && $(GO) vet ./... && $(STATICCHECK) ./...
 
 simulate: ## run 2000 worlds of backends in trouble, see pkg/health/simulation_test.go
 	SLUICE_SIM_SEEDS=2000 $(GO) test -run '^TestSimulation$$' -v -timeout 20m ./pkg/health

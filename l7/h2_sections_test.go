@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -210,7 +211,7 @@ func TestHTTP2Kept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			asked, rest := make(chan bool), make(chan bool)
+			asked, rest := make(chan bool, 2), make(chan bool)
 			bad := frameBackend(t, func(_ int, fr *framer) {
 				got, served := 0, false
 				for {
@@ -226,6 +227,8 @@ func TestHTTP2Kept(t *testing.T) {
 							asked <- true
 						}
 					case *http2.DataFrame:
+						_ = fr.WriteWindowUpdate(0, f.Length)
+						_ = fr.WriteWindowUpdate(f.StreamID, f.Length)
 						if got += len(f.Data()); !served && got >= x.size {
 							<-rest
 							x.refuse(fr, f.StreamID)
@@ -244,10 +247,17 @@ func TestHTTP2Kept(t *testing.T) {
 			for left := sent; left != ""; left = left[min(len(left), 16384):] {
 				fr.ok(fr.WriteData(3, false, []byte(left[:min(len(left), 16384)])))
 			}
-			<-asked
+			wait := func(what string) {
+				select {
+				case <-asked:
+				case <-time.After(patience):
+					t.Fatal("does not happen: ", what)
+				}
+			}
+			wait("the backend gets the request")
 			f.speak(backend.H2C, bad, good)
 			close(rest)
-			<-asked
+			wait("it gets the body")
 			fr.ok(fr.WriteData(3, true, []byte("!")))
 			a, err := fr.read(3)
 			if x.refused {

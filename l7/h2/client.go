@@ -3,6 +3,7 @@ package h2
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"sluice/l7/http1"
 )
@@ -14,9 +15,16 @@ func (s *Session) Told() bool { return s.peer.told }
 // MaxStreams returns how many requests may be under way.
 func (s *Session) MaxStreams() int { return int(s.peer.maxStreams) }
 
+// dryFor is after how long without a window a connection is left to those who use
+// it already, as what they send is read by nobody.
+const dryFor = 100 * time.Millisecond
+
 // Room returns how many more requests may be under way on the session, to a
 // backend; none before it was Told.
 func (s *Session) Room() int {
+	if s.send <= 0 && s.l.Now()-s.dry >= int64(dryFor) {
+		return 0
+	}
 	if s.ended || !s.peer.told || s.leaving.goAway || s.leaving.phase != staying || s.last < 1<<31 && s.last > maxStreamID-2 {
 		return 0
 	}

@@ -104,24 +104,37 @@ func (o *output) compact() {
 
 // Room returns how many bytes of a body the peer takes now.
 func (st *Stream) Room() int {
-	return int(max(0, min(st.s.send, st.send, int64(outFull-st.s.out.len()))))
+	return int(max(0, min(st.s.send, st.mayTake(), int64(outFull-st.s.out.len()))))
 }
 
 // allowance returns how much DATA st may send now, and notes that it waits if
 // that is nothing.
 func (s *Session) allowance(st *Stream) int {
-	n := int(min(s.send, st.send, int64(outFull-s.out.len())))
+	most := st.mayTake()
+	n := int(min(s.send, most, int64(outFull-s.out.len())))
 	if n > 0 {
 		if len(s.out.waiting) > 0 {
 			n = min(n, turn)
 		}
 		return n
 	}
-	if st.send > 0 && !st.queued {
+	if most > 0 && !st.queued {
 		st.queued = true
 		s.out.waiting = append(s.out.waiting, st)
 	}
 	return 0
+}
+
+// mayTake returns how much the stream's window allows, of a backend also how much
+// that leaves for others: some have windows of streams as large as that of the
+// connection, and one upload that nobody reads would be the last.
+func (st *Stream) mayTake() int64 {
+	s := st.s
+	if s.role == serving {
+		return st.send
+	}
+	unread := s.peer.window - st.send
+	return min(st.send, max(s.most/2, maxFrame)-unread)
 }
 
 // wakeWriters wakes the streams that wait for room, if there is some.
@@ -140,7 +153,9 @@ func (s *Session) wakeWriters() {
 // writeData sends data, which allowance has granted, as one or more DATA frames.
 func (s *Session) writeData(st *Stream, data []byte, endStream bool) {
 	st.send -= int64(len(data))
-	s.send -= int64(len(data))
+	if s.send -= int64(len(data)); s.send <= 0 {
+		s.dry = s.l.Now()
+	}
 	b := s.room(len(data) + frameHeaderLen)
 	for {
 		n := min(len(data), maxFrame)

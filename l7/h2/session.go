@@ -88,6 +88,8 @@ type Session struct {
 	resets  int // how many of ours there were, of which reset has the latest
 
 	send     int64 // how much DATA the peer takes now
+	most     int64 // and the most that it ever took at once
+	dry      int64 // when that had come to nothing last
 	credit   int   // how much of our window it has used since it was told more
 	held     int   // bytes of bodies that streams hold, and nobody has read
 	leaving  leaving
@@ -150,7 +152,7 @@ func Ask(stream reactor.Stream, cfg Config, o Owner) *Session {
 }
 
 func newSession(stream reactor.Stream, r role, cfg Config, o Owner) *Session {
-	s := &Session{l: stream.Loop(), stream: stream, owner: o, cfg: cfg.withDefaults(), role: r, streams: make(map[uint32]*Stream), peer: newPeerSettings(), send: firstWindow}
+	s := &Session{l: stream.Loop(), stream: stream, owner: o, cfg: cfg.withDefaults(), role: r, streams: make(map[uint32]*Stream), peer: newPeerSettings(), send: firstWindow, most: firstWindow}
 	s.leaving.bound = maxStreamID
 	s.block.init(s)
 	s.guard.glitches.since, s.guard.wasted.since = s.l.Now(), s.l.Now()

@@ -87,6 +87,7 @@ func (s *Session) takeWindowUpdate(f *frame) *fault {
 		if s.send += n; s.send > maxWindow {
 			return &fault{FlowControlError, "a window of the connection that grew too large"}
 		}
+		s.most = max(s.most, s.send)
 		s.wakeWriters()
 		return nil
 	}
