@@ -27,7 +27,8 @@ type backend struct {
 	slow     *child // nil unless it was asked for
 	slowAddr string
 	port     string
-	most     int // addresses that it listens on beside 127.0.0.1
+	port2    string // on which it speaks HTTP/2
+	most     int    // addresses that it listens on beside 127.0.0.1
 	config   string
 }
 
@@ -50,6 +51,11 @@ func startBackend(ctx context.Context, f *family, spec backendSpec) (*backend, e
 	if err != nil {
 		return nil, err
 	}
+	addr2, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	_, b.port2, _ = net.SplitHostPort(addr2)
 	if _, b.port, err = net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("cannot use address %q: %w", addr, err)
 	}
@@ -125,6 +131,7 @@ func (b *backend) nginxConfig(conns int) string {
 	p("  }")
 	p("  server {")
 	p("    listen 127.0.0.1:%s backlog=4096;", b.port)
+	p("    listen 127.0.0.1:%s http2 backlog=4096;", b.port2)
 	for i := range b.most {
 		p("    listen %s backlog=4096;", memberAddr(i, b.port))
 	}
@@ -177,6 +184,14 @@ func (b *backend) addrs(set backendSet) ([]string, error) {
 		addrs = append(addrs, b.slowAddr)
 	}
 	return addrs, nil
+}
+
+// http2Addr returns where it speaks HTTP/2.
+func (b *backend) http2Addr() ([]string, error) {
+	if b.kind != "nginx" {
+		return nil, fmt.Errorf("cannot have a backend of HTTP/2 without nginx: apt install nginx")
+	}
+	return []string{"127.0.0.1:" + b.port2}, nil
 }
 
 // path returns the path of requests that carry what is said.

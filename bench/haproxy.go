@@ -11,7 +11,7 @@ import (
 // haproxies returns HAProxy with its own buffers and with large ones.
 func haproxies() []proxy {
 	base := proxy{
-		name: "haproxy", role: rolePeer, path: "haproxy", layers: []layer{l4, l7}, tls: true,
+		name: "haproxy", role: rolePeer, path: "haproxy", layers: []layer{l4, l7}, tls: true, speaks: []spoken{http2, grpc},
 		install: "apt install haproxy", version: []string{"-v"}, stop: syscall.SIGTERM,
 		note:   "http-reuse always, health checks",
 		launch: func(l launch) (launched, error) { return launchHAProxy(l, 0) },
@@ -50,10 +50,21 @@ func haproxyConfig(l launch, buffer int) string {
 	if l.tls.both != "" {
 		secure = " ssl crt " + l.tls.both
 	}
+	front2, back2 := "", ""
+	if l.speaks != http1 {
+		front2 = " proto h2"
+	}
+	if l.speaks == grpc {
+		back2 = " proto h2"
+	}
 	for _, front := range []struct{ name, addr, mode string }{{"l4", l.l4, "tcp"}, {"l7", l.l7, "http"}} {
 		p("listen %s", front.name)
-		p("  bind %s%s", front.addr, secure)
 		p("  mode %s", front.mode)
+		if front.mode == "http" {
+			p("  bind %s%s%s", front.addr, secure, front2)
+		} else {
+			p("  bind %s%s", front.addr, secure)
+		}
 		if front.mode == "http" {
 			p("  http-reuse always")
 			p("  option forwardfor") // as sluice does
@@ -64,7 +75,11 @@ func haproxyConfig(l launch, buffer int) string {
 			p("  balance roundrobin")
 		}
 		for i, addr := range l.backends {
-			p("  server s%d %s check", i, addr)
+			if front.mode == "http" {
+				p("  server s%d %s check%s", i, addr, back2)
+			} else {
+				p("  server s%d %s check", i, addr)
+			}
 		}
 	}
 	return b.String()

@@ -12,7 +12,7 @@ import (
 // nginxes returns nginx with its own buffers and with large ones.
 func nginxes(ctx context.Context) []proxy {
 	base := proxy{
-		name: "nginx", role: rolePeer, path: "nginx", layers: []layer{l4, l7}, tls: true,
+		name: "nginx", role: rolePeer, path: "nginx", layers: []layer{l4, l7}, tls: true, speaks: []spoken{http2},
 		install: "apt install nginx libnginx-mod-stream", version: []string{"-v"}, stop: syscall.SIGTERM,
 		note: "reuseport, upstream keepalive, bodies not spooled to files",
 	}
@@ -126,7 +126,11 @@ func nginxConfig(l launch, stream streamModule, large bool) string {
 	}
 	listen := func(addr string) {
 		if l.tls.cert == "" {
-			p("    listen %s reuseport;", addr)
+			how := ""
+			if l.speaks != http1 && addr == l.l7 {
+				how = " http2"
+			}
+			p("    listen %s reuseport%s;", addr, how)
 			return
 		}
 		p("    listen %s ssl reuseport;", addr)

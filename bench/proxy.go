@@ -36,6 +36,7 @@ type proxy struct {
 	layers   []layer  // that it has
 	bulkOnly bool     // a variant for large bodies
 	tls      bool     // it can end TLS here
+	speaks   []spoken // beside HTTP/1.1
 	optional bool     // not missed unless it is asked for
 	install  string   // how to get it
 	version  []string // arguments that make it print its version
@@ -53,7 +54,7 @@ func (p proxy) takesPart(s scenario) bool {
 	if p.bulkOnly && !s.bulk() || s.tls && !p.tls {
 		return false
 	}
-	return slices.Contains(p.layers, s.layer)
+	return slices.Contains(p.layers, s.layer) && (s.speaks == http1 || slices.Contains(p.speaks, s.speaks))
 }
 
 // launch is what a proxy is to do.
@@ -65,6 +66,7 @@ type launch struct {
 	backends []string
 	slow     bool      // one backend is slow: choose by load
 	tls      certFiles // for both listeners; empty without TLS
+	speaks   spoken
 }
 
 // launched is how to start a proxy.
@@ -80,6 +82,7 @@ type instance struct {
 	child         *child // nil without a proxy
 	l4, l7, admin string // addresses
 	tls           bool   // that they are spoken to with
+	speaks        spoken
 	dir           string
 	command       string
 	config        string
@@ -124,6 +127,9 @@ func (in *instance) died() error {
 // serves requests.
 func (s *suite) startProxy(ctx context.Context, p proxy, sc scenario) (*instance, error) {
 	addrs, err := s.backend.addrs(sc.backends)
+	if err == nil && sc.speaks == grpc {
+		addrs, err = s.backend.http2Addr()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +140,7 @@ func (s *suite) startProxy(ctx context.Context, p proxy, sc scenario) (*instance
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for %s: %w", p.name, err)
 	}
-	in := &instance{proxy: p, dir: dir, tls: sc.tls}
+	in := &instance{proxy: p, dir: dir, tls: sc.tls, speaks: sc.speaks}
 	if in.l4, err = freeAddr(); err == nil {
 		in.l7, err = freeAddr()
 	}
@@ -144,7 +150,7 @@ func (s *suite) startProxy(ctx context.Context, p proxy, sc scenario) (*instance
 	}
 	what := launch{
 		dir: dir, threads: s.machine.Cores, maxConns: s.maxConns,
-		l4: in.l4, l7: in.l7, backends: addrs, slow: sc.backends.slow,
+		l4: in.l4, l7: in.l7, backends: addrs, slow: sc.backends.slow, speaks: sc.speaks,
 	}
 	if sc.tls {
 		what.tls = s.cert
@@ -212,10 +218,17 @@ func (s *suite) awaitReady(ctx context.Context, in *instance) error {
 // check sends a request of each kind through the proxy and compares what comes
 // back: what is measured must have been served.
 func (s *suite) check(ctx context.Context, in *instance) error {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	tr := &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // of loopback, and made by the bench itself
-	}}
+	}
+	layers := in.proxy.layers
+	if in.speaks != http1 {
+		layers = []layer{l7}
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetUnencryptedHTTP2(true)
+	}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: tr}
 	get := func(method, url string, body io.Reader) ([]byte, error) {
 		req, err := http.NewRequestWithContext(ctx, method, url, body)
 		if err != nil {
@@ -232,12 +245,12 @@ func (s *suite) check(ctx context.Context, in *instance) error {
 		}
 		return data, err
 	}
-	if in.admin != "" {
+	if in.admin != "" && in.speaks == http1 {
 		if _, err := get(http.MethodGet, "http://"+in.admin+"/readyz", nil); err != nil {
 			return err
 		}
 	}
-	for _, l := range in.proxy.layers {
+	for _, l := range layers {
 		base := in.scheme() + in.addr(l)
 		for _, b := range []body{small, down, up} {
 			method, send := http.MethodGet, io.Reader(nil)

@@ -14,7 +14,20 @@ const (
 	openLoop   kind = "rate"   // at a fixed rate, however slow the answers
 	idleConns  kind = "idle"   // connections that are opened, used once, and held
 	resumeLoop kind = "resume" // as fast as it goes, each a connection whose TLS session is resumed
+	multiplex  kind = "h2load" // as fast as it goes, several requests under way on each connection
 )
+
+// spoken is what is spoken with a proxy, and by it.
+type spoken string
+
+const (
+	http1 spoken = ""     // HTTP/1.1 on both sides
+	http2 spoken = "h2"   // HTTP/2 without TLS, to backends of HTTP/1.1
+	grpc  spoken = "grpc" // HTTP/2 on both sides, and calls of gRPC over it
+)
+
+// streams is how many requests are under way on a connection of HTTP/2.
+const streams = 10
 
 // layer is which of a proxy's listeners a scenario uses.
 type layer string
@@ -51,6 +64,7 @@ type scenario struct {
 	conns    int
 	close    bool // one connection per request
 	tls      bool // it ends at the listener
+	speaks   spoken
 	counted  bool // the calls of a request are counted, too
 	backends backendSet
 	fresh    bool    // the proxy is started for this measurement alone
@@ -97,6 +111,12 @@ func scenarios(idle int) []scenario {
 			scenario{name: n("tls-connection"), title: "TLS that ends at the proxy, a full handshake per request, 64 at a time", layer: l, kind: closedLoop, body: small, conns: 64, close: true, backends: one, fresh: true, tls: true},
 			scenario{name: n("tls-resumed"), title: "TLS that ends at the proxy, a resumed session per request, 16 at a time", layer: l, kind: resumeLoop, body: small, conns: 16, close: true, backends: one, fresh: true, tls: true},
 		)
+		if l == l7 {
+			all = append(all,
+				scenario{name: n("h2"), title: fmt.Sprintf("HTTP/2 to HTTP/1.1, small messages, 16 connections with %d requests each", streams), layer: l, kind: multiplex, speaks: http2, body: small, conns: 16, backends: one, fresh: true},
+				scenario{name: n("grpc"), title: fmt.Sprintf("gRPC, unary calls, 16 connections with %d calls each", streams), layer: l, kind: multiplex, speaks: grpc, body: small, conns: 16, backends: one, fresh: true},
+			)
+		}
 		for _, count := range []int{1, 10, 100, 1000, 10_000} {
 			all = append(all, scenario{
 				name: n(fmt.Sprintf("backends-%d", count)), title: fmt.Sprintf("small messages over %d backends; 64 at a time, %s", count, choose),

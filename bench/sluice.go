@@ -9,7 +9,7 @@ import (
 // newSluice returns a sluice binary as something to measure.
 func newSluice(name, path string, args []string) proxy {
 	p := proxy{
-		name: name, role: roleSubject, path: path, layers: []layer{l4, l7}, tls: true,
+		name: name, role: roleSubject, path: path, layers: []layer{l4, l7}, tls: true, speaks: []spoken{http2, grpc},
 		version: []string{"--version"},
 		note:    "defaults, health checks included",
 		stop:    syscall.SIGKILL, // it would wait for its connections
@@ -22,9 +22,16 @@ func newSluice(name, path string, args []string) proxy {
 		if l.tls.cert != "" {
 			secure = ",tls-cert=" + l.tls.cert + ",tls-key=" + l.tls.key
 		}
+		clear := ""
+		if l.speaks != http1 {
+			clear = ",h2c=true"
+		}
 		all := []string{
-			"--l4=127.0.0.1:0=bench" + secure, "--l7=127.0.0.1:0" + secure, "--route=/=bench",
+			"--l4=127.0.0.1:0=bench" + secure, "--l7=127.0.0.1:0" + secure + clear, "--route=/=bench",
 			"--admin=127.0.0.1:0", "--log-format=json",
+		}
+		if l.speaks == grpc {
+			all = append(all, "--service=bench,protocol=grpc")
 		}
 		for _, b := range l.backends {
 			all = append(all, "--backend=bench="+b)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type suite struct {
 	family    *family
 	dir       string // for everything that a run needs and that goes with it
 	wrk       string // path, empty if it is not installed
+	h2load    string // likewise
 	cert      certFiles
 	ticks     int64
 	maxConns  int
@@ -54,6 +56,17 @@ func newSuite(ctx context.Context, opts options, out io.Writer) (*suite, error) 
 	peers, skipped, err := find(allPeers(ctx), opts.peers)
 	if err != nil {
 		return s, err
+	}
+	if s.h2load, err = lookPath("h2load"); err != nil {
+		s.h2load = ""
+		before := len(s.scenarios)
+		s.scenarios = slices.DeleteFunc(s.scenarios, func(sc scenario) bool { return sc.kind == multiplex })
+		if len(s.scenarios) == 0 {
+			return s, fmt.Errorf("cannot run scenarios of HTTP/2: h2load is not installed: apt install nghttp2-client")
+		}
+		if len(s.scenarios) < before {
+			skipped = append(skipped, "scenarios of HTTP/2, as h2load is not installed: apt install nghttp2-client")
+		}
 	}
 	for _, sl := range opts.sluices {
 		path, err := lookPath(sl.path)
@@ -256,6 +269,10 @@ const settle = 50 * time.Millisecond
 func (s *suite) warm(ctx context.Context, in *instance, l layer, sc scenario) error {
 	// With many backends it takes longer until most have connections.
 	d := min(warmUp, s.opts.duration) + time.Duration(sc.backends.count)*time.Millisecond
+	if sc.kind == multiplex {
+		_, err := s.runH2load(ctx, sc, d, s.url(in, sc))
+		return err
+	}
 	if s.wrk == "" {
 		_, err := generator{addr: in.addr(l), rate: 2000, conns: 16, time: d}.run(ctx)
 		return err
@@ -290,6 +307,8 @@ func (s *suite) measure(ctx context.Context, sc scenario, p proxy) (Measurement,
 	switch sc.kind {
 	case closedLoop:
 		loadErr = s.measureWrk(ctx, sc, in, &m)
+	case multiplex:
+		loadErr = s.measureH2load(ctx, sc, in, &m)
 	case openLoop:
 		loadErr = s.measureRate(ctx, sc, in, &m)
 	case resumeLoop:

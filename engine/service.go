@@ -178,11 +178,6 @@ func (s *service) obey(members []discovery.Member, o desired.Orders) {
 // spoken returns those of members that speak what is spoken to the service: if
 // only HTTP routes lead to it, not those that say that they do not speak HTTP.
 func (s *service) spoken(members []discovery.Member, want *desired.Service) []discovery.Member {
-	if want.TCP {
-		return members
-	}
-	told := make(map[string]bool) // of those that are members still
-	defer func() { s.told = told }()
 	for i := range members {
 		m := &members[i]
 		m.Target.Protocol = want.Settings.Speaks()
@@ -190,6 +185,11 @@ func (s *service) spoken(members []discovery.Member, want *desired.Service) []di
 			m.Target.Protocol, _ = backend.ParseProtocol(m.Protocol)
 		}
 	}
+	if want.TCP {
+		return members
+	}
+	told := make(map[string]bool) // of those that are members still
+	defer func() { s.told = told }()
 	return slices.DeleteFunc(members, func(m discovery.Member) bool {
 		if m.Protocol != "tcp" {
 			return false

@@ -62,3 +62,17 @@ func TestMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestBothLayers has a service that a TCP listener leads to as well be spoken to
+// over HTTP as it says.
+func TestBothLayers(t *testing.T) {
+	t.Parallel()
+	server := role(t, "grpc", addrKey+"=127.0.0.1:0")
+	s := sluice(t, []string{server.addr("")}, "--service", "web,check=grpc,protocol=grpc", "--l4", "127.0.0.1:0=web")
+	for _, layer := range []string{"l4", "l7"} {
+		p := role(t, "case", addrKey+"="+s.addr(layer), nameKey+"=empty_unary")
+		if <-p.done; !p.cmd.ProcessState.Success() {
+			t.Errorf("a call by %s fails: %s", layer, p.text())
+		}
+	}
+}
