@@ -131,7 +131,6 @@ func (b *backend) nginxConfig(conns int) string {
 	p("  }")
 	p("  server {")
 	p("    listen 127.0.0.1:%s backlog=4096;", b.port)
-	p("    listen 127.0.0.1:%s http2 backlog=4096;", b.port2)
 	for i := range b.most {
 		p("    listen %s backlog=4096;", memberAddr(i, b.port))
 	}
@@ -149,6 +148,12 @@ func (b *backend) nginxConfig(conns int) string {
 	p("      proxy_set_header X-Bytes $request_length;")
 	p("      proxy_method GET;")
 	p("    }")
+	p("  }")
+	p("  server {")
+	p("    listen 127.0.0.1:%s http2 backlog=4096;", b.port2)
+	p("    default_type application/grpc;")
+	p("    add_trailer grpc-status 0;")
+	p("    location / { return 200 %q; }", smallBody)
 	p("  }")
 	p("  server {")
 	p("    listen unix:count.sock;")
