@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -175,5 +176,60 @@ func testMirrorShare(t *testing.T) {
 	all := copies.sorted()
 	if n := len(all); n < 130 || n > 270 || strings.Contains(strings.Join(all, "\n"), "broken") {
 		t.Errorf("unexpected copies of 400 requests: %d, %q", n, all[:min(n, 3)])
+	}
+}
+
+// TestMirrorProtocols has copies reach services that speak HTTP/2, or TLS.
+func TestMirrorProtocols(t *testing.T) { eachDriver(t, testMirrorProtocols) }
+
+func testMirrorProtocols(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]backend.Protocol{"https": backend.HTTPS, "h2c": backend.H2C, "h2": backend.H2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got asked
+			version := make(chan string, 64)
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got.add(r, body)
+				_, _ = w.Write(body)
+				version <- r.Proto
+			}))
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetHTTP1(p == backend.HTTPS)
+			s.Config.Protocols.SetUnencryptedHTTP2(p == backend.H2C)
+			if s.EnableHTTP2 = p == backend.H2; s.EnableHTTP2 {
+				s.Config.Protocols.SetHTTP2(true)
+			}
+			if p.Secure() {
+				s.StartTLS()
+			} else {
+				s.Start()
+			}
+			t.Cleanup(s.Close)
+			addr := s.Listener.Addr().String()
+			f := newFront(t, func(c *Config) {
+				pool := mirrorTo(t, c, 100, []string{"set:X-Copy: yes"}, addr)
+				pool.Set([]backend.Target{{ID: addr, Address: addr, Weight: 1, Protocol: p, SkipVerify: true}})
+			}, newBackend(t, func(http.ResponseWriter, *http.Request) {}))
+			client, want := f.client(), []string{}
+			for _, size := range []int{0, 5, 40_000} {
+				body := strings.Repeat("x", size)
+				resp, err := client.Post(f.url(fmt.Sprint("/", size)), "text/plain", strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				want = append(want, fmt.Sprintf("POST %s /%d yes %d %x", f.addr, size, size, sha256.Sum256([]byte(body))))
+				if v := <-version; (v == "HTTP/2.0") != p.Multiplexed() {
+					t.Errorf("unexpected protocol of a copy: %s", v)
+				}
+			}
+			slices.Sort(want)
+			if all := got.sorted(); !slices.Equal(all, want) {
+				t.Errorf("unexpected copies:\n%q\nwant\n%q", all, want)
+			}
+			f.wantMetric(`sluice_l7_mirrored_total{service="shadow",result="answered"}`, 3)
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"crypto/tls"
 	"math/rand/v2"
 
 	"sluice/l7/http1"
@@ -97,12 +98,6 @@ func (t *Ticket) endCopy() {
 func (t *Ticket) sendCopy() {
 	c, svc := t.copying, t.copying.mirror.service
 	b := svc.balancer.Pick(balance.Request{Key: t.key, HasKey: true})
-	if b != nil && b.Target().Protocol != backend.HTTP { // copies go out in HTTP/1.1
-		b.Release()
-		c.mirror.counts.Skipped.Inc()
-		t.endCopy()
-		return
-	}
 	if b == nil {
 		c.mirror.counts.Dropped.Inc()
 		t.endCopy()
@@ -112,9 +107,16 @@ func (t *Ticket) sendCopy() {
 	if t.Req.Length == http1.NoLength {
 		length = http1.NoLength
 	}
+	var secure *tls.Config
+	switch b.Target().Protocol {
+	case backend.HTTPS:
+		secure = svc.TLSFor(b, "http/1.1")
+	case backend.H2:
+		secure = svc.TLSFor(b, "h2")
+	}
 	t.copying = nil // its place goes with it
 	t.g.copies.Send(&mirror.Copy{
-		Counts: c.mirror.counts, Backend: b, Method: string(t.Req.Method), Connect: t.limits.Connect,
+		Counts: c.mirror.counts, Backend: b, Method: string(t.Req.Method), Connect: t.limits.Connect, TLS: secure,
 		Message: append(t.headFor(svc, b, length), c.body...),
 	})
 }

@@ -6,10 +6,12 @@ package mirror
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +46,9 @@ type Sender struct {
 	closing context.Context
 	cut     context.CancelFunc
 	under   atomic.Int64 // copies under way
-	wg      sync.WaitGroup
+	// transport is for backends of HTTP/2.
+	transport *http.Transport
+	wg        sync.WaitGroup
 
 	// mu protects the field below.
 	mu   sync.Mutex
@@ -66,7 +70,7 @@ func NewCounts(set *metrics.Set, service string) *Counts {
 
 // New returns a Sender, which starts nothing.
 func New() *Sender {
-	m := &Sender{idle: make(map[*backend.Backend][]*conn)}
+	m := &Sender{idle: make(map[*backend.Backend][]*conn), transport: newTransport()}
 	m.closing, m.cut = context.WithCancel(context.Background())
 	return m
 }
@@ -91,6 +95,7 @@ type Copy struct {
 	Method  string
 	Message []byte        // as it is sent
 	Connect time.Duration // bounds the attempt to connect
+	TLS     *tls.Config   // with which that is, or nil
 }
 
 // Send sends r, in the place that Enter has taken. It does not block.
@@ -99,7 +104,11 @@ func (m *Sender) Send(r *Copy) {
 		defer m.Leave()
 		defer r.Backend.Release()
 		start := time.Now()
-		err := m.exchange(r)
+		ask := m.exchange
+		if r.Backend.Target().Protocol.Multiplexed() {
+			ask = m.exchange2
+		}
+		err := ask(r)
 		if m.closing.Err() != nil {
 			return
 		}
@@ -117,6 +126,7 @@ func (m *Sender) Send(r *Copy) {
 func (m *Sender) Close() {
 	m.cut()
 	m.wg.Wait()
+	m.transport.CloseIdleConnections()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, list := range m.idle {
@@ -175,10 +185,7 @@ func (m *Sender) connection(ctx context.Context, r *Copy) (*conn, error) {
 		return c, nil
 	}
 	m.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, r.Connect)
-	defer cancel()
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", r.Backend.Addr())
+	nc, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
