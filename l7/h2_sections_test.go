@@ -296,3 +296,53 @@ func TestHTTP2LateDeadline(t *testing.T) {
 	}
 	f.wantMetric(`sluice_l7_grpc_calls_total{service="web",code="DEADLINE_EXCEEDED"}`, 2)
 }
+
+// TestHTTP2TableSize has a client, and a backend, whose decoder has a smaller table
+// than is usual hear that it is respected: some do not go on otherwise.
+func TestHTTP2TableSize(t *testing.T) {
+	t.Parallel()
+	const update = 0x20 // a change of the size, with 5 bits of it
+	blocks := make(chan byte, 8)
+	addr := frameBackend(t, func(_ int, fr *framer) {
+		for {
+			f, err := fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			if h, ok := f.(*http2.HeadersFrame); ok {
+				blocks <- h.HeaderBlockFragment()[0]
+				fr.open(h.StreamID, true, ":status", "200")
+			}
+		}
+	}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+	f := newClearFront(t, nil)
+	f.speak(backend.H2C, addr)
+	for _, size := range []uint32{0, 4096} {
+		fr := f.framer(http2.Setting{ID: http2.SettingHeaderTableSize, Val: size})
+		_ = fr.c.SetReadDeadline(time.Now().Add(patience))
+		for i := range uint32(2) {
+			fr.open(2*i+1, true, get2("/")...)
+			for {
+				got, err := fr.ReadFrame()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if h, ok := got.(*http2.HeadersFrame); ok {
+					if said := h.HeaderBlockFragment()[0] == update; said != (size == 0 && i == 0) {
+						t.Errorf("unexpected beginning of block %d with a table of %d: %#x", i, size, h.HeaderBlockFragment()[0])
+					}
+					break
+				}
+			}
+		}
+	}
+	said := 0
+	for range 4 {
+		if <-blocks == update {
+			said++
+		}
+	}
+	if said == 0 {
+		t.Error("the backend did not hear that its table is respected")
+	}
+}

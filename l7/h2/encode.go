@@ -12,6 +12,9 @@ type encoder struct {
 	lower []byte
 }
 
+// noTable says that the encoder's dynamic table is empty from now on.
+const noTable = 0x20
+
 // encoder returns the session's, empty.
 func (s *Session) encoder() *encoder {
 	e := encoders(s)
@@ -29,6 +32,10 @@ func encoders(s *Session) *encoder {
 
 // writeBlock sends the header block that e has made.
 func (s *Session) writeBlock(id uint32, e *encoder, end bool) {
+	if s.peer.smallTable { // to be said at the beginning of a block, though none is used (RFC 7541 4.2, 6.3)
+		s.peer.smallTable = false
+		e.b = append([]byte{noTable}, e.b...)
+	}
 	s.control(appendBlock(s.room(len(e.b)+frameHeaderLen), id, e.b, end))
 	s.useful()
 	if cap(e.b) > 16<<10 {

@@ -15,8 +15,12 @@ const (
 // isGRPC reports whether a Content-Type is that of gRPC: but not of gRPC-Web,
 // which is HTTP to everybody.
 func isGRPC(contentType string) bool {
-	rest, ok := strings.CutPrefix(contentType, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' ')
+	const name = "application/grpc"
+	if len(contentType) < len(name) || !strings.EqualFold(contentType[:len(name)], name) {
+		return false
+	}
+	rest := contentType[len(name):]
+	return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
 }
 
 // fallbackStatus is what a caller is told of an answer of sluice's own that says

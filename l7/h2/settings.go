@@ -33,6 +33,7 @@ type peerSettings struct {
 	maxFrame   int
 	mayConnect bool // it takes extended CONNECT
 	told       bool // its first SETTINGS have come
+	smallTable bool // its decoder's table is smaller than ours was to be, and it is to hear of that
 }
 
 func newPeerSettings() peerSettings {
@@ -81,6 +82,8 @@ func (s *Session) takeSettings(f *frame) *fault {
 	for p := f.payload; len(p) > 0; p = p[6:] {
 		id, v := binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])
 		switch id {
+		case settingTableSize:
+			s.peer.smallTable = s.peer.smallTable || v < decoderTable
 		case settingPush:
 			if v > 1 || v == 1 && s.role == asking {
 				return &fault{ProtocolError, "SETTINGS_ENABLE_PUSH that is not 0 or 1"}

@@ -137,9 +137,11 @@ func TestH2load(t *testing.T) {
 	h2c := sluice(t, []string{b}, "--service", "web,check=none,protocol=h2c").addr("l7")
 	safe, _ := secure(t, []string{b}, "--service", "web,check=none")
 	for _, url := range []string{"http://" + clear, "http://" + h2c, "https://" + safe} {
-		out := output(t, h2load, "-n", "3000", "-c", "8", "-m", "30", url+"/")
-		if !strings.Contains(out, "3000 succeeded, 0 failed, 0 errored, 0 timeout") || !strings.Contains(out, "3000 2xx") {
-			t.Errorf("unexpected outcome: %s", out)
+		for _, more := range []string{"--header-table-size=4096", "--header-table-size=0"} {
+			out := output(t, h2load, "-n", "3000", "-c", "8", "-m", "30", more, url+"/")
+			if !strings.Contains(out, "3000 succeeded, 0 failed, 0 errored, 0 timeout") || !strings.Contains(out, "3000 2xx") {
+				t.Errorf("unexpected outcome with %s: %s", more, out)
+			}
 		}
 	}
 }
