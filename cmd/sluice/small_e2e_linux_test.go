@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -192,6 +193,10 @@ func TestSmallTask(t *testing.T) {
 	}
 	g.allow(200, 256<<20)
 	eventually(t, "it follows", says(`"bytes":268435456,"gomemlimit":241591911,`))
+	if runtime.NumCPU() > 2 { // Go takes 2 for any quota up to that
+		g.allow(300, 256<<20)
+		eventually(t, "it follows the quota, too", says(`"msg":"the CPUs that may be used have changed","cpus":3,`))
+	}
 	for _, c := range clients {
 		c.Close()
 	}
