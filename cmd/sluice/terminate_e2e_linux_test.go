@@ -22,7 +22,7 @@ func TestTerminateThousand(t *testing.T) {
 			_, addrs := startEchos(t, 2)
 			v := newSupervisor(t)
 			s := v.start(built.path("sluice"), nil, nil, nil, "--l4=127.0.0.1:0=echo", "--l7=127.0.0.1:0", "--route=/=echo", "--l4-driver="+drivers[0], "--l7-driver="+drivers[1],
-				"--backend=echo="+addrs[0], "--backend=echo="+addrs[1], "--admin=off", "--health-addr=127.0.0.1:0", "--drain-delay=4s", "--drain-timeout=1m")
+				"--backend=echo="+addrs[0], "--backend=echo="+addrs[1], "--admin=off", "--health-addr=127.0.0.1:0", "--drain-delay=6s", "--drain-timeout=1m")
 			eventually(t, "it is ready", func() bool { return v.heard("READY=1") == 1 })
 			l4, l7 := s.addr("l4"), s.addr("l7")
 			tcp, web := hold(t, 500, "l4", l4), hold(t, 500, "l7", l7)
@@ -32,7 +32,7 @@ func TestTerminateThousand(t *testing.T) {
 			eventually(t, "the load is there", func() bool { return connections.count("tcp") > 50 && requests.count("get") > 100 })
 
 			for _, c := range web { // requests that outlast the listeners
-				if _, err := fmt.Fprint(c, "GET /slow?d=5s HTTP/1.1\r\nHost: a.example\r\n\r\n"); err != nil {
+				if _, err := fmt.Fprint(c, "GET /slow?d=7s HTTP/1.1\r\nHost: a.example\r\n\r\n"); err != nil {
 					t.Fatal(err)
 				}
 			}
