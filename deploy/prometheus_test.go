@@ -255,7 +255,8 @@ func TestMetricsConform(t *testing.T) {
 	promtool := found(t, "promtool")
 	_, addrs := backends(t, 1)
 	s := start(t, os.Environ(), filepath.Join(programs, "sluice"), "--l4=127.0.0.1:0=echo", "--l7=127.0.0.1:0", "--route=/=echo",
-		"--backend=echo="+addrs[0], "--admin=127.0.0.1:0", "--service=echo,max-requests=10,breaker=50")
+		"--backend=echo="+addrs[0], "--admin=127.0.0.1:0", "--service=echo,max-requests=10,breaker=50",
+		"--otlp=127.0.0.1:1", "--metrics-dump="+t.TempDir(), "--consul=127.0.0.1:1", "--consul-tags=urlprefix-", "--register=lb,port=1", "--access-log")
 	s.addr("l7")
 	status, body := get("http://" + s.addr("admin") + "/metrics")
 	if status != http.StatusOK {
