@@ -37,8 +37,12 @@ func (i identifiers) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanI
 }
 
 // Emit makes the spans of s, by OpenTelemetry's conventions for HTTP servers and
-// clients, and has them exported. It blocks while the exporter has no room.
+// clients, and has them exported. It blocks while the exporter has no room, and drops
+// s while the collector takes nothing.
 func (s *Sink) Emit(sp *tracing.Span) {
+	if s.exporter.drops(sp.Count()) {
+		return
+	}
 	ctx := context.WithValue(context.Background(), wantedKey{}, wanted{sp.Trace, sp.ID})
 	if sp.Parent != (tracing.SpanID{}) {
 		state, _ := trace.ParseTraceState(sp.State) // a bad one is none

@@ -163,8 +163,22 @@ func TestCollectorTrouble(t *testing.T) {
 	l.Close()
 	s, set := newSink(t, "http://"+l.Addr().String(), &log{})
 	s.Emit(sample())
+	lost := set.GetOrCreateCounter(tracing.Dropped + `{reason="export"}`)
+	for end := time.Now().Add(30 * time.Second); lost.Get() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("spans that nobody takes are not counted")
+		}
+	}
+	// While it is away no more are made; in the end it is asked again.
+	s.exporter.until.Store(int64(time.Hour))
+	s.Emit(sample())
+	if n := lost.Get(); n != 4 {
+		t.Errorf("unexpected number of spans that nobody took: %d", n)
+	}
+	s.exporter.until.Store(0)
+	s.Emit(sample())
 	closeSink(t, s)
-	if n := set.GetOrCreateCounter(tracing.Dropped + `{reason="export"}`).Get(); n != 2 {
+	if n := lost.Get(); n != 6 {
 		t.Errorf("unexpected number of spans that nobody took: %d", n)
 	}
 }

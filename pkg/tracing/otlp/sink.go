@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -23,6 +24,10 @@ const (
 	batchDelay = time.Second
 	// exportTimeout bounds what is done for a batch, retries included.
 	exportTimeout = 10 * time.Second
+	// While the collector takes nothing, spans are dropped before they are made, but
+	// for those of one batch after a time that doubles from the first of these to the
+	// second.
+	firstRest, lastRest = time.Second, 16 * time.Second
 )
 
 // Config describes where spans go.
@@ -46,6 +51,7 @@ type Config struct {
 type Sink struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
+	exporter *exporter
 }
 
 // New returns a Sink. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES in the
@@ -58,7 +64,7 @@ func New(cfg Config) *Sink {
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(), resource.WithFromEnv())
 	client := &client{endpoint: cfg.Endpoint, headers: cfg.Headers, http: http.Client{Transport: cmp.Or(cfg.Transport, http.DefaultTransport)}}
 	e := &exporter{
-		exporter: otlptrace.NewUnstarted(client), endpoint: cfg.Endpoint, logger: cfg.Logger,
+		exporter: otlptrace.NewUnstarted(client), endpoint: cfg.Endpoint, logger: cfg.Logger, begun: time.Now(),
 		sent:     cfg.Metrics.GetOrCreateCounter("sluice_otlp_spans_total"),
 		failed:   cfg.Metrics.GetOrCreateCounter(tracing.Dropped + `{reason="export"}`),
 		rejected: cfg.Metrics.GetOrCreateCounter(tracing.Dropped + `{reason="rejected"}`),
@@ -67,7 +73,7 @@ func New(cfg Config) *Sink {
 	_ = e.exporter.Start(ctx) // which only looks whether it was started before
 	p := sdk.NewTracerProvider(sdk.WithResource(res), sdk.WithIDGenerator(identifiers{}), sdk.WithSampler(sdk.AlwaysSample()),
 		sdk.WithBatcher(e, sdk.WithBlocking(), sdk.WithBatchTimeout(batchDelay), sdk.WithExportTimeout(exportTimeout)))
-	return &Sink{provider: p, tracer: p.Tracer("sluice")}
+	return &Sink{provider: p, tracer: p.Tracer("sluice"), exporter: e}
 }
 
 // Close sends what there is, or returns ctx's error if that takes longer.
@@ -80,6 +86,9 @@ type exporter struct {
 	endpoint string
 	logger   *slog.Logger
 	quiet    throttle.Throttle
+	rest     time.Duration // after the last failure; 0 after a success
+	begun    time.Time
+	until    atomic.Int64 // when it ends, in ns since begun
 
 	sent, failed, rejected *metrics.Counter
 }
@@ -87,13 +96,26 @@ type exporter struct {
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	if err := e.exporter.ExportSpans(ctx, spans); err != nil {
 		e.failed.Add(len(spans))
+		e.rest = min(max(firstRest, 2*e.rest), lastRest)
+		e.until.Store(int64(time.Since(e.begun) + e.rest))
 		if ok, more := e.quiet.Allow(time.Now()); ok {
 			e.logger.Warn("spans were dropped: the collector did not take them", "endpoint", e.endpoint, "spans", len(spans), "err", err, "more", more)
 		}
 		return nil
 	}
 	e.sent.Add(len(spans))
+	e.rest = 0
+	e.until.Store(0)
 	return nil
+}
+
+// drops reports whether spans would be for nothing now, and counts n of them.
+func (e *exporter) drops(n int) bool {
+	if int64(time.Since(e.begun)) >= e.until.Load() {
+		return false
+	}
+	e.failed.Add(n)
+	return true
 }
 
 // reject counts spans that the collector did not want, of those that were sent.
