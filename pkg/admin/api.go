@@ -53,7 +53,11 @@ type parameter struct {
 func (a *api) operations() []operation {
 	all := a.questions()
 	for _, p := range a.Beside {
-		all = append(all, operation{method: "GET", path: p.Path, summary: p.About, answer: "Page", handle: p.Handler.ServeHTTP})
+		o := operation{method: "GET", path: p.Path, summary: p.About, answer: "Page", handle: p.Handler.ServeHTTP}
+		for _, x := range p.Params {
+			o.params = append(o.params, parameter{name: x.Name, about: x.About, kind: x.Kind})
+		}
+		all = append(all, o)
 	}
 	all = append(all, a.copilotCalls()...)
 	if a.Book != nil && a.Plane != nil {
@@ -64,7 +68,7 @@ func (a *api) operations() []operation {
 }
 
 // add adds every operation to a mux.
-func (a *api) add(mux *http.ServeMux) {
+func (a *api) add(mux *router) {
 	operations := a.operations()
 	for _, o := range operations {
 		mux.HandleFunc(o.method+" "+o.path, o.handle)

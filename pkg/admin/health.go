@@ -8,7 +8,7 @@ import (
 // addHealth adds the two endpoints for whoever probes: by GET, by HEAD, or by
 // OPTIONS, which is what HAProxy's check asks unless it is told otherwise. All
 // get the same status; net/http leaves the body of a HEAD away.
-func addHealth(mux *http.ServeMux, ready func() Readiness) {
+func addHealth(mux *router, ready func() Readiness) {
 	probe := func(path string, f http.HandlerFunc) {
 		mux.HandleFunc("GET "+path, f) // and HEAD
 		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, r *http.Request) {

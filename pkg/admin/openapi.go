@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -34,6 +35,16 @@ func newDocument(version string, operations []operation) document {
 	}
 	add("/", "get", plain("what there is, as text", "text/plain"))
 	add("/admin", "get", plain("the same", "text/plain"))
+	add("/admin/", "get", plain("the same", "text/plain"))
+	for path, summary := range map[string]string{
+		"": "Go's profiles, as a page", "profile": "where CPU time goes, over seconds=", "trace": "what the runtime does, over seconds=", "symbol": "names of addresses", "cmdline": "the name of the program",
+	} {
+		x := plain(summary, "application/octet-stream")
+		if path == "profile" || path == "trace" {
+			x["parameters"] = []any{map[string]any{"name": "seconds", "in": "query", "schema": map[string]any{"type": "number"}, "description": fmt.Sprintf("up to %d", maxProfileSeconds)}}
+		}
+		add("/debug/pprof/"+path, "get", x)
+	}
 	add("/metrics", "get", plain("metrics in Prometheus' text format", "text/plain"))
 	add("/admin/openapi.json", "get", plain("this", "application/json"))
 	healthz := plain("200 while the process answers", "text/plain")

@@ -14,7 +14,7 @@ import (
 const maxProfileSeconds = 60
 
 // addProfiles adds Go's profiles.
-func addProfiles(mux *http.ServeMux) {
+func addProfiles(mux *router) {
 	p := &profiles{}
 	mux.HandleFunc("GET /debug/pprof/", p.timed(pprof.Index, false)) // and every profile by its name
 	mux.HandleFunc("GET /debug/pprof/profile", p.timed(pprof.Profile, true))

@@ -73,8 +73,12 @@ type Readiness struct {
 // Page is something that is answered at a path, by GET and HEAD.
 type Page struct {
 	Path, About string
+	Params      []PageParam
 	Handler     http.Handler
 }
+
+// PageParam is a parameter of a Page's query, for the document that describes it.
+type PageParam struct{ Name, About, Kind string } // string, integer or boolean; empty: string
 
 // Config describes the control plane.
 type Config struct {
@@ -249,7 +253,7 @@ func NewHealth(address string, ln *net.TCPListener, maxConns int, ready func() R
 		}
 		ln = bound.(*net.TCPListener)
 	}
-	mux := http.NewServeMux()
+	mux := newRouter()
 	addHealth(mux, ready)
 	g := guard{next: mux, logger: logger, slots: make(chan struct{}, maxRequests)}
 	s := newServer(ln, maxConns, &g, logger)
@@ -282,14 +286,28 @@ func newServer(ln net.Listener, maxConns int, h http.Handler, logger *slog.Logge
 }
 
 // routes returns the mux of the whole control plane.
-func routes(cfg Config) http.Handler {
+func routes(cfg Config) *router {
 	services := func() []Service { return sorted(cfg.Services) }
-	mux := http.NewServeMux()
+	mux := newRouter()
 	addHealth(mux, cfg.Ready)
-	mux.Handle("GET /metrics", metricsHandler(cfg.Metrics, services, cfg.Exemplar))
+	mux.HandleFunc("GET /metrics", metricsHandler(cfg.Metrics, services, cfg.Exemplar).ServeHTTP)
 	newAPI(cfg).add(mux)
 	addProfiles(mux)
 	return mux
+}
+
+// router is an http.ServeMux that knows what it was given.
+type router struct {
+	*http.ServeMux
+	patterns []string
+}
+
+func newRouter() *router { return &router{ServeMux: http.NewServeMux()} }
+
+// HandleFunc is that of http.ServeMux.
+func (m *router) HandleFunc(pattern string, f http.HandlerFunc) {
+	m.patterns = append(m.patterns, pattern)
+	m.ServeMux.HandleFunc(pattern, f)
 }
 
 // sorted returns the services there are now by name, each name once.
