@@ -75,6 +75,7 @@ func MetricNames() []string {
 	for _, f := range serviceFamilies() {
 		names = append(names, f.name)
 	}
+	names = append(names, "sluice_service_strategy")
 	return names
 }
 
@@ -284,6 +285,12 @@ func writeServices(w *bytes.Buffer, services []Service) {
 	}
 	writeFamilies(w, serviceFamilies(), all, func(s *serviceStats) string { return s.labels })
 	writeFamilies(w, backendFamilies(), backends, func(b *backendStats) string { return b.labels })
+	w.WriteString("# HELP sluice_service_strategy " + metricset.Help()["sluice_service_strategy"] + "\n# TYPE sluice_service_strategy gauge\n")
+	for i, svc := range services {
+		if svc.Strategy != nil {
+			w.WriteString("sluice_service_strategy{" + all[i].labels + "," + label("strategy", svc.Strategy()) + "} 1\n")
+		}
+	}
 }
 
 // writeFamilies writes each family with its series for every one of items.

@@ -51,7 +51,7 @@ func (a *api) seeds() []operation {
 		{name: "percent", about: "of clients, 0 to 100; pct= and weight= are the same"}, {name: "pct"}, {name: "weight"}}
 	add("/admin/canary", "lead a part of a service's clients elsewhere", a.flatService(control.Canary), canary, "PUT")
 	add("/admin/canary/set", "the same", a.flatService(control.Canary), canary, "PUT")
-	add("/admin/canary/clear", "undo that", a.flatUndo(control.Canary), []parameter{service}, "DELETE")
+	add("/admin/canary/clear", "undo that, if there is one", a.clearCanary, []parameter{service}, "DELETE")
 	add("/admin/strategy", "switch the strategy of a service", a.flatService(control.Strategy), []parameter{service, {name: "strategy", about: strings.Join(control.Allowed(control.OfService, control.Strategy), ", ")}, {name: "value"}, {name: "name"}}, "PUT")
 	add("/admin/maintenance", "answer 503 with a text for all of a service", a.flatService(control.Maintenance), []parameter{service, {name: "text"}, {name: "value"}, {name: "maintenance"}, {name: "message"}}, "PUT")
 	all = append(all,
@@ -118,6 +118,17 @@ func (a *api) flatService(what control.What) http.HandlerFunc {
 			}
 			return []control.Change{t.change(a.theService(p), what, v)}
 		})
+	}
+}
+
+// clearCanary undoes a canary; that there is none is fine.
+func (a *api) clearCanary(w http.ResponseWriter, r *http.Request) {
+	var t terms
+	if read(w, r, func(p *params) {
+		t = a.terms(r, p)
+		t.order.Undo = []control.Key{{Target: a.theService(p), What: control.Canary}}
+	}) {
+		a.do(w, r, t.order)
 	}
 }
 

@@ -304,6 +304,36 @@ type router struct {
 
 func newRouter() *router { return &router{ServeMux: http.NewServeMux()} }
 
+// ServeHTTP is that of http.ServeMux, but for what there is not: that is answered
+// as any other mistake is.
+func (m *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, pattern := m.Handler(r)
+	if pattern != "" || r.RequestURI == "*" {
+		m.ServeMux.ServeHTTP(w, r)
+		return
+	}
+	none := &unanswered{header: w.Header()}
+	if h.ServeHTTP(none, r); none.status != http.StatusNotFound && none.status != http.StatusMethodNotAllowed {
+		m.ServeMux.ServeHTTP(w, r)
+		return
+	}
+	detail := fmt.Sprintf("there is no %s; / lists what there is", control.Shorten(r.URL.Path))
+	if allow := w.Header().Get("Allow"); allow != "" {
+		detail = fmt.Sprintf("%s does not take %s, but %s", control.Shorten(r.URL.Path), control.Shorten(r.Method), allow)
+	}
+	refuse(w, problem{Status: none.status, Detail: detail})
+}
+
+// unanswered takes an answer that nobody gets, but for its headers.
+type unanswered struct {
+	header http.Header
+	status int
+}
+
+func (u *unanswered) Header() http.Header         { return u.header }
+func (u *unanswered) Write(b []byte) (int, error) { return len(b), nil }
+func (u *unanswered) WriteHeader(status int)      { u.status = status }
+
 // HandleFunc is that of http.ServeMux.
 func (m *router) HandleFunc(pattern string, f http.HandlerFunc) {
 	m.patterns = append(m.patterns, pattern)
