@@ -185,6 +185,10 @@ func (r ran) Services() (names []string) {
 	return names
 }
 
+// CanHave reports whether a service that there is not yet can be: one that Consul
+// is asked about.
+func (r ran) CanHave(string) bool { return r.e.services.registry != nil }
+
 // Members returns the members of a service, those included that the operator
 // removed and its sources still list, and whether there is such a service.
 func (r ran) Members(service string) (all []control.Member, ok bool) {

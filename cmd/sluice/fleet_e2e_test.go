@@ -161,3 +161,24 @@ func race(t *testing.T, one, other, backend string) {
 	}
 	t.Logf("of %d changes %d were done and %d refused", 2*each, len(done), len(stale))
 }
+
+// TestNewService leads routes and listeners, at run time, to a service that only
+// Consul knows.
+func TestNewService(t *testing.T) {
+	t.Parallel()
+	_, addrs := startEchos(t, 2)
+	agent := consultest.Start(t)
+	register(t, agent, "new-1", "new", addrs[1])
+	s := start(t, "sluice", nil, "--l7=127.0.0.1:0", "--route=/=web", "--backend=web="+addrs[0], "--admin=127.0.0.1:0", "--consul="+agent.Addr())
+	l7, admin := s.addr("l7"), s.addr("admin")
+	for _, args := range [][]string{{"route", "add", "/new=new,strip=/new"}, {"listener", "add", "l4 localhost:0=new"}} {
+		if code, out, err := ctlAt(admin, args...); code != exitOK {
+			t.Fatalf("unexpected end of %v: %d %s%s", args, code, out, err)
+		}
+	}
+	eventually(t, "the new service serves", func() bool { status, _ := get("http://" + l7 + "/new/"); return status == http.StatusOK })
+	if code, out, err := ctlAt(admin, "undo", "--all"); code != exitOK {
+		t.Fatalf("unexpected end of undo: %d %s%s", code, out, err)
+	}
+	eventually(t, "it is forgotten", func() bool { _, out, _ := ctlAt(admin, "services"); return !strings.Contains(out, "new") })
+}

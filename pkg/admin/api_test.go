@@ -52,6 +52,7 @@ func (f *fake) Members(name string) (all []control.Member, ok bool) {
 	return nil, false
 }
 
+func (f *fake) CanHave(string) bool { return false }
 func (f *fake) Routes() []control.Item {
 	return []control.Item{{Key: "/", Listed: true}, {Key: "/api", Listed: true}, {Key: "/m,method=GET", Listed: true}}
 }

@@ -103,7 +103,11 @@ func (a *api) flatAdd(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			p.add("url", "", "it is missing", "HOST:PORT")
 		}
-		return []control.Change{t.change(control.Backend(a.theService(p).Service, strings.TrimSpace(name)), control.Add, memberOptions(p))}
+		service, name := control.SplitBackend(a.Plane.Services(), strings.TrimSpace(name))
+		if service == "" || p.get("service") != "" {
+			service = a.theService(p).Service
+		}
+		return []control.Change{t.change(control.Backend(service, name), control.Add, memberOptions(p))}
 	})
 }
 

@@ -318,10 +318,47 @@ func (m *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	detail := fmt.Sprintf("there is no %s; / lists what there is", control.Shorten(r.URL.Path))
+	if here := elsewhere(r.URL.Path); here != "" {
+		detail = fmt.Sprintf("there is no %s, which other balancers have; here it is %s", r.URL.Path, here)
+	}
 	if allow := w.Header().Get("Allow"); allow != "" {
 		detail = fmt.Sprintf("%s does not take %s, but %s", control.Shorten(r.URL.Path), control.Shorten(r.Method), allow)
 	}
 	refuse(w, problem{Status: none.status, Detail: detail})
+}
+
+// elsewhere returns what is here what other balancers, Envoy, HAProxy and Traefik,
+// have at a path; empty for nothing.
+func elsewhere(path string) string {
+	switch path {
+	case "/clusters", "/api/http/services", "/api/tcp/services", "/api/rawdata", "/haproxy", "/haproxy?stats":
+		return "/admin/backends"
+	case "/listeners", "/api/entrypoints":
+		return "/admin/listeners"
+	case "/api/http/routers", "/api/tcp/routers", "/routes":
+		return "/admin/routes"
+	case "/config_dump", "/config":
+		return "/admin/config"
+	case "/stats/prometheus":
+		return "/metrics"
+	case "/stats":
+		return "/admin/metrics/json"
+	case "/ready":
+		return "/readyz"
+	case "/ping", "/health", "/server_info", "/api/version", "/api/overview":
+		return "/healthz, or / for the version and all calls"
+	case "/logging":
+		return "/admin/log-level"
+	case "/drain_listeners":
+		return "DELETE /admin/listeners?listener=ADDR"
+	case "/healthcheck/fail", "/healthcheck/ok", "/quitquitquit":
+		return "SIGTERM, which drains, or /admin/maintenance for one service"
+	case "/certs", "/memory", "/hot_restart_version":
+		return "/metrics"
+	case "/dashboard", "/admin/dashboard", "/ui", "/ui/":
+		return "/dashboard/"
+	}
+	return ""
 }
 
 // unanswered takes an answer that nobody gets, but for its headers.

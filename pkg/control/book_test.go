@@ -30,6 +30,7 @@ func (w *world) Services() (names []string) {
 	return names
 }
 func (w *world) Members(s string) ([]Member, bool) { m, ok := w.members[s]; return m, ok }
+func (w *world) CanHave(string) bool               { return false }
 func (w *world) Routes() []Item                    { return w.routes }
 func (w *world) Listeners() []Item                 { return w.listeners }
 func (w *world) Try(o Overlay) error {

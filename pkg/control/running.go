@@ -16,6 +16,9 @@ import (
 type Running interface {
 	// Services returns the names of all services, in order.
 	Services() []string
+	// CanHave reports whether a route or a listener may lead to a service that
+	// there is not yet, because something may know its members.
+	CanHave(service string) bool
 	// Members returns all members of a service as they are now, those included
 	// that the operator removed and its sources still list, and whether there is
 	// such a service.
@@ -183,13 +186,13 @@ func findTarget(r Running, services []string, force, wanted Overlay, c Change) P
 	case t.Kind == OfRoute && c.What == Set:
 		route, _ := config.ParseRoute(c.Value)
 		for _, name := range []string{route.Service, route.Canary.Service} {
-			if name != "" && !slices.Contains(services, name) {
+			if name != "" && !slices.Contains(services, name) && !r.CanHave(name) {
 				return missing("route", c.Value, fmt.Sprintf("there is no service %q", name), services)
 			}
 		}
 	case t.Kind == OfListener && c.What == Set:
 		l, _ := ParseListener(c.Value)
-		if l.L4 != nil && !slices.Contains(services, l.L4.Service) {
+		if l.L4 != nil && !slices.Contains(services, l.L4.Service) && !r.CanHave(l.L4.Service) {
 			return missing("listener", c.Value, fmt.Sprintf("there is no service %q", l.L4.Service), services)
 		}
 	case t.Kind == OfRoute && c.What == Remove:
@@ -307,8 +310,11 @@ func count(members []Member, in func(Member) bool, force, wanted Overlay, servic
 // which is an address, a URL or an ID, means; service may be empty if only one
 // service has it.
 func FindBackend(r Running, service, name string) (Target, Problems) {
-	address, bad := ParseAddress(name)
 	services := r.Services()
+	if service == "" {
+		service, name = SplitBackend(services, name)
+	}
+	address, bad := ParseAddress(name)
 	if service != "" {
 		if !slices.Contains(services, service) {
 			return Target{}, Problems{{Field: "service", Value: Shorten(service), Reason: "there is no such service", Allowed: some(services)}}
@@ -343,6 +349,15 @@ func FindBackend(r Running, service, name string) (Target, Problems) {
 	}
 	slices.Sort(addresses)
 	return Target{}, Problems{{Field: "backend", Value: Shorten(name), Reason: "no service has such a backend", Allowed: some(slices.Compact(addresses))}}
+}
+
+// SplitBackend returns the service and the backend of SERVICE/BACKEND, as HAProxy's
+// users write it, or no service if that is none.
+func SplitBackend(services []string, name string) (service, backend string) {
+	if s, rest, ok := strings.Cut(name, "/"); ok && slices.Contains(services, s) && rest != "" {
+		return s, rest
+	}
+	return "", name
 }
 
 // TheService returns the service that is meant if none is named: the only one.

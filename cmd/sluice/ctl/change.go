@@ -41,10 +41,9 @@ func (r *run) change(ctx context.Context, method, path string, params url.Values
 		}
 		fmt.Fprintln(r.env.Stdout, line)
 	}
-	for _, w := range strings.Split(o.text("warnings"), ",") {
-		if w != "-" {
-			fmt.Fprintf(r.env.Stderr, "sluice ctl: %s\n", clean(w))
-		}
+	warnings, _ := o["warnings"].([]any)
+	for _, w := range warnings {
+		fmt.Fprintf(r.env.Stderr, "sluice ctl: %s\n", clean(fmt.Sprint(w)))
 	}
 	if o["local"] == true {
 		fmt.Fprintln(r.env.Stderr, "sluice ctl: on this sluice alone: "+clean(o.text("kept")))

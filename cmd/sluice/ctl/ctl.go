@@ -144,6 +144,8 @@ func start(ctx context.Context, args []string, env Env) error {
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == f.Arg(0) })
 	switch {
+	case i < 0 && elsewhere(f.Arg(0)) != "":
+		return usageError(fmt.Sprintf("unknown command %q; here it is %s", f.Arg(0), elsewhere(f.Arg(0))))
 	case i < 0:
 		return usageError(fmt.Sprintf("unknown command %q; known are %s", f.Arg(0), strings.Join(names(all), ", ")))
 	case len(r.args) < all[i].least || len(r.args) > all[i].most:
@@ -166,6 +168,29 @@ func start(ctx context.Context, args []string, env Env) error {
 	}
 	r.client.headers = *headers
 	return all[i].do(ctx, r)
+}
+
+// elsewhere returns what is here what other balancers have a word for.
+func elsewhere(word string) string {
+	switch word {
+	case "disable", "maint", "cordon":
+		return "drain for one backend, or maintenance for a service"
+	case "enable", "ready", "uncordon":
+		return "undrain"
+	case "show", "stat", "stats", "status", "info", "clusters", "servers":
+		return "backends, services, connections or top"
+	case "shutdown", "kill":
+		return "end CONNECTION"
+	case "clear":
+		return "undo, readmit or reset"
+	case "get":
+		return "backends, limits or config"
+	case "logging":
+		return "log-level"
+	case "health", "ping":
+		return "selftest, or sluice healthcheck"
+	}
+	return ""
 }
 
 func names(all []command) (names []string) {
