@@ -105,7 +105,7 @@ func (r *recorder) factsOf(s *service, now time.Time) advice.Service {
 	settings := want.Settings
 	f := advice.Service{
 		Name: s.name, Strategy: s.balancer.Strategy(), Panic: snap.Panic, PanicThreshold: *settings.PanicThreshold,
-		Limits: advice.Limits{MaxRequests: settings.MaxRequests, MaxConns: settings.MaxConns, Waiting: s.pool.Waiting(), RetryBudget: *settings.RetryBudget},
+		Limits: advice.Limits{MaxRequests: r.services.part().number(settings.MaxRequests, settings.Fleet), MaxConns: settings.MaxConns, Waiting: s.pool.Waiting(), RetryBudget: *settings.RetryBudget},
 		Health: advice.Health{
 			Checked: settings.Check != "none", HTTP: isHTTPCheck(settings.Check, want.TCP), Interval: want.Checks.Interval, Timeout: want.Checks.Timeout,
 			Fall: want.Checks.Fall, SlowStart: *settings.SlowStart,

@@ -92,6 +92,10 @@ func TestFleet(t *testing.T) {
 		t.Fatalf("unexpected end of undo: %d %s%s", code, out, err)
 	}
 	everywhere("nothing is in force", drain(addrs[0]), false)
+	eventually(t, "the figures of those that serve are shown", func() bool {
+		_, body := get("http://" + first + "/admin/fleet")
+		return len(regexp.MustCompile(`"requests_total": [1-9]`).FindAllString(body, -1)) == 2
+	})
 	for _, l := range loads {
 		eventually(t, "there was some load", func() bool { return l.count("get") >= 20 })
 		l.wantClean(t, 20)

@@ -135,9 +135,9 @@ func showFleet(r *run, o object) error {
 			state = "silent"
 		}
 		rows = append(rows, []string{id, t.text("admin_address"), t.text("zone"), t.text("version"), t.age("started"), state, t.text("applied_version"), t.text("up_to_date"),
-			t.text("local_changes"), f.text("open_connections"), f.text("backends_usable") + "/" + f.text("backends")})
+			t.text("local_changes"), f.text("open_connections"), f.text("requests_per_second"), f.text("backends_usable") + "/" + f.text("backends")})
 	}
-	err := table(r.env.Stdout, "TASK ADMIN ZONE VERSION UP STATE APPLIED UP_TO_DATE LOCAL OPEN BACKENDS", rows)
+	err := table(r.env.Stdout, "TASK ADMIN ZONE VERSION UP STATE APPLIED UP_TO_DATE LOCAL OPEN REQ/S BACKENDS", rows)
 	if o.text("fleet") == "-" {
 		fmt.Fprintln(r.env.Stdout, "this sluice is in no fleet (--fleet); it has applied version "+o.text("version")+": "+o.text("applied"))
 		return err
