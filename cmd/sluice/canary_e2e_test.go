@@ -80,7 +80,7 @@ func TestLastRemoved(t *testing.T) {
 	if status, _ := get("http://" + l7 + "/"); status != http.StatusOK {
 		t.Errorf("unexpected status with the route back: %d", status)
 	}
-	do("listener", "remove", "127.0.0.1:0")
+	do("listener", "remove", l7) // by the address that it is bound to
 	eventually(t, "nobody listens", func() bool { status, _ := get("http://" + l7 + "/"); return status == 0 })
 	do("undo", "--all")
 	_, out, _ := ctlAt(admin, "listeners")

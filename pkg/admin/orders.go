@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/pkg/config"
 	"sluice/pkg/control"
 )
 
@@ -189,95 +190,6 @@ func (a *api) undoService(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// backendOf returns the backend that a path names.
-func (a *api) backendOf(r *http.Request, p *params) control.Target {
-	t, problems := control.FindBackend(a.Plane, r.PathValue("service"), r.PathValue("backend"))
-	p.problems = append(p.problems, problems...)
-	return t
-}
-
-func (a *api) addBackend(w http.ResponseWriter, r *http.Request) {
-	a.set(w, r, func(p *params, t terms) []control.Change {
-		name, ok := p.text("backend", "address", "url", "value")
-		if !ok {
-			p.add("backend", "", "it is missing", "HOST:PORT")
-		}
-		return []control.Change{t.change(control.Backend(r.PathValue("service"), name), control.Add, memberOptions(p))}
-	})
-}
-
-// memberOptions returns the options of a member as a line has them.
-func memberOptions(p *params) string {
-	var options []string
-	for _, key := range []string{"weight", "zone", "priority"} {
-		v := p.get(key)
-		if strings.ContainsAny(v, ",=") {
-			p.add(key, control.Shorten(v), "it has a comma or an equals sign")
-		} else if v != "" {
-			options = append(options, key+"="+v)
-		}
-	}
-	return strings.Join(options, ",")
-}
-
-func (a *api) removeBackend(w http.ResponseWriter, r *http.Request) {
-	a.set(w, r, func(p *params, t terms) []control.Change {
-		return []control.Change{t.change(a.backendOf(r, p), control.Remove, "")}
-	})
-}
-
-func (a *api) putBackend(w http.ResponseWriter, r *http.Request) {
-	if whatOf(r) == "undrain" {
-		a.undrain(w, r, func(p *params) control.Target { return a.backendOf(r, p) })
-		return
-	}
-	a.set(w, r, func(p *params, t terms) []control.Change {
-		return []control.Change{backendChange(p, t, a.backendOf(r, p), whatOf(r))}
-	})
-}
-
-// backendChange returns a change of a backend.
-func backendChange(p *params, t terms, target control.Target, what control.What) control.Change {
-	v := ""
-	switch what {
-	case control.Drain:
-		v, _ = p.text("value", "deadline", "drain")
-	case control.Reset:
-		if v, _ = p.text("value", "reset", "of"); v == "" {
-			v = "all"
-		}
-	default:
-		v = valueOf(p, what)
-	}
-	c := t.change(target, what, v)
-	return c
-}
-
-// undrain undoes a drain. That there was none is no error: so it is already.
-func (a *api) undrain(w http.ResponseWriter, r *http.Request, of func(*params) control.Target) {
-	var t terms
-	ok := read(w, r, func(p *params) {
-		t = a.terms(r, p)
-		t.order.Undo = []control.Key{{Target: of(p), What: control.Drain}}
-	})
-	if !ok {
-		return
-	}
-	target := t.order.Undo[0].Target
-	members, _ := a.Plane.Members(target.Service)
-	if !slices.ContainsFunc(members, func(m control.Member) bool { return m.Address == target.Name }) {
-		refuseFields(w, control.Problems{{Field: "backend", Value: target.Name, Reason: "the service has no such backend"}})
-		return
-	}
-	a.do(w, r, t.order)
-}
-
-func (a *api) undoBackend(w http.ResponseWriter, r *http.Request) {
-	a.undo(w, r, func(p *params) []control.Key {
-		return []control.Key{{Target: a.backendOf(r, p), What: whatOf(r)}}
-	})
-}
-
 func (a *api) setRoute(w http.ResponseWriter, r *http.Request) {
 	a.set(w, r, func(p *params, t terms) []control.Change {
 		spec, _ := p.text("route", "value")
@@ -287,12 +199,20 @@ func (a *api) setRoute(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) removeRoute(w http.ResponseWriter, r *http.Request) {
 	a.set(w, r, func(p *params, t terms) []control.Change {
-		key := p.get("route", "value")
-		if !slices.ContainsFunc(a.Plane.Routes(), func(i control.Item) bool { return i.Key == key }) {
-			key, _, _ = strings.Cut(key, "=") // of a line, its key is what comes before
-		}
-		return []control.Change{t.change(control.Route(key), control.Remove, "")}
+		return []control.Change{t.change(control.Route(routeKey(a.Plane.Routes(), p.get("route", "value"))), control.Remove, "")}
 	})
+}
+
+// routeKey returns the key of the route that is meant by its key, or by the line
+// that made it.
+func routeKey(routes []control.Item, named string) string {
+	if slices.ContainsFunc(routes, func(i control.Item) bool { return i.Key == named }) {
+		return named
+	}
+	if r, err := config.ParseRoute(named); err == nil {
+		return r.Key()
+	}
+	return named
 }
 
 func (a *api) setListener(w http.ResponseWriter, r *http.Request) {
@@ -307,12 +227,28 @@ func (a *api) setListener(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) removeListener(w http.ResponseWriter, r *http.Request) {
 	a.set(w, r, func(p *params, t terms) []control.Change {
-		key := p.get("listener", "value")
-		for _, kind := range []string{"l4 ", "l7 "} {
-			key = strings.TrimPrefix(key, kind)
-		}
-		return []control.Change{t.change(control.Listener(key), control.Remove, "")}
+		return []control.Change{t.change(control.Listener(a.listenerKey(p.get("listener", "value"))), control.Remove, "")}
 	})
+}
+
+// listenerKey returns the key of the listener that is meant by its key, by the
+// address that it is bound to, or by the line that made it.
+func (a *api) listenerKey(named string) string {
+	key := strings.TrimPrefix(strings.TrimPrefix(named, "l4 "), "l7 ")
+	if slices.ContainsFunc(a.Plane.Listeners(), func(i control.Item) bool { return i.Key == key }) {
+		return key
+	}
+	for _, l := range a.Plane.ListenerList() {
+		if l.Address == key {
+			return l.Listener
+		}
+	}
+	for _, kind := range []string{"l4 ", "l7 "} {
+		if l, err := control.ParseListener(kind + key); err == nil {
+			return l.Key()
+		}
+	}
+	return key
 }
 
 func (a *api) putProcess(w http.ResponseWriter, r *http.Request) {
