@@ -92,6 +92,8 @@ func TestCtl(t *testing.T) {
 		{"log-level debug", 0, "debug"},
 		{"log-level", 0, "debug"},
 		{"events --kind change --limit 2", 0, "log_level"},
+		{"access-log on --sample 5", 0, "access_log_sample"},
+		{"access-log maybe", 2, "neither true nor false"},
 		{"reload --dry-run", 0, "nothing"},
 		{"reload", 0, "nothing"},
 		{"selftest", 0, "all"},

@@ -21,6 +21,10 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("unexpected answer of %s: %d %s", path, status, body)
 		}
 	}
+	eventually(t, "the requests have been counted", func() bool {
+		_, body := get("http://" + admin + "/lb-metrics")
+		return strings.Contains(body, `"total_requests": 3`)
+	})
 	third := addrs[2]
 	client := http.Client{Timeout: 20 * time.Second}
 	for _, c := range []struct {

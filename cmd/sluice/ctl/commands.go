@@ -37,6 +37,7 @@ func orderFlags() []orderFlag {
 		{"request-id", "explain: what became of the last requests with this ID instead", false},
 		{"fleet", "rate, set max-requests: for all sluices of the fleet together", true},
 		{"burst", "rate: requests at once", false},
+		{"sample", "access-log: one line for so many requests", false},
 		{"kind", "events: change, transition, reload, contact, note", false},
 		{"limit", "lists: entries at most", false},
 	}
@@ -89,6 +90,7 @@ func commands() []command {
 		{"route", "add SPEC | remove KEY", "add or remove a route", nil, 2, 2, item("route")},
 		{"listener", `add "l4|l7 SPEC" | remove KEY`, "add or remove a listener", nil, 2, 2, item("listener")},
 		{"log-level", "[LEVEL]", "show or change the level of the log", nil, 0, 1, logLevel},
+		{"access-log", "on|off", "turn the access log on or off (--sample)", nil, 1, 1, accessLog},
 		{"changes", "", "what operators have changed", nil, 0, 0, list("/admin/changes", "changes", changes)},
 		{"undo", "ID | --all", "undo a change, or all", nil, 0, 1, undo},
 		{"events", "[-f]", "what happened (--kind --service --backend), and -f what comes", nil, 0, 0, events},
@@ -225,6 +227,18 @@ func logLevel(ctx context.Context, r *run) error {
 	params := r.order()
 	params.Set("level", r.args[0])
 	return r.change(ctx, "PUT", "/admin/log-level", params)
+}
+
+func accessLog(ctx context.Context, r *run) error {
+	params := r.order()
+	if r.flags.Changed("sample") {
+		params.Set("value", *r.query["sample"])
+		if err := r.change(ctx, "PUT", "/admin/process/access_log_sample", params); err != nil {
+			return err
+		}
+	}
+	params.Set("value", r.args[0])
+	return r.change(ctx, "PUT", "/admin/process/access_log", params)
 }
 
 func undo(ctx context.Context, r *run) error {
