@@ -32,7 +32,7 @@ func TestRoles(t *testing.T) {
 	}
 	for _, c := range calls() {
 		// Each once more without and with too little; nothing may come of it.
-		if got := with(c.method, c.path, ""); got.code != 401 {
+		if got := with(c.method, c.path, ""); got.code != 401 || got.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("unexpected answer to %s %s without a token: %d", c.method, c.path, got.code)
 		}
 		if got := with(c.method, c.path, "look"); (got.code == 403) != (c.method != "GET") {

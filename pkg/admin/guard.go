@@ -80,16 +80,16 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case g.hosts != nil && !g.hosts.allow(r.Host) && !(r.Host == "" && isProbe(r)): // of HTTP/1.0, which no browser speaks
 		g.turnAway(r, refusedHost, &g.foreign)
-		http.Error(w, "this control plane is bound to loopback and answers to no other host name", http.StatusMisdirectedRequest)
+		writeError(w, http.StatusMisdirectedRequest, "this control plane is bound to loopback and answers to no other host name")
 		return
 	case crossOrigin(r):
 		g.turnAway(r, refusedOrigin, &g.foreign)
-		http.Error(w, "cross-origin requests are refused", http.StatusForbidden)
+		writeError(w, http.StatusForbidden, "cross-origin requests are refused")
 		return
 	case r.ContentLength > maxBodyBytes:
 		g.turnAway(r, refusedBody, &g.foreign)
 		h.Set("Connection", "close")
-		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
+		writeError(w, http.StatusRequestEntityTooLarge, "the body is too large")
 		return
 	}
 	if r.ContentLength != 0 { // unread bodies are drained, which must end
@@ -120,18 +120,18 @@ func (g *guard) permit(w http.ResponseWriter, r *http.Request) bool {
 			if wait := g.guesses.Take(g.guesses.Addr(client.Addr()), time.Now()); wait > 0 {
 				g.turnAway(r, refusedGuess, &g.unauthorized)
 				h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-				http.Error(w, "too many wrong tokens", http.StatusTooManyRequests)
+				writeError(w, http.StatusTooManyRequests, "too many wrong tokens")
 				return false
 			}
 		}
 		g.turnAway(r, refusedToken, &g.unauthorized)
 		h.Set("WWW-Authenticate", "Bearer")
-		http.Error(w, "a valid bearer token is needed", http.StatusUnauthorized)
+		writeError(w, http.StatusUnauthorized, "a valid bearer token is needed")
 		return false
 	case may == reads && !mayRead(r):
 		g.turnAway(r, refusedRole, &g.unauthorized)
 		h.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
-		http.Error(w, "this token only looks; it changes nothing and takes no profiles", http.StatusForbidden)
+		writeError(w, http.StatusForbidden, "this token only looks; it changes nothing and takes no profiles")
 		return false
 	}
 	return true
@@ -161,7 +161,7 @@ func (g *guard) hold(slots chan struct{}, w http.ResponseWriter, r *http.Request
 				"listener", "admin", "max_requests", cap(slots), "more", dropped)
 		}
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many requests at a time", http.StatusServiceUnavailable)
+		writeError(w, http.StatusServiceUnavailable, "too many requests at a time")
 		return
 	}
 	g.next.ServeHTTP(w, r)

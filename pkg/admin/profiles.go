@@ -38,7 +38,7 @@ func (p *profiles) timed(h http.HandlerFunc, always bool) http.HandlerFunc {
 			return
 		}
 		if !p.busy.TryLock() {
-			http.Error(w, "another profile is being taken", http.StatusConflict)
+			writeError(w, http.StatusConflict, "another profile is being taken")
 			return
 		}
 		defer p.busy.Unlock()
