@@ -86,8 +86,15 @@ func (e *Engine) tasks(ctx context.Context) (name string, tasks []control.Task, 
 	}
 	tasks, err = e.fleet.Tasks(ctx)
 	self := e.task().ID
+	known := false
 	for i := range tasks {
 		tasks[i].Self = tasks[i].ID == self
+		known = known || tasks[i].Self
+	}
+	if err != nil && !known { // Consul never knew
+		t := e.task()
+		t.Self = true
+		tasks = append(tasks, t)
 	}
 	return e.config.Fleet, tasks, err
 }

@@ -209,7 +209,7 @@ func (b *Book) try(ctx context.Context, order Order, now time.Time, judged bool)
 		}
 	}
 	alone := trouble != nil && order.Local != ""
-	if trouble != nil && !alone {
+	if trouble != nil && !alone && !order.DryRun {
 		return Outcome{}, trouble
 	}
 	force := kept.Active(now).Under(local.Active(now))
@@ -240,6 +240,9 @@ func (b *Book) try(ctx context.Context, order Order, now time.Time, judged bool)
 			return Outcome{}, err
 		}
 		out.Warnings = warnings
+	}
+	if trouble != nil && !alone {
+		out.Warnings = append(out.Warnings, "it could not be kept now: "+trouble.Error())
 	}
 	if wanted.SameChanges(force) {
 		return out, nil // so it is already

@@ -279,6 +279,10 @@ func TestAway(t *testing.T) {
 	if _, err := b.Do(t.Context(), control.Order{Set: []control.Change{weight(3, "2")}}); !errors.Is(err, control.ErrNoContact) {
 		t.Fatalf("unexpected error without Consul: %v", err)
 	}
+	dry, err := b.Do(t.Context(), control.Order{Set: []control.Change{weight(3, "2")}, DryRun: true})
+	if err != nil || len(dry.Effects) != 1 || len(dry.Warnings) != 1 || b.Overlay().Len() != 2 {
+		t.Fatalf("unexpected outcome of a dry run without Consul: %+v, %v", dry, err)
+	}
 	before := b.Overlay().Tag()
 	out := do(t, b, control.Order{Set: []control.Change{weight(4, "4")}, Local: control.Merge})
 	if !out.Local || out.Tag == before {
