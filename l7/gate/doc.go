@@ -89,7 +89,8 @@
 //     answer.go: sluice's own responses; pace.go: clients that are too slow.
 //  12. record.go: the one place where counters move (metrics.go), exactly once per
 //     request, with at most one [Reason] (reason.go). What the access log has by
-//     choice is in note.go, and what a tracer is told in span.go.
+//     choice is in note.go, and what a tracer is told in span.go; recent.go remembers
+//     the last requests, for who asks what became of one.
 //
 // # Rules of a driver
 //
