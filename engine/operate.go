@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -44,11 +45,19 @@ func (e *Engine) Plan(o control.Overlay) ([]desired.Difference, error) {
 	return desired.Differences(e.State(), state), e.fits(state)
 }
 
-// useless reports a canary that is new in an overlay and that nobody would notice:
-// routes alone lead clients to one.
+// useless reports what is new in an overlay and would come to nothing: a canary to
+// which nobody is led, as routes alone lead there, and a backend that is this
+// process and leads back to its service.
 func (e *Engine) useless(o control.Overlay, s desired.State) error {
+	inForce := e.overlay()
 	for _, c := range o.Changes() {
-		if before, was := e.overlay().Get(c.Key()); c.What != control.Canary || was && before.Value == c.Value {
+		if before, was := inForce.Get(c.Key()); was && before.Value == c.Value {
+			continue
+		}
+		if c.What == control.Add && e.leadsBack(c.Target) {
+			return control.Problems{{Field: "backend", Value: c.Target.Name, Reason: fmt.Sprintf("it is a listener of this sluice that leads to service %q itself", c.Target.Service)}}
+		}
+		if c.What != control.Canary {
 			continue
 		}
 		leads := slices.ContainsFunc(s.Routes, func(r desired.Route) bool {
@@ -60,6 +69,18 @@ func (e *Engine) useless(o control.Overlay, s desired.State) error {
 		}
 	}
 	return nil
+}
+
+// leadsBack reports whether a backend is a listener of this process that leads to
+// the backend's own service.
+func (e *Engine) leadsBack(backend control.Target) bool {
+	addr, err := netip.ParseAddrPort(backend.Name)
+	s := e.services.named(backend.Service)
+	if err != nil || s == nil {
+		return false
+	}
+	listeners, local, _ := e.services.self.known()
+	return ownAt(addr, s.id, listeners, local)
 }
 
 // check reports what is wrong with the configuration that an overlay makes.

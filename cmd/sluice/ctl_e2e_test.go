@@ -70,6 +70,8 @@ func TestCtl(t *testing.T) {
 		{"reset " + addrs[0] + " all", 0, "in force"},
 		{"add web 127.0.0.1:9 --weight 3 --zone z", 0, "weight=3"},
 		{"remove web 127.0.0.1:9", 0, "undone"},
+		{"add web 0.0.0.0:80", 2, "not the address of a host"},
+		{"add web " + s.addr("l7"), 2, "leads to service"},
 		{"strategy web maglev", 0, "maglev"},
 		{"strategy", 0, "maglev"},
 		{"strategy web nope", 2, "least_conn"},

@@ -83,13 +83,15 @@ func (b *Book) adopt(o Overlay) {
 	}
 	b.told = max(b.told, o.Version)
 	b.kept = o
-	close(b.more)
-	b.more = make(chan struct{})
 	alone := !b.local.isEmpty()
 	b.mu.Unlock()
-	for _, r := range fresh {
+	for _, r := range fresh { // before anybody is woken, who may ask for them
 		b.tellRecord(r, "")
 	}
+	b.mu.Lock()
+	close(b.more)
+	b.more = make(chan struct{})
+	b.mu.Unlock()
 	if alone {
 		go b.reconcile()
 	}

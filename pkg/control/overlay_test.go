@@ -54,6 +54,23 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
+// TestCanBeAdded has addresses that a source may list, and nobody would add.
+func TestCanBeAdded(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"10.0.0.1:80": true, "[fe80::1%eth0]:80": true, "web_1.local.:80": true, "localhost:80": true,
+		"0.0.0.0:80": false, "[::]:80": false, "224.0.0.1:80": false, "a..b:80": false, "-x:80": false, "x-:80": false,
+	} {
+		_, problems := Check(Change{Target: Backend("web", address), What: Add}, time.Now())
+		if got := len(problems) == 0; got != want {
+			t.Errorf("unexpected verdict about adding %s; got %v, %v; want %v", address, got, problems, want)
+		}
+		if _, problems := Check(Change{Target: Backend("web", address), What: Drain}, time.Now()); len(problems) > 0 {
+			t.Errorf("%s cannot be drained: %v", address, problems)
+		}
+	}
+}
+
 // TestCheck has a good value and a wrong one of everything that can be changed.
 func TestCheck(t *testing.T) {
 	t.Parallel()

@@ -178,6 +178,9 @@ func (c *Change) checkTarget() (all Problems) {
 		}
 		if t.Kind == OfBackend {
 			addr, err := ParseAddress(t.Name)
+			if err == nil && c.What == Add {
+				err = canBeAdded(addr)
+			}
 			if err != nil {
 				add("backend", t.Name, err.Error(), "HOST:PORT", "[IPv6]:PORT", "http://HOST:PORT")
 			}

@@ -91,6 +91,33 @@ func ParseAddress(s string) (string, error) {
 	return net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(n, 10)), nil
 }
 
+// canBeAdded returns why an address, in canonical form, is none of a host that could
+// be a backend. A source may list such ones all the same, and they can be changed.
+func canBeAdded(address string) error {
+	host, _, _ := net.SplitHostPort(address) // it is in canonical form
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("%s is not the address of a host", host)
+		}
+		return nil
+	}
+	if !hasLabels(host) {
+		return fmt.Errorf("%q is not a host's name", host)
+	}
+	return nil
+}
+
+// hasLabels reports whether a name is made of labels with something in them, none of
+// which begins or ends with a dash (RFC 1123 2.1).
+func hasLabels(name string) bool {
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
 func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
