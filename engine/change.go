@@ -60,7 +60,7 @@ func (c *change) commit(ss *services) {
 	s.mu.Lock()
 	s.wants.Store(&next)
 	s.pool.Limit(settings.MaxConns, settings.Queue)
-	ss.setPolicy(s.pool, backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart})
+	ss.setPolicy(s.pool, backend.Policy{Panic: *settings.PanicThreshold, MaxEjection: *settings.MaxEjection, SlowStart: *settings.SlowStart, HashBalance: settings.HashBalance})
 	_ = s.policy.Set(c.policy) // prepare has seen to it
 	s.budget.SetRatio(float64(*settings.RetryBudget) / 100)
 	s.pool.SetMaintenance(maintenanceOf(next.Orders))

@@ -103,6 +103,7 @@ func routeKeys() []key {
 func memberKeys() []key {
 	return []key{
 		{"strategy=S", "instead of --strategy"},
+		{"hash-balance=PERCENT|off", "how much of its part of what is under way a backend may have, beyond which a strategy that hashes passes over it (default 125)"},
 		{"consul=NAME, dc=DC, tag=T", "its name in Consul if that differs; its datacenter there; only instances with this tag"},
 		{"port=NAME", "the name, or the number, of the port of its instances in Consul, if they have several (default their default one)"},
 		{"dns=HOST:PORT|_SERVICE._PROTO.NAME", "a name that is resolved, or its SRV records"},

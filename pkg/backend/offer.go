@@ -27,6 +27,10 @@ type Policy struct {
 	// not any more, see Backend.Warm: whoever comes back from maintenance is
 	// as cold as who comes back from the dead. 0 means never.
 	SlowStart time.Duration
+	// HashBalance is how many slots strategies that hash let one member have at
+	// a time, in percent of its part of all; 0 means 125, below 0 any number. It
+	// is HAProxy's hash-balance-factor.
+	HashBalance int
 }
 
 // standing is what a member is by itself.

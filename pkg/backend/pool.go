@@ -31,6 +31,8 @@ type Snapshot struct {
 	// Withdrawn holds the addresses that have left by an explicit word, such as
 	// the loss of a tag, while they are still registered.
 	Withdrawn []string
+	// HashBalance is Policy.HashBalance.
+	HashBalance int
 	// Tier is whose turn it is of so many tiers, by Target.Priority, from 0.
 	Tier, Tiers int
 	// Reserve holds the members of later tiers that are available, the earlier
@@ -261,7 +263,7 @@ func (p *Pool) refresh() {
 // publish builds and stores a snapshot; p.mu is held.
 func (p *Pool) publish() {
 	p.published = p.changes.Load() // all of which the lines below see
-	s := &Snapshot{Version: p.version, All: p.sorted, Withdrawn: p.withdrawn}
+	s := &Snapshot{Version: p.version, All: p.sorted, Withdrawn: p.withdrawn, HashBalance: p.policy.HashBalance}
 	var members []*Backend
 	members, s.Tier, s.Tiers = inTurn(p.sorted)
 	s.Eligible, s.Panic = p.policy.offer(members)

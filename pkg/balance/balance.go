@@ -108,7 +108,7 @@ func (b *Balancer) follow(s *backend.Snapshot) {
 	defer b.mu.Unlock()
 	old := b.snapshot
 	b.snapshot = s
-	if old == nil || !slices.Equal(old.Eligible, s.Eligible) || !slices.Equal(old.Weights, s.Weights) || !old.Zonal.Equal(s.Zonal) {
+	if old == nil || old.HashBalance != s.HashBalance || !slices.Equal(old.Eligible, s.Eligible) || !slices.Equal(old.Weights, s.Weights) || !old.Zonal.Equal(s.Zonal) {
 		b.plan()
 	}
 }

@@ -19,19 +19,23 @@ const (
 	// for each backend is the longest to expect, of the one key that alone
 	// fills the pool. With many keys, a few are.
 	walkPer = 16
+	// defaultBound is c in percent.
+	defaultBound = 125
 )
 
 // bounded chooses from a table in which the backends follow each other at
 // random, each as often as its weight says: the first one at or after a
 // key's place that is not full. That is Mirrokni, Thorup and Zadimoghaddam,
-// "Consistent Hashing with Bounded Loads", 2016, with c = 1.25: full is who
-// has its part, by weight, of 1.25 times all active slots, rounded up. So a
+// "Consistent Hashing with Bounded Loads", 2016, with c = 1.25 unless the pool
+// says otherwise: full is who has its part, by weight, of c times all active
+// slots, rounded up. So a
 // hot key overflows, to the same neighbours always, instead of drowning its
 // backend. The bound is exact but for picks that happen at the same time.
 type bounded struct {
 	backends []*backend.Backend
 	weights  []int
 	sum      int64    // of weights
+	percent  int64    // c, below 0 for no bound
 	owners   []uint16 // the table, of indexes of backends
 	total    *total
 	keyless  Picker
@@ -42,6 +46,7 @@ func newBounded(s *backend.Snapshot) bounded {
 	t := bounded{
 		backends: backends,
 		weights:  weights,
+		percent:  int64(cmp.Or(s.HashBalance, defaultBound)),
 		total:    newTotal(backends),
 		keyless:  p2c{}.Plan(s),
 	}
@@ -105,9 +110,13 @@ func coldFor(b *backend.Backend, key uint64) bool {
 	return b.Warming() && float64(mix(key^HashString(b.Addr()))>>11)/(1<<53) >= b.Warmth(b.Now())
 }
 
-// capacity returns how many slots of backend i may be active, out of all.
+// capacity returns how many slots of backend i may be active, out of all. A
+// hundred times all slots, by weight, is far from what an int64 holds.
 func (t *bounded) capacity(i int, all int64) int64 {
-	return max(fewSlots, (5*all*int64(t.weights[i])+4*t.sum-1)/(4*t.sum))
+	if t.percent < 0 {
+		return math.MaxInt64
+	}
+	return max(fewSlots, (t.percent*all*int64(t.weights[i])+100*t.sum-1)/(100*t.sum))
 }
 
 // total tells how many slots of a snapshot's backends are active, without a

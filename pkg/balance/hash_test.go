@@ -208,6 +208,28 @@ func TestBoundedLoad(t *testing.T) {
 	}
 }
 
+// TestHashBalance checks that the bound is the pool's: a key that everybody asks
+// for stays at one backend without one, and has its part and no more at 100 %.
+func TestHashBalance(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range []string{"consistent_hash", "maglev"} {
+		for percent, want := range map[int]int64{-1: 1000, 0: 313, 100: 250, 150: 375, 400: 1000} {
+			b := newBalancer(t, strategy, 1, 1, 1, 1)
+			b.Pool().SetPolicy(backend.Policy{HashBalance: percent})
+			for range 1000 {
+				b.Pick(Request{Key: mix(42), HasKey: true})
+			}
+			most := int64(0)
+			for _, x := range b.Pool().Snapshot().All {
+				most = max(most, x.Active())
+			}
+			if most != want {
+				t.Errorf("unexpected largest load by %s at %d %%; got %d; want %d", strategy, percent, most, want)
+			}
+		}
+	}
+}
+
 // TestHashKeepsFewTogether checks that a client's connections go to one
 // backend while the pool is nearly idle.
 func TestHashKeepsFewTogether(t *testing.T) {

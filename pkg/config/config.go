@@ -344,16 +344,19 @@ type Backend struct {
 
 // Service is what is set for one service alone.
 type Service struct {
-	Name       string
-	Strategy   string // empty: Config.Strategy
-	Consul     string // its name in Consul; empty: Name
-	Datacenter string // in Consul; empty: Config.ConsulDatacenter
-	Tag        string // only instances with this tag; empty: all
-	Port       string // name or number of their port; empty: the default one
-	DNS        string // what is resolved, HOST:PORT or an SRV name; empty: nothing
-	File       string // path of a list of members; empty: none
-	Check      string // as health.ParseCheck reads it; empty: what a member asks for, or tcp
-	checkWay          // of which Check is made
+	Name     string
+	Strategy string // empty: Config.Strategy
+	// HashBalance bounds the load that a strategy that hashes gives to one
+	// backend, in percent of its part; 0: DefaultHashBalance, below 0: no bound.
+	HashBalance int
+	Consul      string // its name in Consul; empty: Name
+	Datacenter  string // in Consul; empty: Config.ConsulDatacenter
+	Tag         string // only instances with this tag; empty: all
+	Port        string // name or number of their port; empty: the default one
+	DNS         string // what is resolved, HOST:PORT or an SRV name; empty: nothing
+	File        string // path of a list of members; empty: none
+	Check       string // as health.ParseCheck reads it; empty: what a member asks for, or tcp
+	checkWay           // of which Check is made
 
 	ProxyOut         int           // version of the PROXY header that backends get; 0: none
 	MaxConns         int           // open at once to each backend; 0: no limit
@@ -442,6 +445,9 @@ func (c *Config) Service(name string) Service {
 		if s.hashes() && s.checkStrategy(s.Strategy) != nil {
 			s.Strategy = "consistent_hash"
 		}
+	}
+	if s.HashBalance == 0 {
+		s.HashBalance = DefaultHashBalance
 	}
 	if s.Sticky.By == "cookie" && s.Sticky.Name == "" {
 		s.Sticky.Name = "sluice_" + name

@@ -70,6 +70,8 @@ func TestParseSuccess(t *testing.T) {
 	service("web,max-conns=5,queue=9,tls=verify,tls-ca=/ca.pem,tls-server-name=db.example,proxy-out=v2,queue-timeout=3s,close-on-unhealthy=true")
 	service("web,reuse=safe,backend-idle-timeout=30s")
 	service("web,reuse=never,backend-idle-timeout=0s")
+	service("web,hash-balance=150")
+	service("web,hash-balance=off")
 	service("web,max-ejection=0,panic-threshold=100,slow-start=1m30s,ejection-time=1m0s,retry-budget=0")
 }
 
@@ -202,6 +204,8 @@ func TestParseFailure(t *testing.T) {
 	service("web,max-ejection=101", `max-ejection="101" is not a number from 0 to 100`)
 	service("web,slow-start=2h", `slow-start="2h" is not a duration from 0 to 1h0m0s`)
 	service("web,ejection-time=0s", `ejection-time="0s" is not a duration above 0`)
+	service("web,hash-balance=50", `hash-balance="50" is neither off nor a number from 100 to 10000`)
+	service("web,hash-balance=x", `hash-balance="x" is neither off nor`)
 	service("web,retry-budget=x", `retry-budget="x" is not a number from 0 to 100`)
 	service("web,panic-threshold=-1", `panic-threshold="-1" is not a number from 0 to 100`)
 	service("web,dns=web.internal", "is neither HOST:PORT nor")

@@ -28,7 +28,7 @@ func ParseService(spec string) (Service, error) {
 
 func (s *Service) keys() []string {
 	return append([]string{
-		"service", "strategy", "consul", "dc", "tag", "port", "backend-drain-timeout", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
+		"service", "strategy", "hash-balance", "consul", "dc", "tag", "port", "backend-drain-timeout", "dns", "file", "proxy-out", "max-conns", "queue", "queue-timeout",
 		"protocol", "tls", "tls-ca", "tls-server-name", "close-on-unhealthy", "failover",
 	}, slices.Concat(s.checkWay.keys(), s.ServiceHealth.keys(), s.Requests.keys(), s.HeaderEdits.keys(), s.Waits.keys(), s.HTTPWaits.keys(), s.TCPWaits.keys(), s.Connections.keys())...)
 }
@@ -39,6 +39,8 @@ func (s *Service) set(key, value string) (err error) {
 		s.Name = value
 	case "strategy":
 		s.Strategy = balance.Canonical(value)
+	case "hash-balance":
+		s.HashBalance, err = hashBalance(key, value)
 	case "failover":
 		err = s.Failover.set(value)
 	case "consul":
@@ -187,9 +189,38 @@ func (s Service) Settings() (all []Setting) {
 	return all
 }
 
+// DefaultHashBalance is the bound of strategies that hash, in percent: a quarter
+// more than its part, as the authors of the method suggest.
+const DefaultHashBalance = 125
+
+// MaxHashBalance is the largest bound.
+const MaxHashBalance = 10000
+
+// hashBalance reads a bound, off or 0 for none.
+func hashBalance(key, value string) (int, error) {
+	if value == "off" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(value, "%"))
+	switch {
+	case err != nil || n != 0 && (n < 100 || n > MaxHashBalance):
+		return 0, fmt.Errorf("%s=%q is neither off nor a number from 100 to %d", key, value, MaxHashBalance)
+	case n == 0:
+		return -1, nil
+	}
+	return n, nil
+}
+
+func hashBalanceText(n int) string {
+	if n < 0 {
+		return "off"
+	}
+	return nonzero(n)
+}
+
 func (s Service) pairs() []pair {
 	options := []pair{
-		{"strategy", s.Strategy}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"backend-drain-timeout", optional(s.BackendDrainTimeout)}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
+		{"strategy", s.Strategy}, {"hash-balance", hashBalanceText(s.HashBalance)}, {"consul", s.Consul}, {"dc", s.Datacenter}, {"tag", s.Tag}, {"port", s.Port}, {"backend-drain-timeout", optional(s.BackendDrainTimeout)}, {"dns", s.DNS}, {"file", s.File}, {"check", s.Check},
 		{"max-conns", nonzero(s.MaxConns)}, {"queue", nonzero(s.Queue)},
 		{"protocol", s.Protocol}, {"tls", s.TLS}, {"tls-ca", s.TLSCA}, {"tls-server-name", s.TLSServerName},
 	}
