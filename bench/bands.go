@@ -85,7 +85,7 @@ type lineChart struct {
 }
 
 func bandColors() []color.RGBA {
-	return []color.RGBA{{0x57, 0x60, 0x6a, 255}, {0x1f, 0x6f, 0xeb, 255}, {0xb0, 0x7d, 0x48, 255}, {0x5f, 0x8f, 0x6b, 255}, {0x93, 0x78, 0xa8, 255}, {0xb5, 0x65, 0x6b, 255}}
+	return []color.RGBA{{0x57, 0x60, 0x6a, 255}, {0x1f, 0x6f, 0xeb, 255}, {0xb0, 0x7d, 0x48, 255}, {0x5f, 0x8f, 0x6b, 255}, {0x93, 0x78, 0xa8, 255}, {0xb5, 0x65, 0x6b, 255}, {0x3e, 0x8e, 0x98, 255}, {0xdc, 0xbc, 0x94, 255}}
 }
 
 // draw returns the chart as SVG.
@@ -119,32 +119,28 @@ func (c lineChart) draw(lines []line) ([]byte, error) {
 	colors, top := bandColors(), floor
 	for i, l := range lines {
 		hue := colors[i%len(colors)]
-		var upper, lower, middle plotter.XYs
-		for j, e := range l.y {
-			if math.IsNaN(e.mean) {
-				continue
+		named := false
+		for _, piece := range l.pieces(floor) {
+			for _, xy := range piece.upper {
+				top = max(top, xy.Y)
 			}
-			upper = append(upper, plotter.XY{X: l.x[j], Y: e.mean + e.half})
-			lower = append(lower, plotter.XY{X: l.x[j], Y: max(floor, e.mean-e.half)})
-			middle = append(middle, plotter.XY{X: l.x[j], Y: max(floor, e.mean)})
-			top = max(top, e.mean+e.half)
+			slices.Reverse(piece.lower)
+			band, err := plotter.NewPolygon(append(piece.upper, piece.lower...))
+			if err != nil {
+				return nil, err
+			}
+			band.Color, band.LineStyle.Width = color.NRGBA{hue.R, hue.G, hue.B, 0x38}, 0
+			drawn, err := plotter.NewLine(piece.middle)
+			if err != nil {
+				return nil, err
+			}
+			drawn.Color, drawn.Width = hue, vg.Points(1.5)
+			p.Add(band, drawn)
+			if !named && l.name != "" {
+				p.Legend.Add(l.name+"   ", drawn)
+				named = true
+			}
 		}
-		if len(middle) == 0 {
-			continue
-		}
-		slices.Reverse(lower)
-		band, err := plotter.NewPolygon(append(upper, lower...))
-		if err != nil {
-			return nil, err
-		}
-		band.Color, band.LineStyle.Width = color.NRGBA{hue.R, hue.G, hue.B, 0x38}, 0
-		drawn, err := plotter.NewLine(middle)
-		if err != nil {
-			return nil, err
-		}
-		drawn.Color, drawn.Width = hue, vg.Points(1.5)
-		p.Add(band, drawn)
-		p.Legend.Add(l.name+"   ", drawn)
 	}
 	p.Y.Min, p.Y.Max = floor, top*1.25 // room for the legend
 	if c.logarithmic {
@@ -163,6 +159,29 @@ func (c lineChart) draw(lines []line) ([]byte, error) {
 		return nil, err
 	}
 	return svg.Bytes(), nil
+}
+
+// piece is a part of a line without a gap.
+type piece struct{ upper, lower, middle plotter.XYs }
+
+// pieces returns the parts of a line between values that are none, nothing of
+// which is below floor.
+func (l line) pieces(floor float64) (all []piece) {
+	gap := true
+	for j, e := range l.y {
+		if math.IsNaN(e.mean) {
+			gap = true
+			continue
+		}
+		if gap {
+			all, gap = append(all, piece{}), false
+		}
+		p, x := &all[len(all)-1], l.x[j]
+		p.upper = append(p.upper, plotter.XY{X: x, Y: max(floor, e.mean+e.half)})
+		p.lower = append(p.lower, plotter.XY{X: x, Y: max(floor, e.mean-e.half)})
+		p.middle = append(p.middle, plotter.XY{X: x, Y: max(floor, e.mean)})
+	}
+	return all
 }
 
 // lowest returns the least mean above 0, or 1.

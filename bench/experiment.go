@@ -38,6 +38,9 @@ type trial struct {
 	sluice  string // path
 	variant variant
 	seed    uint64 // the same for all variants of a run
+	// instead, if set, is called when the rig is ready, and the trial ends with
+	// its error.
+	instead func(ctx context.Context, r *rig) error
 }
 
 // trialResult is what a trial has measured. NaN is no value.

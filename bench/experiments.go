@@ -28,6 +28,7 @@ const maxRuns = 100
 type experimentOptions struct {
 	chosen  []experiment
 	runs    int
+	tools   []loadTool
 	out     string
 	sluice  string
 	root    string
@@ -39,11 +40,13 @@ func parseExperiments(args []string, w io.Writer) (experimentOptions, error) {
 		o    experimentOptions
 		c    common
 		only string
+		by   string
 	)
 	fs := newFlags("bench experiments", experimentsUsage, w)
 	fs.StringVar(&only, "only", "", "`names` of experiments, separated by commas, default all: "+strings.Join(experimentNames(), ", "))
 	fs.IntVar(&o.runs, "runs", 5, "`number` of runs of each variant; the bands are made of them")
 	fs.StringVar(&o.out, "out", "", "`directory` for the report and its charts, default bench/experiments of the checkout")
+	fs.StringVar(&by, "by", "", "`names` of load generators of others that look at the chosen experiments, too, once each variant: wrk, hey, ab, k6")
 	c.define(fs)
 	if err := parse(fs, args); err != nil {
 		return o, err
@@ -54,6 +57,9 @@ func parseExperiments(args []string, w io.Writer) (experimentOptions, error) {
 	}
 	var err error
 	if o.chosen, err = chooseExperiments(only); err != nil {
+		errs = append(errs, err)
+	}
+	if o.tools, err = chooseTools(by); err != nil {
 		errs = append(errs, err)
 	}
 	var run options
@@ -128,6 +134,13 @@ func runExperiments(ctx context.Context, args []string, stdout, stderr io.Writer
 			return err
 		}
 		text := found.markdown()
+		if len(o.tools) > 0 {
+			table, err := e.byTools(ctx, f, o.sluice, o.tools)
+			if err != nil {
+				return err
+			}
+			text += table
+		}
 		fmt.Fprintf(stdout, "%s\nafter %s\n", text, took(found.took))
 		report.WriteString(text)
 	}

@@ -24,6 +24,7 @@ type load struct {
 
 // reply is what became of a request.
 type reply struct {
+	number int           // of the request, from 0
 	due    time.Duration // since the load began
 	took   time.Duration // since it was due, so that a late start counts
 	status int           // 0: no answer
@@ -60,7 +61,7 @@ func (l load) run(ctx context.Context) []reply {
 		at := due
 		wg.Go(func() {
 			one := l.send(ctx, client, i)
-			one.due, one.took = at, time.Since(begun)-at
+			one.number, one.due, one.took = i, at, time.Since(begun)-at
 			mu.Lock()
 			defer mu.Unlock()
 			replies = append(replies, one)

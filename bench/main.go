@@ -58,6 +58,7 @@ func commands() map[string]commandFunc {
 		"compare":     compare,
 		"render":      render,
 		"experiments": runExperiments,
+		"plot":        plotDumps,
 	}
 }
 

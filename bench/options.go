@@ -185,6 +185,7 @@ const runUsage = `bench measures what sluice costs beside HAProxy, nginx and oth
   bench compare A B           say whether two results agree
   bench render FILE           write the report and charts of a result again
   bench experiments           show what settings do, each with a chart
+  bench plot DIR              draw what --metrics-dump=DIR has written
 
 Flags of the first:`
 

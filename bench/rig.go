@@ -65,6 +65,17 @@ func setUp(ctx context.Context, f *family, binary string, args []string, actors 
 	return r, nil
 }
 
+// setUp does so for a trial.
+func (t trial) setUp(ctx context.Context, args []string, actors []*actor, asleep ...*actor) (*rig, error) {
+	r, err := setUp(ctx, t.family, t.sluice, args, actors, asleep...)
+	if err == nil && t.instead != nil {
+		r.begin()
+		err = t.instead(ctx, r)
+		r.tearDown()
+	}
+	return r, err
+}
+
 // settle waits until n backends have passed their checks.
 func (r *rig) settle(ctx context.Context, n int) error {
 	deadline := time.Now().Add(startTimeout)

@@ -8,7 +8,7 @@ import (
 // experiments returns all experiments, in the order of the report. Rates are
 // low, so that two cores are enough for clients, sluice and backends together.
 func experiments() []experiment {
-	return []experiment{unequalBackends(), overload(), outliers(), flapping(), retries(), slowStart(), canary()}
+	return []experiment{unequalBackends(), overload(), outliers(), flapping(), retries(), skewedKeys(), slowStart(), canary()}
 }
 
 // alike returns n actors with the same conduct.

@@ -11,7 +11,7 @@ import (
 func outliers() experiment {
 	const (
 		width = 200 * time.Millisecond
-		bins  = 30
+		bins  = 26
 		from  = time.Second
 		to    = 2500 * time.Millisecond
 	)
@@ -33,7 +33,7 @@ func outliers() experiment {
 				}
 				return conduct{takes: 3 * time.Millisecond}
 			}
-			r, err := setUp(ctx, t.family, t.sluice, t.variant.args, actors)
+			r, err := t.setUp(ctx, t.variant.args, actors)
 			if err != nil {
 				return trialResult{}, err
 			}
@@ -98,7 +98,7 @@ func flapping() experiment {
 				webRoute, "--service=web,check=http:" + healthPath, "--max-ejection=0", "--strategy=round_robin",
 				"--health-interval=50ms", "--health-fast-interval=50ms", "--health-down-interval=50ms",
 			}, t.variant.args...)
-			r, err := setUp(ctx, t.family, t.sluice, args, actors)
+			r, err := t.setUp(ctx, args, actors)
 			if err != nil {
 				return trialResult{}, err
 			}
@@ -134,9 +134,9 @@ func retries() experiment {
 	return experiment{
 		name: "retries", title: "Retries under partial failure: amplification with a budget and without",
 		about: "All four backends close four of five connections without an answer from second 0.5 to 3, at 400 requests a second; each request may be tried three times. " +
-			"Amplification is how many requests the backends get for each of a client. A budget of 100 % is as good as none; the default is 20 %, ten a second, and a hundred saved up.",
+			"Amplification is how many requests the backends get for each of a client. --retry-budget=1000 is as good as none; the default is 20 %, ten a second, and a hundred saved up.",
 		variants: []variant{
-			{"budget 100 %", budget(100)},
+			{"no budget", budget(1000)},
 			{"budget 20 %", budget(20)},
 			{"no retries", append(budget(20), "--service=web,retries=0")},
 		},
@@ -153,7 +153,7 @@ func retries() experiment {
 					return conduct{takes: 2 * time.Millisecond, cut: within(at, from, to) && dice.roll(0.8)}
 				}
 			}
-			r, err := setUp(ctx, t.family, t.sluice, append([]string{"--max-ejection=0"}, t.variant.args...), actors)
+			r, err := t.setUp(ctx, append([]string{"--max-ejection=0"}, t.variant.args...), actors)
 			if err != nil {
 				return trialResult{}, err
 			}

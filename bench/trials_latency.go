@@ -30,7 +30,7 @@ func unequalBackends() experiment {
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
 			actors := alike(4, takes(4*time.Millisecond))
 			actors[3].conduct = takes(60 * time.Millisecond)
-			r, err := setUp(ctx, t.family, t.sluice, t.variant.args, actors)
+			r, err := t.setUp(ctx, t.variant.args, actors)
 			if err != nil {
 				return trialResult{}, err
 			}
@@ -80,7 +80,7 @@ func overload() experiment {
 			for _, a := range actors {
 				a.slots = make(chan struct{}, 4)
 			}
-			r, err := setUp(ctx, t.family, t.sluice, t.variant.args, actors)
+			r, err := t.setUp(ctx, t.variant.args, actors)
 			if err != nil {
 				return trialResult{}, err
 			}
@@ -145,7 +145,7 @@ func slowStart() experiment {
 				return conduct{takes: 4*time.Millisecond + time.Duration(116*math.Exp(-age/0.8)*float64(time.Millisecond))}
 			}
 			args := append([]string{"--health-down-interval=50ms", "--max-ejection=0"}, t.variant.args...)
-			r, err := setUp(ctx, t.family, t.sluice, args, actors, cold)
+			r, err := t.setUp(ctx, args, actors, cold)
 			if err != nil {
 				return trialResult{}, err
 			}

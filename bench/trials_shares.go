@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"sync"
+	"time"
 
 	"gonum.org/v1/plot"
 )
@@ -29,6 +32,69 @@ func sortedShares(actors []*actor) []float64 {
 	return shares
 }
 
+func skewedKeys() experiment {
+	const (
+		backends = 6
+		keys     = 2000
+	)
+	x := make([]float64, backends)
+	for i := range x {
+		x[i] = float64(i + 1)
+	}
+	return experiment{
+		name: "hashing", title: "Consistent hashing with skewed keys: with a bound on load and without",
+		about: "Requests carry one of 2,000 keys that follow Zipf's law (exponent 1.2: the first key has 22 % of the requests), 400 a second, and go by key to one of six backends of eight workers at 50 ms, which together could take 960 a second. " +
+			"With hash-balance=125, the default, a backend that has a quarter more than its part of what is under way, and no fewer than eight, is passed over, and the key's request goes to the next one.",
+		variants: []variant{
+			{"hash-balance=off", []string{webRoute, "--service=web,strategy=consistent_hash,sticky=header:X-Key,hash-balance=off"}},
+			{"hash-balance=125", []string{webRoute, "--service=web,strategy=consistent_hash,sticky=header:X-Key"}},
+		},
+		charts: []chartOf{
+			{lineChart{file: "hashing-shares.svg", title: "Requests by backend, the busiest first", xLabel: "backend", yLabel: "% of all",
+				ticks: []plot.Tick{{Value: 1, Label: "1"}, {Value: 2, Label: "2"}, {Value: 3, Label: "3"}, {Value: 4, Label: "4"}, {Value: 5, Label: "5"}, {Value: 6, Label: "6"}}}, x},
+		},
+		figures: []string{"share of the busiest, %", "p50, ms", "p99, ms", "keys with more than one backend, %"},
+		trial: func(ctx context.Context, t trial) (trialResult, error) {
+			actors := alike(backends, takes(50*time.Millisecond))
+			for _, a := range actors {
+				a.slots = make(chan struct{}, 8)
+			}
+			r, err := t.setUp(ctx, append([]string{"--max-ejection=0"}, t.variant.args...), actors)
+			if err != nil {
+				return trialResult{}, err
+			}
+			defer r.tearDown()
+			r.begin()
+			zipf := rand.NewZipf(rand.New(rand.NewPCG(t.seed, 5)), 1.2, 1, keys-1)
+			chosen := make([]uint64, 10000)
+			for i := range chosen {
+				chosen[i] = zipf.Uint64()
+			}
+			l := load{url: r.url, time: 4 * time.Second, rate: steady(400), timeout: 8 * time.Second, seed: t.seed}
+			l.dress = func(i int, q *http.Request) {
+				q.Header.Set("X-Key", strconv.FormatUint(chosen[i%len(chosen)]+t.seed*keys, 10))
+			}
+			replies := l.run(ctx)
+			homes := make(map[uint64]map[string]bool)
+			for _, p := range replies {
+				key := chosen[p.number%len(chosen)]
+				if homes[key] == nil {
+					homes[key] = make(map[string]bool)
+				}
+				homes[key][p.actor] = true
+			}
+			several := 0.0
+			for _, h := range homes {
+				if len(h) > 1 {
+					several += 100 / float64(len(homes))
+				}
+			}
+			shares := sortedShares(actors)
+			return trialResult{map[string][]float64{"hashing-shares.svg": shares}, []float64{shares[0], quantile(replies, 0.5), quantile(replies, 0.99), several}}, nil
+		},
+	}
+}
+
 func canary() experiment {
 	const clients = 500
 	percents := []float64{1, 5, 10, 25, 50}
@@ -47,7 +113,7 @@ func canary() experiment {
 			for _, p := range percents {
 				args = append(args, fmt.Sprintf("--route=%s/=web,canary=next:%g", canaryHost(p), p))
 			}
-			r, err := setUp(ctx, t.family, t.sluice, args, actors)
+			r, err := t.setUp(ctx, args, actors)
 			if err != nil {
 				return trialResult{}, err
 			}
