@@ -45,7 +45,7 @@ func parseExperiments(args []string, w io.Writer) (experimentOptions, error) {
 	fs := newFlags("bench experiments", experimentsUsage, w)
 	fs.StringVar(&only, "only", "", "`names` of experiments, separated by commas, default all: "+strings.Join(experimentNames(), ", "))
 	fs.IntVar(&o.runs, "runs", 5, "`number` of runs of each variant; the bands are made of them")
-	fs.StringVar(&o.out, "out", "", "`directory` for the report and its charts, default bench/experiments of the checkout")
+	fs.StringVar(&o.out, "out", "", "`directory` for the report and its charts, default bench/results of the checkout")
 	fs.StringVar(&by, "by", "", "`names` of load generators of others that look at the chosen experiments, too, once each variant: wrk, hey, ab, k6")
 	c.define(fs)
 	if err := parse(fs, args); err != nil {
@@ -72,7 +72,7 @@ func parseExperiments(args []string, w io.Writer) (experimentOptions, error) {
 		}
 	}
 	if o.out == "" {
-		o.out = filepath.Join(o.root, "bench", "experiments")
+		o.out = filepath.Join(o.root, "bench", "results")
 	}
 	o.command = neutralCommand(append([]string{"experiments"}, args...), o.root)
 	return o, errors.Join(errs...)

@@ -32,7 +32,7 @@ func TestSmokeExperiments(t *testing.T) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
 		}
 	}
-	for _, file := range []string{"canary.svg"} {
+	for _, file := range []string{"experiments-canary.svg"} {
 		svg, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil || !bytes.Contains(svg, []byte("</svg>")) || len(svg) > 64<<10 {
 			t.Errorf("unexpected chart %s of %d bytes: %v", file, len(svg), err)

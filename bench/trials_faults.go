@@ -23,7 +23,7 @@ func outliers() experiment {
 			{"no ejection", []string{webRoute, "--strategy=round_robin", "--max-ejection=0"}},
 			{"ejection", []string{webRoute, "--strategy=round_robin", "--ejection-time=1s"}},
 		},
-		charts:  []chartOf{{lineChart{file: "outliers.svg", title: "Failed requests, one of four backends failing from 1 s to 2.5 s", xLabel: "s", yLabel: "%"}, middles(bins, width)}},
+		charts:  []chartOf{{lineChart{file: "experiments-outliers.svg", title: "Failed requests, one of four backends failing from 1 s to 2.5 s", xLabel: "s", yLabel: "%"}, middles(bins, width)}},
 		figures: []string{"failed requests", "until it is out, ms", "until it is back, ms"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
 			actors := alike(4, takes(3*time.Millisecond))
@@ -55,7 +55,7 @@ func outliers() experiment {
 					break
 				}
 			}
-			return trialResult{map[string][]float64{"outliers.svg": binned(replies, bins, width, percentFailed)}, []float64{float64(failed(replies)), untilOut, untilBack}}, nil
+			return trialResult{map[string][]float64{"experiments-outliers.svg": binned(replies, bins, width, percentFailed)}, []float64{float64(failed(replies)), untilOut, untilBack}}, nil
 		},
 	}
 }
@@ -77,8 +77,8 @@ func flapping() experiment {
 			{"with (rise 2, fall 3)", nil},
 		},
 		charts: []chartOf{
-			{lineChart{file: "flapping-failed.svg", title: "Failed requests", xLabel: "s", yLabel: "%"}, x},
-			{lineChart{file: "flapping-up.svg", title: "Backends in use, of four", xLabel: "s", yLabel: ""}, x},
+			{lineChart{file: "experiments-flapping-failed.svg", title: "Failed requests", xLabel: "s", yLabel: "%"}, x},
+			{lineChart{file: "experiments-flapping-up.svg", title: "Backends in use, of four", xLabel: "s", yLabel: ""}, x},
 		},
 		figures: []string{"failed requests", "transitions of the half dead", "transitions of the other", "the other out, % of the time"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
@@ -118,7 +118,7 @@ func flapping() experiment {
 				return n - 1 // its first check
 			}
 			figures := []float64{float64(failed(replies)), of(dying), of(noisy), 100 * (1 - mean(up[1][int(from/width):int(to/width)]))}
-			return trialResult{map[string][]float64{"flapping-failed.svg": binned(replies, bins, width, percentFailed), "flapping-up.svg": up[0]}, figures}, err
+			return trialResult{map[string][]float64{"experiments-flapping-failed.svg": binned(replies, bins, width, percentFailed), "experiments-flapping-up.svg": up[0]}, figures}, err
 		},
 	}
 }
@@ -141,8 +141,8 @@ func retries() experiment {
 			{"no retries", append(budget(20), "--service=web,retries=0")},
 		},
 		charts: []chartOf{
-			{lineChart{file: "retries-amplification.svg", title: "Requests at the backends for each of a client", xLabel: "s", yLabel: ""}, middles(bins, width)},
-			{lineChart{file: "retries-failed.svg", title: "Failed requests", xLabel: "s", yLabel: "%"}, middles(bins, width)},
+			{lineChart{file: "experiments-retries-amplification.svg", title: "Requests at the backends for each of a client", xLabel: "s", yLabel: ""}, middles(bins, width)},
+			{lineChart{file: "experiments-retries-failed.svg", title: "Failed requests", xLabel: "s", yLabel: "%"}, middles(bins, width)},
 		},
 		figures: []string{"amplification while failing", "failed while failing, %", "failed afterwards, %"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
@@ -186,7 +186,7 @@ func retries() experiment {
 				}
 			}
 			return trialResult{
-				map[string][]float64{"retries-amplification.svg": amplified, "retries-failed.svg": binned(replies, bins, width, percentFailed)},
+				map[string][]float64{"experiments-retries-amplification.svg": amplified, "experiments-retries-failed.svg": binned(replies, bins, width, percentFailed)},
 				[]float64{tries / float64(len(during)), percentFailed(during), percentFailed(afterwards)},
 			}, nil
 		},

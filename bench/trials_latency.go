@@ -11,7 +11,7 @@ import (
 
 func unequalBackends() experiment {
 	ranks := []float64{0.5, 0.75, 0.9, 0.95, 0.99}
-	chart := chartOf{lineChart: lineChart{file: "tail.svg", title: "Latency with three backends of 4 ms and one of 60 ms", xLabel: "percentile", yLabel: "ms"}}
+	chart := chartOf{lineChart: lineChart{file: "experiments-tail.svg", title: "Latency with three backends of 4 ms and one of 60 ms", xLabel: "percentile", yLabel: "ms"}}
 	for i, q := range ranks {
 		chart.x = append(chart.x, float64(i))
 		chart.ticks = append(chart.ticks, plot.Tick{Value: float64(i), Label: fmt.Sprintf("p%g", 100*q)})
@@ -48,7 +48,7 @@ func unequalBackends() experiment {
 			for i, q := range ranks {
 				y[i] = quantile(replies, q)
 			}
-			return trialResult{map[string][]float64{"tail.svg": y}, []float64{quantile(replies, 0.5), quantile(replies, 0.95), quantile(replies, 0.99), slow}}, nil
+			return trialResult{map[string][]float64{"experiments-tail.svg": y}, []float64{quantile(replies, 0.5), quantile(replies, 0.95), quantile(replies, 0.99), slow}}, nil
 		},
 	}
 }
@@ -71,8 +71,8 @@ func overload() experiment {
 			{"concurrency=adaptive", []string{webRoute, "--service=web,concurrency=adaptive,max-requests=1000"}},
 		},
 		charts: []chartOf{
-			{lineChart{file: "overload-throughput.svg", title: "Answered within 300 ms", xLabel: "s", yLabel: "requests/s"}, x},
-			{lineChart{file: "overload-latency.svg", title: "p95 of what is answered", xLabel: "s", yLabel: "ms", logarithmic: true}, x},
+			{lineChart{file: "experiments-overload-throughput.svg", title: "Answered within 300 ms", xLabel: "s", yLabel: "requests/s"}, x},
+			{lineChart{file: "experiments-overload-latency.svg", title: "p95 of what is answered", xLabel: "s", yLabel: "ms", logarithmic: true}, x},
 		},
 		figures: []string{"in time while overloaded, 1/s", "p95 while overloaded, ms", "in time in the second after, 1/s"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
@@ -111,8 +111,8 @@ func overload() experiment {
 			}
 			return trialResult{
 				map[string][]float64{
-					"overload-throughput.svg": binned(replies, bins, width, func(p []reply) float64 { return good(p) / width.Seconds() }),
-					"overload-latency.svg":    binned(replies, bins, width, func(p []reply) float64 { return quantile(p, 0.95) }),
+					"experiments-overload-throughput.svg": binned(replies, bins, width, func(p []reply) float64 { return good(p) / width.Seconds() }),
+					"experiments-overload-latency.svg":    binned(replies, bins, width, func(p []reply) float64 { return quantile(p, 0.95) }),
 				},
 				[]float64{good(surged) / (surgeTo - surge - 500*time.Millisecond).Seconds(), quantile(surged, 0.95), good(recovered)},
 			}, nil
@@ -134,7 +134,7 @@ func slowStart() experiment {
 			{"without", []string{webRoute, "--strategy=round_robin"}},
 			{"slow-start=3s", []string{webRoute, "--strategy=round_robin", "--slow-start=3s"}},
 		},
-		charts:  []chartOf{{lineChart{file: "slow-start.svg", title: "p95 when a cold backend joins at 1 s", xLabel: "s", yLabel: "ms", logarithmic: true}, middles(bins, width)}},
+		charts:  []chartOf{{lineChart{file: "experiments-slow-start.svg", title: "p95 when a cold backend joins at 1 s", xLabel: "s", yLabel: "ms", logarithmic: true}, middles(bins, width)}},
 		figures: []string{"p95 in the second after it joined, ms", "p95 afterwards, ms", "slower than 100 ms, %"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
 			actors := alike(3, takes(4*time.Millisecond))
@@ -173,7 +173,7 @@ func slowStart() experiment {
 				}
 			}
 			return trialResult{
-				map[string][]float64{"slow-start.svg": binned(replies, bins, width, func(p []reply) float64 { return quantile(p, 0.95) })},
+				map[string][]float64{"experiments-slow-start.svg": binned(replies, bins, width, func(p []reply) float64 { return quantile(p, 0.95) })},
 				[]float64{quantile(first, 0.95), quantile(later, 0.95), slow},
 			}, nil
 		},

@@ -50,7 +50,7 @@ func skewedKeys() experiment {
 			{"hash-balance=125", []string{webRoute, "--service=web,strategy=consistent_hash,sticky=header:X-Key"}},
 		},
 		charts: []chartOf{
-			{lineChart{file: "hashing-shares.svg", title: "Requests by backend, the busiest first", xLabel: "backend", yLabel: "% of all",
+			{lineChart{file: "experiments-hashing-shares.svg", title: "Requests by backend, the busiest first", xLabel: "backend", yLabel: "% of all",
 				ticks: []plot.Tick{{Value: 1, Label: "1"}, {Value: 2, Label: "2"}, {Value: 3, Label: "3"}, {Value: 4, Label: "4"}, {Value: 5, Label: "5"}, {Value: 6, Label: "6"}}}, x},
 		},
 		figures: []string{"share of the busiest, %", "p50, ms", "p99, ms", "keys with more than one backend, %"},
@@ -90,7 +90,7 @@ func skewedKeys() experiment {
 				}
 			}
 			shares := sortedShares(actors)
-			return trialResult{map[string][]float64{"hashing-shares.svg": shares}, []float64{shares[0], quantile(replies, 0.5), quantile(replies, 0.99), several}}, nil
+			return trialResult{map[string][]float64{"experiments-hashing-shares.svg": shares}, []float64{shares[0], quantile(replies, 0.5), quantile(replies, 0.99), several}}, nil
 		},
 	}
 }
@@ -103,7 +103,7 @@ func canary() experiment {
 		about: "Routes with canary=next:PERCENT for 1, 5, 10, 25 and 50 percent are each asked by 500 clients, which have an address of their own, twice and by a connection each time. " +
 			"Each run has other clients. A client that gets the canary once gets it again.",
 		variants: []variant{{"measured", nil}},
-		charts: []chartOf{{lineChart{file: "canary.svg", title: "Clients that the canary serves", xLabel: "percent that was asked for", yLabel: "percent measured",
+		charts: []chartOf{{lineChart{file: "experiments-canary.svg", title: "Clients that the canary serves", xLabel: "percent that was asked for", yLabel: "percent measured",
 			ticks: []plot.Tick{{Value: 1, Label: "1"}, {Value: 5, Label: "5"}, {Value: 10, Label: "10"}, {Value: 25, Label: "25"}, {Value: 50, Label: "50"}}}, percents}},
 		figures: []string{"at 1 %", "at 5 %", "at 10 %", "at 25 %", "at 50 %", "clients that got both"},
 		trial: func(ctx context.Context, t trial) (trialResult, error) {
@@ -128,7 +128,7 @@ func canary() experiment {
 				y[i] = share
 				both += float64(changed)
 			}
-			return trialResult{map[string][]float64{"canary.svg": y}, append(slices.Clone(y), both)}, nil
+			return trialResult{map[string][]float64{"experiments-canary.svg": y}, append(slices.Clone(y), both)}, nil
 		},
 	}
 }
