@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -66,7 +67,7 @@ func (e experiment) perform(ctx context.Context, f *family, sluice string, runs 
 		for i, v := range e.variants {
 			r, err := e.trial(ctx, trial{family: f, sluice: sluice, variant: v, seed: uint64(run) + 1})
 			if err == nil {
-				err = ctx.Err()
+				err = errors.Join(ctx.Err(), e.whole(r))
 			}
 			if err != nil {
 				return found, fmt.Errorf("%s, %s, run %d: %w", e.name, v.name, run+1, err)
@@ -76,6 +77,19 @@ func (e experiment) perform(ctx context.Context, f *family, sluice string, runs 
 	}
 	found.took = time.Since(begun)
 	return found, nil
+}
+
+// whole returns an error if a trial has not measured what the experiment shows.
+func (e experiment) whole(r trialResult) error {
+	if len(r.figures) != len(e.figures) || len(r.lines) != len(e.charts) {
+		return fmt.Errorf("cannot use a trial with %d figures and %d lines; there are %d and %d", len(r.figures), len(r.lines), len(e.figures), len(e.charts))
+	}
+	for _, c := range e.charts {
+		if len(r.lines[c.file]) != len(c.x) {
+			return fmt.Errorf("cannot use a trial with %d values for %s; there are %d", len(r.lines[c.file]), c.file, len(c.x))
+		}
+	}
+	return nil
 }
 
 // figure returns the estimate of a figure of a variant.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # github.com/valyala/fasthttp v1.78.0: Header.Add is documented to add a value
-# beside those that are there. For fields that the library keeps in places of
-# their own it replaces: of two Content-Encoding lines added to a response the
+# beside those that are there, but for six fields that it names. There is a seventh,
+# Content-Encoding, in responses: of two Content-Encoding lines added to a response the
 # first is lost, while two of Via or Link stay two. A proxy that copies a
 # backend's header line by line, as one would, turns "gzip" and "br" (RFC 9110
 # allows a list to be split) into "br" alone, and the client fails to decode a

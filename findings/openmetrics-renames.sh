@@ -5,8 +5,7 @@
 # le="1.0" where they were le="1", which is another series to Prometheus 2, so
 # that each recording rule and dashboard that names a bucket finds nothing from
 # that scrape on; and a counter whose name does not end in _total is of type
-# unknown. A curl of the same address still shows the old form. promtool has
-# nothing to say of either.
+# unknown. A curl of the same address still shows the old form.
 #
 # Seen: text: counter, le="1"; OpenMetrics: unknown, le="1.0".
 set -euo pipefail
