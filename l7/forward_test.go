@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,41 @@ func get(t *testing.T, c *http.Client, url string) (status int, reason, body str
 }
 
 var traceparent = regexp.MustCompile("^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
+
+// TestRepeatedLines has fields in several lines, as lists may be (RFC 9110,
+// section 5.3): all lines arrive in their order, those among them that an HTTP
+// library keeps once, such as fasthttp Content-Encoding in responses.
+func TestRepeatedLines(t *testing.T) { eachDriver(t, testRepeatedLines) }
+
+func testRepeatedLines(t *testing.T) {
+	t.Parallel()
+	names := []string{"Content-Encoding", "Content-Language", "Via", "Link", "Cache-Control", "Vary", "Accept", "Accept-Encoding", "Cookie"}
+	heads := make(chan http.Header, 1)
+	addr := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		heads <- r.Header.Clone()
+		for _, name := range names {
+			w.Header()[name] = []string{"a=1", "b=2"}
+		}
+	})
+	c := newFront(t, nil, addr).raw()
+	request := "GET / HTTP/1.1\r\nHost: a\r\n"
+	for _, name := range names {
+		request += name + ": a=1\r\n" + name + ": b=2\r\n"
+	}
+	c.write(request + "\r\n")
+	resp, _ := c.response("GET")
+	for where, h := range map[string]http.Header{"request": <-heads, "response": resp.Header} {
+		for _, name := range names {
+			got := h.Values(name)
+			if name == "Cookie" && where == "request" && strings.Join(got, "; ") == "a=1; b=2" {
+				continue // may be joined (RFC 9113, section 8.2.3)
+			}
+			if !slices.Equal(got, []string{"a=1", "b=2"}) {
+				t.Errorf("unexpected lines of %s in the %s: %q", name, where, got)
+			}
+		}
+	}
+}
 
 func TestHopByHopAndForwarded(t *testing.T) { eachDriver(t, testHopByHopAndForwarded) }
 
