@@ -92,12 +92,17 @@ func plotDumps(_ context.Context, args []string, stdout, stderr io.Writer) error
 	var index bytes.Buffer
 	fmt.Fprintf(&index, "# Plots\n\n%d dumps of %d processes, from %s to %s.\n", len(dumps), len(processes(dumps)), from.Format(time.RFC3339), to.Format(time.RFC3339))
 	drawn := 0
+	var quiet []string // that are there, and 0 all the time
 	for _, v := range chosen {
 		lines := v.lines(dumps)
 		if len(lines) == 0 {
 			if len(metrics) > 0 {
 				return fmt.Errorf("cannot draw %s: the dumps in %q do not have it", v.metric, dir)
 			}
+			continue
+		}
+		if len(metrics) == 0 && !slices.ContainsFunc(lines, func(l line) bool { return l.top() > 0 }) {
+			quiet = append(quiet, v.metric)
 			continue
 		}
 		unit, label := timeUnit(to.Sub(from))
@@ -116,6 +121,9 @@ func plotDumps(_ context.Context, args []string, stdout, stderr io.Writer) error
 		}
 		fmt.Fprintf(&index, "\n![%s](%s)\n", v.title, c.file)
 		drawn++
+	}
+	if len(quiet) > 0 {
+		fmt.Fprintf(&index, "\n0 all the time: %s.\n", strings.Join(quiet, ", "))
 	}
 	if drawn == 0 {
 		return fmt.Errorf("cannot draw anything: none of the dumps in %q has a metric of sluice's", dir)
@@ -274,22 +282,24 @@ func histogramQuantile(q float64, buckets []bucket) float64 {
 // largest returns the lines with the largest values, in the order of their names,
 // without those that are 0 all the time unless they are all.
 func largest(points map[string]*line) (lines []line) {
-	top := func(l line) (most float64) {
-		for _, e := range l.y {
-			if !math.IsNaN(e.mean) {
-				most = max(most, math.Abs(e.mean))
-			}
-		}
-		return most
-	}
 	for _, name := range sortedKeys(points) {
 		lines = append(lines, *points[name])
 	}
-	if some := slices.DeleteFunc(slices.Clone(lines), func(l line) bool { return top(l) == 0 }); len(some) > 0 {
+	if some := slices.DeleteFunc(slices.Clone(lines), func(l line) bool { return l.top() == 0 }); len(some) > 0 {
 		lines = some
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(top(b), top(a)) })
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(b.top(), a.top()) })
 	lines = lines[:min(len(lines), maxLines)]
 	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.name, b.name) })
 	return lines
+}
+
+// top returns the line's largest value, whatever its sign.
+func (l line) top() (most float64) {
+	for _, e := range l.y {
+		if !math.IsNaN(e.mean) {
+			most = max(most, math.Abs(e.mean))
+		}
+	}
+	return most
 }
