@@ -217,7 +217,7 @@ func TestOrdersOnServices(t *testing.T) {
 	x.set(web, control.PanicThreshold, "7")
 	x.set(web, control.MaxEjection, "9")
 	x.set(web, control.SlowStart, "3s")
-	if got := s.pool.Policy(); got != (backend.Policy{Panic: 7, MaxEjection: 9, SlowStart: 3 * time.Second}) {
+	if got := s.pool.Policy(); got != (backend.Policy{Panic: 7, MaxEjection: 9, SlowStart: 3 * time.Second, HashBalance: 125}) {
 		t.Errorf("unexpected policy: %+v", got)
 	}
 	x.set(web, control.MaxRequests, "1")
