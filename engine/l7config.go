@@ -47,6 +47,7 @@ func (fs *fronts) l7Config(want desired.Listener, routes []l7.Route) (l7.Config,
 	cfg.IdleTimeout = cmp.Or(ownWait(l.IdleTimeout), c.IdleTimeout)
 	cfg.FINTimeout = cmp.Or(ownWait(l.FINTimeout), orNever(c.FINTimeout))
 	cfg.TotalTimeout = cmp.Or(own.TotalTimeout, c.TotalTimeout)
+	cfg.RetryOn = max(0, own.RetryOn)
 	cfg.UpgradeIdleTimeout = cmp.Or(own.UpgradeIdleTimeout, orNever(c.UpgradeIdleTimeout))
 	cfg.UpgradeFINTimeout = cmp.Or(own.UpgradeFINTimeout, orNever(c.UpgradeFINTimeout))
 	cfg.MinBodyRate = cmp.Or(own.MinBodyRate, ownRate(&c.MinBodyRate))

@@ -65,8 +65,19 @@ func l7Waits(w config.Waits, h config.HTTPWaits) l7.Waits {
 	return l7.Waits{
 		ConnectTimeout: ownWait(w.ConnectTimeout), ResponseTimeout: ownWait(h.ResponseTimeout), BodyTimeout: ownWait(h.BodyTimeout),
 		TotalTimeout: ownWait(h.TotalTimeout), UpgradeIdleTimeout: ownWait(h.UpgradeIdleTimeout), UpgradeFINTimeout: ownWait(h.UpgradeFINTimeout),
-		MinBodyRate: ownRate(h.MinBodyRate), Retries: ownRetries(w.Retries),
+		MinBodyRate: ownRate(h.MinBodyRate), Retries: ownRetries(w.Retries), RetryOn: ownStatuses(h.RetryOn),
 	}
+}
+
+// ownStatuses returns what something sets for itself as l7 takes it: -1 is none.
+func ownStatuses(r *config.RetryOn) int {
+	switch {
+	case r == nil:
+		return 0
+	case *r == 0:
+		return -1
+	}
+	return int(*r)
 }
 
 // orNever returns a duration as servers take it: 0 is never for an operator,

@@ -127,3 +127,61 @@ func TestCallsQuiet(t *testing.T) {
 		t.Errorf("unexpected end of a quiet stream: %+v", a)
 	}
 }
+
+// TestCallsRetryOn has calls be made again that end with a status which the
+// operator has named, if nothing else was said, and no others.
+func TestCallsRetryOn(t *testing.T) {
+	t.Parallel()
+	answer := func(status string) string {
+		addr, _ := newClearBackend(t, 0, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			w.Header().Set("Content-Type", "application/grpc")
+			if status == "" {
+				w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+				_, _ = w.Write(body)
+				return
+			}
+			if r.URL.Path == "/s/late" {
+				_, _ = w.Write(body)
+				w.(http.Flusher).Flush()
+				w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
+				return
+			}
+			w.Header().Set("Grpc-Status", status)
+		})
+		return addr
+	}
+	bad, good := answer("14"), answer("")
+	for name, x := range map[string]struct {
+		retryOn int
+		path    string
+		fails   bool
+	}{
+		"unavailable": {1 << 14, "/s/m", false},
+		"another":     {1 << 8, "/s/m", true},
+		"none":        {0, "/s/m", true},
+		"said more":   {1 << 14, "/s/late", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newClearFront(t, func(c *Config) { c.RetryOn = x.retryOn })
+			f.speak(backend.H2C, bad, good)
+			fr := f.framer()
+			failed := false
+			for i := range uint32(24) {
+				fr.open(2*i+1, false, post2(x.path, "content-type", "application/grpc", "te", "trailers")...)
+				fr.ok(fr.WriteData(2*i+1, true, []byte("message")))
+				a := fr.mustRead(2*i + 1)
+				switch status := a.heads[len(a.heads)-1].get("grpc-status"); {
+				case status == "14":
+					failed = true
+				case status != "0" || a.body != "message":
+					t.Errorf("unexpected response: %+v", a)
+				}
+			}
+			if failed != x.fails {
+				t.Errorf("unexpected outcome; failed: %v; want %v", failed, x.fails)
+			}
+		})
+	}
+}

@@ -15,13 +15,14 @@ func headLimitKeys() []key {
 		{"head-timeout=TIME, idle-timeout=TIME, fin-timeout=TIME", "instead of --l7-head-timeout, --l7-idle-timeout, --l7-fin-timeout"},
 		{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME", "instead of --l7-connect-timeout, --l7-response-timeout, --l7-body-timeout"},
 		{"retries=N", "attempts after the first one of a request, 0 to 2"},
+		{"retry-on=STATUSES", "statuses of gRPC with which a call is made again if a backend says nothing else, with + between them: cancelled, deadline-exceeded, internal, resource-exhausted, unavailable (default none)"},
 		{"total-timeout=TIME, min-body-rate=SIZE, upgrade-idle-timeout=TIME, upgrade-fin-timeout=TIME", "instead of --l7-total-timeout, --l7-min-body-rate, --l7-upgrade-idle-timeout, --l7-upgrade-fin-timeout"},
 	}
 }
 
 // routeLimitKeys are those of --route about time and retries.
 func routeLimitKeys() []key {
-	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}, {"total-timeout=TIME, upgrade-idle-timeout=TIME, upgrade-fin-timeout=TIME, min-body-rate=SIZE", "the same"}, {"early-hints=true|false", "the same"}}
+	return []key{{"connect-timeout=TIME, response-timeout=TIME, body-timeout=TIME, retries=N", "instead of those of its service and of the listener"}, {"total-timeout=TIME, upgrade-idle-timeout=TIME, upgrade-fin-timeout=TIME, min-body-rate=SIZE, retry-on=STATUSES", "the same"}, {"early-hints=true|false", "the same"}}
 }
 
 // moreHeaderKeys are those of --service and --route about headers.
@@ -51,7 +52,7 @@ func cookieKeys() []key {
 func serviceLimitKeys() []key {
 	return []key{
 		{"connect-timeout=TIME, retries=N", "instead of those of the listener and of the flags"},
-		{"upgrade-idle-timeout=TIME, upgrade-fin-timeout=TIME, total-timeout=TIME, min-body-rate=SIZE", "the same, for HTTP requests"},
+		{"upgrade-idle-timeout=TIME, upgrade-fin-timeout=TIME, total-timeout=TIME, min-body-rate=SIZE, retry-on=STATUSES", "the same, for HTTP requests"},
 		{"response-timeout=TIME, body-timeout=TIME, early-hints=true|false", "the same, for HTTP requests"},
 		{"idle-timeout=TIME, fin-timeout=TIME", "the same, for TCP connections"},
 	}

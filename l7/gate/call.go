@@ -151,6 +151,26 @@ func (t *Ticket) respondToCall(now Now) {
 	}
 }
 
+// Declined decides what follows a response to a call, which has come: Retry, if it
+// says a status alone that the operator has named, or Forward.
+func (t *Ticket) Declined(now Now) Decision {
+	f := &t.attempt.failure
+	if !t.call.is || t.limits.retryOn == 0 || t.Resp.Status != 200 || t.Resp.Length != 0 {
+		return Forward
+	}
+	c := statusIn(http1.Value(t.Resp.Fields, "grpc-status"))
+	switch {
+	case c <= grpcOK, t.limits.retryOn>>c&1 == 0, !f.replayable, t.spent(), !t.svc.balancer.HasUntried(t.triedToo()):
+		return Forward
+	case !t.svc.budget.Retry(now.Time):
+		t.svc.metrics.retriesDenied.Inc()
+		return Forward
+	}
+	t.observeFailure(now)
+	t.giveBack(now, another)
+	return Retry
+}
+
 // Trailed tells that all of the response has come, with the lines of its trailer
 // section.
 func (t *Ticket) Trailed(trailer []byte, now Now) {

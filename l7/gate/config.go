@@ -148,6 +148,10 @@ type Bounds struct {
 	// Retries is how many attempts may follow the first one of a request, where
 	// another is safe. 0 means balance.MaxTries less one, see Waits; negative none.
 	Retries int
+	// RetryOn are the statuses of gRPC, a bit for each by its number, with which a
+	// call is made again if a backend answers with nothing else: who sets it says
+	// that they mean so.
+	RetryOn int
 	// MinBodyRate is how many bytes a second a client must send or take of a body
 	// while it alone is waited for, over MinBodyRateOver. 0 means 64 over 20 s,
 	// negative any number; if none moves at all BodyTimeout judges.

@@ -23,6 +23,8 @@ type Waits struct {
 	// in Config.
 	UpgradeIdleTimeout, UpgradeFINTimeout, TotalTimeout time.Duration
 	MinBodyRate                                         int64
+	// RetryOn is as in Config; negative is none.
+	RetryOn int
 }
 
 // Limits are those of one request. What has none is Forever.
@@ -38,12 +40,14 @@ type Limits struct {
 	MinRate                 int64         // bytes a second of a body that its client alone is waited for with; 0 or less: none is asked for
 
 	retries int
+	retryOn int  // statuses of gRPC, a bit for each
 	lenient bool // a refusal is not counted; see Waits.Retries
 }
 
 // newLimits returns the limits of a listener, whose defaults are filled in.
 func newLimits(c *Config) Limits {
 	l := Limits{Connect: c.ConnectTimeout, Deadline: c.ConnectDeadline, Response: c.ResponseTimeout, Body: c.BodyTimeout, retries: c.Retries}
+	l.retryOn = c.RetryOn
 	l.UpgradeIdle, l.UpgradeFIN, l.Total, l.MinRate = c.UpgradeIdleTimeout, c.UpgradeFINTimeout, c.TotalTimeout, c.MinBodyRate
 	l.settle()
 	return l
@@ -64,6 +68,7 @@ func (l Limits) with(own *Waits) Limits {
 	l.UpgradeFIN = cmp.Or(limited(own.UpgradeFINTimeout), l.UpgradeFIN)
 	l.Total = cmp.Or(limited(own.TotalTimeout), l.Total)
 	l.MinRate = cmp.Or(own.MinBodyRate, l.MinRate)
+	l.retryOn = max(0, cmp.Or(own.RetryOn, l.retryOn))
 	l.settle()
 	return l
 }

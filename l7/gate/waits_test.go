@@ -12,7 +12,7 @@ func TestWaitsOrder(t *testing.T) {
 	const s = time.Second
 	base := (Config{Timeouts: Timeouts{ResponseTimeout: 3 * s}, Bounds: Bounds{Retries: 1}}).WithDefaults()
 	with := func(connect, deadline, response, body time.Duration, retries int) Limits {
-		return Limits{connect, deadline, response, body, time.Hour, time.Minute, Forever, defaultMinBodyRate, retries, false}
+		return Limits{connect, deadline, response, body, time.Hour, time.Minute, Forever, defaultMinBodyRate, retries, 0, false}
 	}
 	for _, x := range []struct {
 		service, route Waits

@@ -130,6 +130,10 @@ func (x *exchange) receiveResponse(p []byte) bool {
 		case status >= 200 && status < 300 && x.mustSwitch():
 			x.attemptFailed(gate.BadResponse, errors.New("it does not switch protocols, and yet says that all is well"))
 			return false
+		case status >= 200 && x.Declined(x.sh.now()) == gate.Retry:
+			x.closeUpstream()
+			x.another()
+			return false
 		case status >= 200:
 			up.partial = nil
 			return x.respond(rest)

@@ -56,10 +56,11 @@ type HTTPWaits struct {
 	UpgradeIdleTimeout *time.Duration
 	UpgradeFINTimeout  *time.Duration
 	MinBodyRate        *int // bytes a second; 0: any
+	RetryOn            *RetryOn
 }
 
 func (w *HTTPWaits) keys() []string {
-	return []string{"response-timeout", "body-timeout", "total-timeout", "upgrade-idle-timeout", "upgrade-fin-timeout", "min-body-rate"}
+	return []string{"response-timeout", "body-timeout", "total-timeout", "upgrade-idle-timeout", "upgrade-fin-timeout", "min-body-rate", "retry-on"}
 }
 
 func (w *HTTPWaits) set(key, value string) (err error) {
@@ -84,6 +85,8 @@ func (w *HTTPWaits) set(key, value string) (err error) {
 			n = int(rate)
 		}
 		w.MinBodyRate = &n
+	case "retry-on":
+		w.RetryOn, err = parseRetryOn(key, value)
 	}
 	return err
 }
@@ -92,7 +95,7 @@ func (w *HTTPWaits) pairs() []pair {
 	return []pair{
 		{"response-timeout", optional(w.ResponseTimeout)}, {"body-timeout", optional(w.BodyTimeout)}, {"total-timeout", optional(w.TotalTimeout)},
 		{"upgrade-idle-timeout", optional(w.UpgradeIdleTimeout)}, {"upgrade-fin-timeout", optional(w.UpgradeFINTimeout)},
-		{"min-body-rate", optional(w.MinBodyRate)},
+		{"min-body-rate", optional(w.MinBodyRate)}, {"retry-on", optional(w.RetryOn)},
 	}
 }
 

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -73,6 +74,28 @@ func TestBothLayers(t *testing.T) {
 		p := role(t, "case", addrKey+"="+s.addr(layer), nameKey+"=empty_unary")
 		if <-p.done; !p.cmd.ProcessState.Success() {
 			t.Errorf("a call by %s fails: %s", layer, p.text())
+		}
+	}
+}
+
+// TestRetryOn has no call fail of those that one of two backends declines, if the
+// operator says that it may be made again.
+func TestRetryOn(t *testing.T) {
+	t.Parallel()
+	bad := goBackend(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Status", "14")
+	})
+	good := server(t, "127.0.0.1:0", "good", 0).addr("")
+	s := sluice(t, []string{bad, good}, "--service", "web,check=none,protocol=grpc,strategy=round_robin,retry-on=unavailable")
+	cc, err := dialGRPC(s.addr("l7"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	for range 8 {
+		if name, err := call(cc); err != nil || name != "good" {
+			t.Errorf("unexpected answer: %q, %v", name, err)
 		}
 	}
 }
