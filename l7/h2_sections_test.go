@@ -346,3 +346,47 @@ func TestHTTP2TableSize(t *testing.T) {
 		t.Error("the backend did not hear that its table is respected")
 	}
 }
+
+// TestHTTP2LazyWindows has an upload come through to a server whose windows of
+// streams are as large as that of the connection, and which opens them again only
+// when it has read more than half of them, or three quarters.
+func TestHTTP2LazyWindows(t *testing.T) {
+	t.Parallel()
+	for _, part := range []uint32{32_768, 49_152} { // of 65,535
+		addr := frameBackend(t, func(_ int, fr *framer) {
+			var stream, conn uint32
+			for {
+				f, err := fr.ReadFrame()
+				if err != nil {
+					return
+				}
+				d, ok := f.(*http2.DataFrame)
+				if !ok {
+					continue
+				}
+				stream, conn = stream+d.Length, conn+d.Length
+				if conn >= part {
+					_ = fr.WriteWindowUpdate(0, conn)
+					conn = 0
+				}
+				if stream >= part && !d.StreamEnded() {
+					_ = fr.WriteWindowUpdate(d.StreamID, stream)
+					stream = 0
+				}
+				if d.StreamEnded() {
+					fr.open(d.StreamID, true, ":status", "200")
+				}
+			}
+		})
+		f := newClearFront(t, nil)
+		f.speak(backend.H2C, addr)
+		resp, err := f.client().Post(f.url("/"), "text/plain", strings.NewReader(strings.Repeat("x", 1_000_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("unexpected status with windows opened after %d bytes: %d", part, resp.StatusCode)
+		}
+	}
+}

@@ -13,6 +13,10 @@ const (
 	// outMost is how much may wait altogether. Beyond it are answers to frames
 	// that bring nothing, of a peer that takes none of them.
 	outMost = 1 << 20
+	// mostReserve is how much of a backend's connection window one stream leaves to
+	// others, or an eighth: servers open windows of streams again when half of
+	// them, or three quarters, were read.
+	mostReserve = 64 << 10
 	// turn is how much DATA a stream may send at once while others wait.
 	turn = maxFrame
 )
@@ -134,7 +138,7 @@ func (st *Stream) mayTake() int64 {
 		return st.send
 	}
 	unread := s.peer.window - st.send
-	return min(st.send, max(s.most/2, maxFrame)-unread)
+	return min(st.send, s.most-min(s.most/8, mostReserve)-unread)
 }
 
 // wakeWriters wakes the streams that wait for room, if there is some.
