@@ -216,6 +216,7 @@ func TestFleet(t *testing.T) {
 	b.await("a page no wider than the screen", `document.documentElement.scrollWidth <= innerWidth`)
 	b.picture("fleet-360")
 	b.do(chromedp.EmulateViewport(1280, 900))
+	b.axe("the fleet")
 	b.picture("fleet")
 	all[2].terminate()
 	b.await("two are left", `document.querySelectorAll("#main tbody tr").length === 2`)

@@ -371,7 +371,11 @@ func TestDrain(t *testing.T) {
 	left := `(/in (59|58) min/.exec(document.querySelector("#main").textContent) || [""])[0] && document.querySelector("#main td:nth-child(5)").textContent`
 	b.await("its time to live", left)
 	first := eval[string](b, left)
+	eval[bool](b, `(document.querySelector("#main td button").focus(), true)`)
 	b.await("it counts down", left+` !== "`+first+`"`)
+	if !eval[bool](b, `document.activeElement.textContent === "Undo…"`) {
+		t.Fatal("who has the focus on a button loses it by the next second")
+	}
 	b.picture("changes")
 	b.page("services")
 	b.await("the row", row)

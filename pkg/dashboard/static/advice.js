@@ -1,5 +1,5 @@
 // Advice: what the rules find, and the call that acts on it.
-import { h, fill } from "./dom.js";
+import { h, fill, setText } from "./dom.js";
 import { exists, get } from "./api.js";
 import { order } from "./order.js";
 
@@ -15,20 +15,31 @@ export function button(f) {
   return h("button", { type: "button", onclick: open }, "Do it…");
 }
 
+// card is a finding on the page, whose words are brought up to date in place: who
+// has the focus on its button keeps it.
+function card(f) {
+  const seen = h("dd", {}), then = h("dd", {}), act = h("dd", {}), one = { show };
+  one.element = h("article", { class: "card finding " + f.severity },
+    h("p", {}, h("span", { class: "pill " + ({ critical: "bad", warning: "warn" }[f.severity] || "") }, f.severity), " ", h("strong", {}, [f.service, f.backend].filter(Boolean).join(" ")), " ", h("span", { class: "muted" }, f.rule.replaceAll("_", " "))),
+    h("dl", {}, h("dt", {}, "Seen"), seen, h("dt", {}, "If nothing is done"), then, h("dt", {}, "What to do"), act), h("div", { class: "actions" }, button(f)));
+  function show(f) { setText(seen, f.evidence); setText(then, f.consequence); setText(act, f.action); }
+  return one;
+}
+
 export async function advice(root, state, signal) {
-  const found = h("div", {}), note = h("p", { class: "muted small" });
+  const found = h("div", {}), none = h("p", { class: "card ok" }, "No rule fires: nothing to do."), note = h("p", { class: "muted small" });
   fill(root, found, note);
+  let drawn = new Map();
   const ask = async () => {
-    const a = await get("/admin/advice", signal);
-    const key = JSON.stringify(a.advice);
-    if (key === ask.key) return;
-    ask.key = key;
-    fill(found, a.advice.length ? a.advice.map((f) => h("article", { class: "card finding " + f.severity },
-      h("p", {}, h("span", { class: "pill " + ({ critical: "bad", warning: "warn" }[f.severity] || "") }, f.severity), " ", h("strong", {}, [f.service, f.backend].filter(Boolean).join(" ")), " ", h("span", { class: "muted" }, f.rule.replaceAll("_", " "))),
-      h("dl", {}, h("dt", {}, "Seen"), h("dd", {}, f.evidence), h("dt", {}, "If nothing is done"), h("dd", {}, f.consequence), h("dt", {}, "What to do"), h("dd", {}, f.action)),
-      h("div", { class: "actions" }, button(f))))
-      : h("p", { class: "card ok" }, "No rule fires: nothing to do."));
-    fill(note, a.rules ? "Rules that were tried: " + a.rules.map((r) => r.replaceAll("_", " ")).join(", ") + "." : "");
+    const a = await get("/admin/advice", signal), now = new Map();
+    for (const f of a.advice) {
+      const key = [f.rule, f.severity, f.service, f.backend, JSON.stringify(f.call)].join("\u0000");
+      for (let k = key; ; k += "+") if (!now.has(k)) { now.set(k, drawn.get(k) || card(f)); now.get(k).show(f); break; }
+    }
+    if (!ask.done || [...now.keys()].join() !== [...drawn.keys()].join()) fill(found, now.size ? [...now.values()].map((x) => x.element) : none);
+    ask.done = true;
+    drawn = now;
+    setText(note, a.rules ? "Rules that were tried: " + a.rules.map((r) => r.replaceAll("_", " ")).join(", ") + "." : "");
   };
   await ask();
   const t = setInterval(() => ask().catch(() => {}), 5000);

@@ -1,7 +1,7 @@
 // The pages that are a list or a form.
 import { h, fill, setText } from "./dom.js";
 import { bytes, clock, count, duration, seconds, utc } from "./format.js";
-import { Table, plain } from "./table.js";
+import { Table, plain, wide } from "./table.js";
 import { call, can, get, raw, seg, stream } from "./api.js";
 import { order } from "./order.js";
 
@@ -175,14 +175,20 @@ export async function events(root, state, signal) {
 export async function changes(root, state, signal) {
   const box = h("div", { class: "card wide live" }), note = h("p", { class: "muted small" });
   root.append(box, note);
+  let ends = []; // cells that count down
   const ask = async () => {
-    const a = await get("/admin/changes?limit=10000", signal);
-    fill(box, plain([
-      { name: "What", cell: (c) => [h("span", { class: "mono" }, [c.service, c.backend, c.route, c.listener].filter(Boolean).join(" ") || c.target), " ", h("strong", {}, c.what), c.value ? " " + c.value : ""] },
-      { name: "By", cell: (c) => c.by }, { name: "Reason", cell: (c) => c.reason }, { name: "Since", cell: (c) => clock(c.at), title: (c) => utc(c.at) },
-      { name: "Undoes itself", cell: (c) => (c.expires ? "in " + duration((Date.parse(c.expires) - Date.now()) / 1000) : "never"), title: (c) => c.expires && utc(c.expires) },
-      { name: "", cell: (c) => (can("DELETE", "/admin/changes") ? h("button", { type: "button", onclick: () => order({ title: "Undo " + c.id, method: "DELETE", path: "/admin/changes", fixed: { id: c.id }, ttl: null, done: ask }) }, "Undo…") : null) },
-    ], a.changes, "No change of an operator is in force."));
+    const a = await get("/admin/changes?limit=10000", signal), key = JSON.stringify(a.changes.map((c) => [c.id, c.value, c.by, c.reason, c.at, c.expires]));
+    if (key !== ask.key) { // a table that stays as it is keeps the focus, and a press of a button
+      ask.key = key;
+      ends = [];
+      fill(box, plain([
+        { name: "What", cell: (c) => [h("span", { class: "mono" }, [c.service, c.backend, c.route, c.listener].filter(Boolean).join(" ") || c.target), " ", h("strong", {}, c.what), c.value ? " " + c.value : ""] },
+        { name: "By", cell: (c) => c.by }, { name: "Reason", cell: (c) => c.reason }, { name: "Since", cell: (c) => clock(c.at), title: (c) => utc(c.at) },
+        { name: "Undoes itself", cell: (c) => { if (!c.expires) return "never"; const e = h("span", {}); ends.push([e, Date.parse(c.expires)]); return e; }, title: (c) => c.expires && utc(c.expires) },
+        { name: "", cell: (c) => (can("DELETE", "/admin/changes") ? h("button", { type: "button", "aria-label": "Undo " + c.id, onclick: () => order({ title: "Undo " + c.id, method: "DELETE", path: "/admin/changes", fixed: { id: c.id }, ttl: null, done: ask }) }, "Undo…") : null) },
+      ], a.changes, "No change of an operator is in force."));
+    }
+    for (const [e, at] of ends) setText(e, "in " + duration((at - Date.now()) / 1000));
     setText(note, "Version " + a.version + ", kept in " + a.kept + "." + (a.trouble ? " Trouble: " + a.trouble : ""));
   };
   await often(root, signal, 1000, ask);
@@ -200,9 +206,9 @@ export async function explain(root, state, signal, query) {
       const a = await get("/admin/explain?" + q, signal);
       fill(out, h("div", { class: "card" }, h("p", {}, h("strong", {}, a.verdict)), h("dl", {}, [["Listener", a.listener], ["Route", a.route], ["Service", a.service], ["Strategy", a.strategy], ["Would be picked", a.picked]].filter((p) => p[1]).map(([k, v]) => [h("dt", {}, k), h("dd", { class: "mono" }, v)])),
         h("h3", {}, "Step by step"), h("ol", {}, (a.steps || []).map((s) => h("li", {}, s)))),
-      h("h2", {}, "Backends"), h("div", { class: "card wide" }, plain([{ name: "Backend", cell: (b) => b.address }, { name: "", cell: (b) => h("span", { class: "pill " + (b.eligible ? "good" : "bad") }, b.eligible ? "can be picked" : "cannot") }, { name: "Why", cell: (b) => b.reason }, { name: "Share", num: true, cell: (b) => count(100 * b.share) + " %" }, { name: "Weight", num: true, cell: (b) => b.weight }, { name: "Active", num: true, cell: (b) => b.active }, { name: "Latency", num: true, cell: (b) => (b.latency_ms ? count(b.latency_ms) + " ms" : "–") }, { name: "Errors", num: true, cell: (b) => count(100 * b.error_rate) + " %" }], a.backends || [])),
-      h("h2", {}, "Limits that apply"), h("div", { class: "card wide" }, plain([{ name: "Limit", cell: (l) => l.limit }, { name: "Of", cell: (l) => l.of }, { name: "Value", cell: (l) => l.value }, { name: "Now", cell: (l) => l.now }], a.limits || [])),
-      (a.requests || []).length ? [h("h2", {}, "What became of it"), h("div", { class: "card wide" }, plain([{ name: "When", cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests))] : null);
+      h("h2", {}, "Backends"), wide("Backends", plain([{ name: "Backend", cell: (b) => b.address }, { name: "", cell: (b) => h("span", { class: "pill " + (b.eligible ? "good" : "bad") }, b.eligible ? "can be picked" : "cannot") }, { name: "Why", cell: (b) => b.reason }, { name: "Share", num: true, cell: (b) => count(100 * b.share) + " %" }, { name: "Weight", num: true, cell: (b) => b.weight }, { name: "Active", num: true, cell: (b) => b.active }, { name: "Latency", num: true, cell: (b) => (b.latency_ms ? count(b.latency_ms) + " ms" : "–") }, { name: "Errors", num: true, cell: (b) => count(100 * b.error_rate) + " %" }], a.backends || [])),
+      h("h2", {}, "Limits that apply"), wide("Limits", plain([{ name: "Limit", cell: (l) => l.limit }, { name: "Of", cell: (l) => l.of }, { name: "Value", cell: (l) => l.value }, { name: "Now", cell: (l) => l.now }], a.limits || [])),
+      (a.requests || []).length ? [h("h2", {}, "What became of it"), wide("Requests", plain([{ name: "When", cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests))] : null);
     } catch (e) { if (e.name !== "AbortError") fill(out, h("p", { class: "problem", role: "alert" }, e.message)); }
   };
   fill(root, h("p", { class: "muted" }, "What would become of a connection or request, and why. Nothing is sent."),
@@ -210,21 +216,21 @@ export async function explain(root, state, signal, query) {
 }
 
 export async function fleet(root, state, signal) {
-  const box = h("div", { class: "live" });
-  root.append(box);
+  const head = h("p", {}), box = wide("Fleet");
+  root.append(h("div", { class: "live" }, head, box));
   await often(root, signal, 3000, async () => {
     const a = await get("/admin/fleet?limit=10000", signal);
     const tasks = a.tasks || [], f = (t) => t.figures || {};
     const versions = new Set(tasks.map((t) => t.version)).size;
-    fill(box, h("p", {}, h("strong", {}, a.fleet), " ", h("span", { class: "pill " + (a.applied ? "good" : "warn") }, a.applied ? "all agree" : "not all have applied the latest changes"), " ", h("span", { class: "muted" }, a.ready + " of " + tasks.length + " ready" + (versions > 1 ? ", " + versions + " versions" : "")), a.trouble ? h("span", { class: "problem" }, " " + a.trouble) : null),
-      h("div", { class: "card wide" }, plain([
+    fill(head, a.fleet ? h("strong", {}, a.fleet) : "No fleet: this sluice keeps its changes to itself (--fleet)", " ", h("span", { class: "pill " + (a.applied ? "good" : "warn") }, a.applied ? "all agree" : "not all have applied the latest changes"), " ", h("span", { class: "muted" }, a.ready + " of " + tasks.length + " ready" + (versions > 1 ? ", " + versions + " versions" : "")), a.trouble ? h("span", { class: "problem" }, " " + a.trouble) : null);
+    fill(box, plain([
         { name: "Task", cell: (t) => [t.host, t.self ? [" ", h("span", { class: "pill" }, "this one")] : null], title: (t) => t.id }, { name: "Control plane", cell: (t) => h("span", { class: "mono" }, t.admin_address) }, { name: "Zone", cell: (t) => t.zone },
         { name: "Version", cell: (t) => h("span", { class: versions > 1 ? "pill warn" : null }, t.version) }, { name: "Runs since", cell: (t) => clock(t.started), title: (t) => utc(t.started) },
         { name: "State", cell: (t) => h("span", { class: "pill " + (t.silent ? "bad" : t.ready ? "good" : "warn") }, t.silent ? "silent" : t.ready ? "ready" : "not ready: " + (t.reasons || []).join(", ")) },
         { name: "Changes", cell: (t) => [h("span", { class: "pill " + (t.up_to_date ? "good" : "warn") }, t.up_to_date ? "up to date" : "at " + t.applied_version + " of " + a.version), t.local_changes ? " " + t.local_changes + " of its own" : "", t.trouble ? [" ", h("span", { class: "problem" }, t.trouble)] : null] },
         { name: "Backends", num: true, cell: (t) => count(f(t).backends_usable) + " of " + count(f(t).backends) }, { name: "Open", num: true, cell: (t) => count(f(t).open_connections) },
         { name: "Requests /s", num: true, cell: (t) => count(f(t).requests_per_second) }, { name: "Requests", num: true, cell: (t) => count(f(t).requests_total) }, { name: "Memory", num: true, cell: (t) => bytes(f(t).memory_bytes) }, { name: "CPU", num: true, cell: (t) => duration(f(t).cpu_seconds_total || 0) },
-      ], tasks, "No other sluice is known.")));
+      ], tasks, "No other sluice is known."));
   });
 }
 
@@ -242,14 +248,14 @@ export async function config(root, state, signal) {
 }
 
 export async function cost(root, state, signal) {
-  const box = h("div", { class: "live" });
-  root.append(box);
+  const sum = h("div", { class: "card" }), items = wide("Items of the cost");
+  root.append(h("div", { class: "live" }, sum, h("h2", {}, "Item by item"), items));
   await often(root, signal, 5000, async () => {
     const a = await get("/admin/cost", signal);
     const money = (v) => (v > 0 && v < 1 ? String(Number(v.toPrecision(2))) : count(v)) + " " + (a.currency || "");
-    fill(box, h("div", { class: "card" }, h("p", {}, "Since the start: ", h("strong", {}, money(a.estimated_cost)), ", ", money(a.per_hour), " an hour, ", money(a.per_month), " a month, ", money(a.per_million_requests), " for a million requests."),
-      h("p", { class: "muted" }, a.formula), h("p", { class: "muted" }, "Size of this task: " + count(a.task_vcpus) + " vCPU, " + count(a.task_memory_gb) + " GB, known from " + (a.task_size_from || "nothing") + ". Prices of " + ((a.prices || {}).date || "no date") + ".")),
-    h("h2", {}, "Item by item"), h("div", { class: "card wide" }, plain([{ name: "Item", cell: (i) => i.item }, { name: "Amount", num: true, cell: (i) => count(i.amount) + " " + i.unit }, { name: "Price", num: true, cell: (i) => String(i.price) }, { name: "Cost", num: true, cell: (i) => money(i.cost) }, { name: "Formula", cell: (i) => h("code", {}, i.formula) }], a.items || [])));
+    fill(sum, h("p", {}, "Since the start: ", h("strong", {}, money(a.estimated_cost)), ", ", money(a.per_hour), " an hour, ", money(a.per_month), " a month, ", money(a.per_million_requests), " for a million requests."),
+      h("p", { class: "muted" }, a.formula), h("p", { class: "muted" }, "Size of this task: " + count(a.task_vcpus) + " vCPU, " + count(a.task_memory_gb) + " GB, known from " + (a.task_size_from || "nothing") + ". Prices of " + ((a.prices || {}).date || "no date") + "."));
+    fill(items, plain([{ name: "Item", cell: (i) => i.item }, { name: "Amount", num: true, cell: (i) => count(i.amount) + " " + i.unit }, { name: "Price", num: true, cell: (i) => String(i.price) }, { name: "Cost", num: true, cell: (i) => money(i.cost) }, { name: "Formula", cell: (i) => h("code", {}, i.formula) }], a.items || []));
   });
 }
 

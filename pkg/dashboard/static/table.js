@@ -131,3 +131,6 @@ export function plain(columns, rows, empty = "None.") {
   return h("table", {}, h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col", class: c.num ? "num" : null }, c.name)))),
     h("tbody", {}, rows.map((r) => h("tr", {}, columns.map((c) => h("td", { class: c.num ? "num" : null, title: c.title ? c.title(r) : null }, c.cell(r)))))));
 }
+
+// wide is what a table stands in that may be wider than the page.
+export function wide(label, ...children) { return h("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": label + ", scrollable" }, children); }
