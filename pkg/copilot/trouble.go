@@ -63,6 +63,8 @@ func (c *Copilot) sentence(err error) Trouble {
 		return known
 	case errors.As(err, &openaiNo):
 		return refused(who, openaiNo.StatusCode, openaiNo.Message)
+	case errors.As(err, &claudeNo) && claudeNo.StatusCode < 400: // of an event in a stream that had begun well
+		return Trouble{http.StatusBadGateway, who + " failed amid its answer: " + shorten(messageOf(claudeNo.RawJSON()))}
 	case errors.As(err, &claudeNo):
 		return refused(who, claudeNo.StatusCode, messageOf(claudeNo.RawJSON()))
 	case errors.As(err, &no):
