@@ -49,6 +49,17 @@ func TestModules(t *testing.T) {
 	f("api.js", `((all, p) => { p = m.parser((...e) => all.push(e)); p(`+string(quoted)+`); return all; })([])`, want)
 	f("api.js", `((all, p) => { p = m.parser((...e) => all.push(e)); for (const c of `+string(quoted)+`) p(c); return all; })([])`, want)
 	f("lists.js", `[m.quantile([[0.1, 50], [1, 100], [Infinity, 100]], 0.75), m.quantile([[Infinity, 3]], 0.5), String(m.quantile([], 0.5))]`, `[0.55,0,"NaN"]`)
+	// What is kept is bounded, however long the page is open and whatever comes and
+	// goes: some hours here, a frame a second.
+	f("state.js", `((s) => {
+		s.metrics = ["requests", "p99"]; s.total.next = 0; s.askingWide = true;
+		for (let n = 0; n < 20000; n++) {
+			const name = "service-" + (n % 50), gone = "service-" + ((n + 25) % 50);
+			s.take({ at: n * 1000, whole: false, services: { [name]: { sources: [] }, [gone]: null }, backends: { [name]: { ["b" + n]: { address: "a" + n } } }, counts: { [name]: { ["b" + n]: [0, n, 0, 0, 0, 1, 0, 1, 0, 0] } },
+				marks: [{ at: new Date(n * 1000).toISOString(), kind: "transition", service: name, backend: "b" + n, text: "up" }], step: { n, total: [n, 1], services: {} } });
+		}
+		return [s.total.columns.requests.length, s.total.columns.requests[899], s.total.next - s.total.first, s.marks.length, s.services.size, [...s.backends.values()].reduce((n, m) => n + m.size, 0)];
+	})(new m.State())`, `[900,19999,900,512,25,25]`)
 	// Text: what controls a terminal or turns its direction is shown.
 	f("dom.js", `m.printable("a\u0000\u001b[31m\u202eb\u00e9<b>")`, `"a\\u0000\\u001b[31m\\u202ebé<b>"`)
 	f("dom.js", `((e) => [e.childNodes.length, e.textContent, e.firstChild.nodeType])(m.h("p", {}, "<img src=x>"))`, `[1,"<img src=x>",3]`)
