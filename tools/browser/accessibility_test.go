@@ -61,6 +61,7 @@ func TestAccessibility(t *testing.T) {
 			b.do(chromedp.EmulateViewport(width, 900))
 			b.theme(theme)
 			b.axe("page " + key + ", " + theme)
+			b.picture("full-" + key + "-" + theme)
 		}
 	}
 	b.do(chromedp.EmulateViewport(1280, 900))

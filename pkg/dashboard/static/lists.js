@@ -183,8 +183,8 @@ export async function changes(root, state, signal) {
       ends = [];
       fill(box, plain([
         { name: "What", cell: (c) => [h("span", { class: "mono" }, [c.service, c.backend, c.route, c.listener].filter(Boolean).join(" ") || c.target), " ", h("strong", {}, c.what), c.value ? " " + c.value : ""] },
-        { name: "By", cell: (c) => c.by }, { name: "Reason", cell: (c) => c.reason }, { name: "Since", cell: (c) => clock(c.at), title: (c) => utc(c.at) },
-        { name: "Undoes itself", cell: (c) => { if (!c.expires) return "never"; const e = h("span", {}); ends.push([e, Date.parse(c.expires)]); return e; }, title: (c) => c.expires && utc(c.expires) },
+        { name: "By", cell: (c) => c.by }, { name: "Reason", cell: (c) => c.reason }, { name: "Since", tight: true, cell: (c) => clock(c.at), title: (c) => utc(c.at) },
+        { name: "Undoes itself", tight: true, cell: (c) => { if (!c.expires) return "never"; const e = h("span", {}); ends.push([e, Date.parse(c.expires)]); return e; }, title: (c) => c.expires && utc(c.expires) },
         { name: "", cell: (c) => (can("DELETE", "/admin/changes") ? h("button", { type: "button", "aria-label": "Undo " + c.id, onclick: () => order({ title: "Undo " + c.id, method: "DELETE", path: "/admin/changes", fixed: { id: c.id }, ttl: null, done: ask }) }, "Undo…") : null) },
       ], a.changes, "No change of an operator is in force."));
     }
@@ -208,7 +208,7 @@ export async function explain(root, state, signal, query) {
         h("h3", {}, "Step by step"), h("ol", {}, (a.steps || []).map((s) => h("li", {}, s)))),
       h("h2", {}, "Backends"), wide("Backends", plain([{ name: "Backend", cell: (b) => b.address }, { name: "", cell: (b) => h("span", { class: "pill " + (b.eligible ? "good" : "bad") }, b.eligible ? "can be picked" : "cannot") }, { name: "Why", cell: (b) => b.reason }, { name: "Share", num: true, cell: (b) => count(100 * b.share) + " %" }, { name: "Weight", num: true, cell: (b) => b.weight }, { name: "Active", num: true, cell: (b) => b.active }, { name: "Latency", num: true, cell: (b) => (b.latency_ms ? count(b.latency_ms) + " ms" : "–") }, { name: "Errors", num: true, cell: (b) => count(100 * b.error_rate) + " %" }], a.backends || [])),
       h("h2", {}, "Limits that apply"), wide("Limits", plain([{ name: "Limit", cell: (l) => l.limit }, { name: "Of", cell: (l) => l.of }, { name: "Value", cell: (l) => l.value }, { name: "Now", cell: (l) => l.now }], a.limits || [])),
-      (a.requests || []).length ? [h("h2", {}, "What became of it"), wide("Requests", plain([{ name: "When", cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests))] : null);
+      (a.requests || []).length ? [h("h2", {}, "What became of it"), wide("Requests", plain([{ name: "When", tight: true, cell: (r) => clock(r.at), title: (r) => utc(r.at) }, { name: "Request", cell: (r) => h("code", {}, r.line) }], a.requests))] : null);
     } catch (e) { if (e.name !== "AbortError") fill(out, h("p", { class: "problem", role: "alert" }, e.message)); }
   };
   fill(root, h("p", { class: "muted" }, "What would become of a connection or request, and why. Nothing is sent."),

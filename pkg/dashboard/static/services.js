@@ -171,7 +171,7 @@ export async function services(root, state, signal, query) {
       const a = await get("/admin/backends?service=" + seg(b.service), signal);
       const all = (((a.services[0] || {}).backends || []).find((x) => x.id === b.name) || {}).history || [];
       fill(past, plain([
-        { name: "When", cell: (x) => clock(x.at), title: (x) => utc(x.at) }, { name: "Became", cell: (x) => x.to },
+        { name: "When", tight: true, cell: (x) => clock(x.at), title: (x) => utc(x.at) }, { name: "Became", tight: true, cell: (x) => x.to },
         { name: "By", cell: (x) => x.signal + (x.streak > 1 ? ", " + x.streak + " in a row" : "") }, { name: "Why", cell: (x) => x.detail },
       ], all.slice().reverse(), "None yet."));
     } catch (e) { if (e.name !== "AbortError") fill(past, h("p", { class: "problem" }, e.message)); }

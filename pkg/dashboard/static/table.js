@@ -128,8 +128,8 @@ function compare(a, b) {
 // plain makes an ordinary table for what is short.
 export function plain(columns, rows, empty = "None.") {
   if (!rows.length) return h("p", { class: "muted" }, empty);
-  return h("table", {}, h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col", class: c.num ? "num" : null }, c.name)))),
-    h("tbody", {}, rows.map((r) => h("tr", {}, columns.map((c) => h("td", { class: c.num ? "num" : null, title: c.title ? c.title(r) : null }, c.cell(r)))))));
+  return h("table", {}, h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col", class: c.num ? "num" : c.tight ? "tight" : null }, c.name)))),
+    h("tbody", {}, rows.map((r) => h("tr", {}, columns.map((c) => h("td", { class: c.num ? "num" : c.tight ? "tight" : null, title: c.title ? c.title(r) : null }, c.cell(r)))))));
 }
 
 // wide is what a table stands in that may be wider than the page.
