@@ -354,6 +354,35 @@ func TestLoadFailure(t *testing.T) {
 	}
 }
 
+// TestSettingsAreKnown wants every setting that is shown to be one that a file may
+// have, and that a change of is named.
+func TestSettingsAreKnown(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	all, err := c.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := settingTypes()
+	for name := range all {
+		if known[name] == nil {
+			t.Errorf("a file may not have %q", name)
+		}
+	}
+	if len(known) != len(all) {
+		t.Errorf("unexpected number of settings that a file may have; got %d; want %d", len(known), len(all))
+	}
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, path, "copilot: anthropic\ncopilot-model: x\ncopilot-timeout: 0\n")
+	next := Default()
+	if _, err := next.Load(path); err != nil || next.Copilot.Model != "x" || next.Copilot.Timeout != 0 {
+		t.Fatalf("unexpected settings: %+v, %v", next.Copilot, err)
+	}
+	if got := strings.Join(Changed(&c, &next), " "); got != "copilot copilot-model copilot-timeout" {
+		t.Fatalf("unexpected changes: %s", got)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	f := func(change func(*Config), want ...string) {

@@ -70,11 +70,19 @@ func skim(doc *yaml.Node) (settings []string, problems []error) {
 // settingTypes returns the types of all settings by their names.
 func settingTypes() map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
-	for f := range reflect.TypeFor[Config]().Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	addSettings(types, reflect.TypeFor[Config]())
+	return types
+}
+
+func addSettings(types map[string]reflect.Type, of reflect.Type) {
+	for f := range of.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			addSettings(types, f.Type)
+			continue
+		}
 		types[name] = f.Type
 	}
-	return types
 }
 
 // asTyped makes of v, the value of a setting, what it is on the command line:
