@@ -199,6 +199,29 @@ func (fr *framer) mustRead(id uint32) answer2 {
 	return a
 }
 
+// mustEnd reads until that many streams have ended in order, whatever they said.
+func (fr *framer) mustEnd(n int) {
+	fr.t.Helper()
+	_ = fr.c.SetReadDeadline(time.Now().Add(patience))
+	for n > 0 {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			fr.t.Fatalf("%d streams have not ended: %v", n, err)
+		}
+		switch f := f.(type) {
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			fr.t.Fatalf("unexpected frame: %v", f)
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				fr.ok(fr.WriteSettingsAck())
+			}
+		}
+		if h := f.Header(); (h.Type == http2.FrameHeaders || h.Type == http2.FrameData) && h.Flags.Has(http2.FlagHeadersEndStream) {
+			n--
+		}
+	}
+}
+
 // wantCalm checks that the connection ends because it was too much.
 func (fr *framer) wantCalm(code http2.ErrCode) {
 	fr.t.Helper()

@@ -143,7 +143,7 @@ func (st *Stream) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	in := &st.in
-	n := copy(p, in.text)
+	n := copy(p, in.text[:len(in.text)-st.headHeldBack()])
 	if in.text = in.text[n:]; len(in.text) == 0 {
 		in.text = nil
 		if st.s.role == serving || in.headed {
@@ -186,6 +186,15 @@ func (st *Stream) readBody(p []byte) (n int) {
 		in.ended = true
 	}
 	return n
+}
+
+// headHeldBack is heldBack for the head of a request that says that nothing follows,
+// while something still may, which would make it malformed.
+func (st *Stream) headHeldBack() int {
+	if st.s.role == serving && st.req.declared == 0 && !st.recvEnd && len(st.in.text) > 0 {
+		return 1
+	}
+	return 0
 }
 
 // heldBack returns how much of a body the reader is not to see yet: the last byte
