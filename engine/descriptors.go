@@ -36,6 +36,11 @@ func divide(limit, loops, listeners, planes, consul int) descriptors {
 	d := descriptors{limit: limit, pipes: part(8, 1<<14), control: min(max(limit/25, 4), 256)}
 	own := 10 + 2*loops + listeners + planes*(1+d.control) // standard streams, Go's poller, files that are read
 	d.idle = part(8, 1<<14)
+	if limit >= comfortable {
+		// As few loops as can do the work have the clients, so that one of them may
+		// need connections to all backends that there are.
+		d.idle = min(loops*d.idle, limit/10)
+	}
 	d.needed = own + min(consul, part(8, 256)) + part(8, 512)
 	d.conns = limit - d.needed - d.pipes - d.idle
 	return d
