@@ -35,7 +35,9 @@ func shown(admin, path string) func() (string, error) {
 }
 
 // logged returns the log of a process.
-func logged(r *running) func() (string, error) { return func() (string, error) { return r.text(), nil } }
+func logged(r *running) func() (string, error) {
+	return func() (string, error) { return r.text(), nil }
+}
 
 // TestFaults injects faults of all kinds into running sluices. A Prometheus with the
 // alerts' own expressions, over a shorter time, must alert of each, and the runbook's
