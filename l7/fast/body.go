@@ -3,7 +3,6 @@ package fast
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -161,16 +160,4 @@ func (c *conn) isInterrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.interrupted
-}
-
-// closeWrite ends our direction of nc, and of what it wraps.
-func closeWrite(nc net.Conn) error {
-	var err error
-	if w, ok := nc.(interface{ CloseWrite() error }); ok {
-		err = w.CloseWrite()
-	}
-	if w, ok := nc.(interface{ NetConn() net.Conn }); ok && err == nil {
-		err = closeWrite(w.NetConn())
-	}
-	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"sluice/l7/gate"
 	"sluice/l7/plain"
+	"sluice/pkg/tcp"
 )
 
 // handle serves the request that fasthttp has read the head of.
@@ -178,7 +179,7 @@ func (c *conn) linger() {
 	if c.eof || !c.more && c.r == c.w && plain.Quiet(uintptr(c.fd)) {
 		return
 	}
-	if closeWrite(c.nc) != nil {
+	if tcp.CloseWrite(c.nc) != nil {
 		return
 	}
 	c.r, c.w = 0, 0

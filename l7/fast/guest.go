@@ -15,6 +15,7 @@ import (
 	"sluice/l7/gate"
 	"sluice/l7/http1"
 	"sluice/l7/plain"
+	"sluice/pkg/tcp"
 )
 
 // lookEvery is how often it is looked whether a client of somebody's server is
@@ -39,7 +40,7 @@ func newGuest(h *Handler, ctx *fasthttp.RequestCtx) *guest {
 	g := &guest{ctx: ctx}
 	g.session.Client = h.proxy.Client(a)
 	g.session.Served = ctx.ConnRequestNum() > 1
-	if sc, ok := innermost(ctx.Conn()).(syscall.Conn); ok {
+	if sc, ok := tcp.Innermost(ctx.Conn()).(syscall.Conn); ok {
 		g.raw, _ = sc.SyscallConn()
 	}
 	return g
@@ -52,17 +53,6 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	}
 	p := t.AddrPort()
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
-}
-
-// innermost returns what nc wraps in the end.
-func innermost(nc net.Conn) net.Conn {
-	for {
-		w, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nc
-		}
-		nc = w.NetConn()
-	}
 }
 
 // Interim sends nothing: answers to requests before this one may still be in
@@ -229,7 +219,7 @@ type hijacked struct{ net.Conn }
 // CloseWrite ends our direction.
 func (h hijacked) CloseWrite() error {
 	if u, ok := h.Conn.(interface{ UnsafeConn() net.Conn }); ok {
-		return closeWrite(u.UnsafeConn())
+		return tcp.CloseWrite(u.UnsafeConn())
 	}
-	return closeWrite(h.Conn)
+	return tcp.CloseWrite(h.Conn)
 }

@@ -10,6 +10,7 @@ import (
 	"sluice/l7/gate"
 	"sluice/l7/plain"
 	"sluice/pkg/listen"
+	"sluice/pkg/tcp"
 )
 
 // Why a client is not waited for any more.
@@ -181,7 +182,7 @@ func (d *duplex) Write(p []byte) (int, error) { return d.nc.Write(p) }
 func (d *duplex) Broken() bool { return (*conn)(d).Broken() }
 
 // CloseWrite ends our direction.
-func (d *duplex) CloseWrite() error { return closeWrite(d.nc) }
+func (d *duplex) CloseWrite() error { return tcp.CloseWrite(d.nc) }
 
 // SetReadDeadline sets the deadline for reads.
 func (d *duplex) SetReadDeadline(t time.Time) error { return d.nc.SetReadDeadline(t) }
